@@ -1,0 +1,35 @@
+"""Frame transports: the hook specification that plugins implement, their discovery and their selection."""
+
+from framelane.transport.spec import (
+    ENTRY_POINT_GROUP,
+    Capabilities,
+    Fact,
+    Level,
+    NativeTransport,
+    Obstacle,
+    OpenContext,
+    Transport,
+    TransportHooks,
+    TransportSettings,
+    TransportSpec,
+    Verdict,
+    hookimpl,
+    hookspec,
+)
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Capabilities",
+    "Fact",
+    "Level",
+    "NativeTransport",
+    "Obstacle",
+    "OpenContext",
+    "Transport",
+    "TransportHooks",
+    "TransportSettings",
+    "TransportSpec",
+    "Verdict",
+    "hookimpl",
+    "hookspec",
+]

@@ -1,0 +1,202 @@
+"""The frame-transport hook specification: what a plugin declares and what it is given.
+
+A plugin is a module behind an entry point of the group ``framelane.transports`` with the hooks of
+:class:`TransportHooks`. The native half of the contract is in the headers of ``framelane-abi``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import pluggy
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import typer
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Capabilities",
+    "Fact",
+    "Level",
+    "NativeTransport",
+    "Obstacle",
+    "OpenContext",
+    "Transport",
+    "TransportHooks",
+    "TransportSettings",
+    "TransportSpec",
+    "Verdict",
+    "hookimpl",
+    "hookspec",
+]
+
+ENTRY_POINT_GROUP = "framelane.transports"
+
+hookspec = pluggy.HookspecMarker("framelane")
+#: Marks a plugin's hook implementations.
+hookimpl = pluggy.HookimplMarker("framelane")
+
+
+class Level(enum.StrEnum):
+    """Which contract a transport fulfils."""
+
+    DATAGRAM = "datagram"  #: ``transport.h``: moves UDP datagrams
+    PORT = "port"  #: ``port.h``: moves Ethernet frames; the driver's netstack does the rest
+    PYTHON = "python"  #: a Python class; for prototypes and tests, slow
+
+
+class TransportSettings(BaseModel):
+    """Base of a plugin's settings model, the table ``[transport.NAME]`` of the configuration file.
+
+    Unknown keys are errors. Every field has a default: a model made from nothing describes the transport as it is
+    without configuration.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a transport can do. The conformance kit checks what is declared; what is not declared is not tried."""
+
+    zero_copy_rx: bool = False
+    zero_copy_tx: bool = False  #: ``register_memory`` and ``FL_RUN_HOLD`` work
+    hardware_timestamps: bool = False
+    multicast: bool = False
+    ipv6: bool = False
+    steering: bool = False
+    kernel_coexists: bool = True
+    queues: int = 1  #: most pollers at once; 0 is no limit
+    max_datagram: int = 65507  #: longest datagram, bytes of UDP payload
+    segmentation_offload: bool = False  #: runs are cut below this process
+    can_arm: bool = False  #: ``arm`` gives a descriptor to sleep on
+    loops_back: bool = False  #: datagrams to its own addresses come back to it
+    needs_privilege: bool = False
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that a probe found: ``Fact("kernel", "6.1.0")``."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a transport, or a part of it, cannot be used."""
+
+    asked: str  #: what was needed
+    found: str  #: what is there instead
+    where: str  #: where it was looked for
+    next: str  #: what the user can do
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a probe.
+
+    *Usable* means that the library loads and at least one device that it can open is present or configured. A usable
+    transport may have obstacles too: they say which part of it cannot be used.
+    """
+
+    usable: bool
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    facts: tuple[Fact, ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
+
+
+@dataclass(frozen=True)
+class NativeTransport:
+    """Addresses of a native transport: separately compiled modules share no symbols, so pointers cross as integers."""
+
+    ops: int  #: ``fl_transport_ops_t *``, or ``fl_port_ops_t *`` at port level
+    object: int  #: ``fl_transport_t *``, or ``fl_port_t *``
+
+
+@dataclass(frozen=True)
+class OpenContext:
+    """What ``open`` gets besides the settings."""
+
+    host: int  #: address of the ``fl_host_t`` table; it outlives the transport
+    driver_name: str  #: for names that a device shows, such as a thread's or a memory file's
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """An open transport. The driver keeps it until every agent has let go."""
+
+    @property
+    def native(self) -> NativeTransport | None:
+        """The native half; ``None`` at level ``python``."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this opened device can do; may be less than the probe said."""
+        ...
+
+    def close(self) -> None:
+        """Close the device. Called once, on the control thread, after the last endpoint and poller were closed.
+
+        A native transport closes through its ops table's ``close``; this then frees what Python holds.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TransportSpec:
+    """What a plugin provides."""
+
+    name: str  #: as in ``transport.use``: lower case letters, digits and hyphens, beginning with a letter
+    summary: str  #: one line
+    abi_version: int  #: ``framelane_abi.ABI_VERSION`` of the headers that it was written against
+    level: Level
+    settings: type[TransportSettings]
+    #: ``probe(settings)``: look, do not open. Runs in a child process with a limit of 2 s. Never raises for an absent
+    #: device or library: that is an obstacle.
+    probe: Callable[[Any], Verdict]
+    #: ``open(settings, context)``: open the device, or raise :class:`framelane.errors.TransportError`.
+    open: Callable[[Any, OpenContext], Transport]
+
+
+class TransportHooks:
+    """The hooks. Arguments are keywords and are only ever added."""
+
+    @hookspec
+    def framelane_transport(self) -> TransportSpec:  # type: ignore[empty-body]
+        """Describe the frame transport that this plugin provides.
+
+        Called once, during discovery, on the main thread. Must not load native code, open a device, or log. Return a
+        new descriptor on each call.
+
+        :returns: name, ABI version, level, settings model, ``probe`` and ``open``.
+        :raises Exception: recorded against the plugin; discovery continues.
+        """
+
+    @hookspec
+    def framelane_register_commands(self, app: typer.Typer) -> None:
+        """Add sub-commands to the command line, such as ``framelane dpdk bind``.
+
+        Called at the start of the ``framelane`` command, on the main thread. Must be cheap.
+
+        :raises Exception: logged as a warning with the plugin's name; the other commands work.
+        """
+
+    @hookspec
+    def framelane_driver_started(self, driver: object) -> None:
+        """Called on the control thread when the driver serves clients.
+
+        :raises Exception: recorded in the error log; the driver goes on.
+        """
+
+    @hookspec
+    def framelane_driver_stopping(self, driver: object) -> None:
+        """Called on the control thread before the agents stop.
+
+        :raises Exception: recorded in the error log; the driver goes on closing.
+        """
