@@ -54,11 +54,26 @@ def declarations(header: Path) -> str:
     return re.sub(r"^FL_(BEGIN|END)_DECLS$", "", text, flags=re.MULTILINE)
 
 
+def in_dependency_order(headers: list[Path]) -> list[Path]:
+    """Return API headers so that each stands behind those it includes, as cffi needs it."""
+    ordered: list[Path] = []
+
+    def visit(header: Path) -> None:
+        for name in re.findall(r'#include "api/(\w+\.h)"', header.read_text()):
+            visit(SOURCE / "api" / name)
+        if header not in ordered:
+            ordered.append(header)
+
+    for header in headers:
+        visit(header)
+    return ordered
+
+
 def make_ffibuilder() -> FFI:
     """Return the builder of ``framelane._native._core``."""
     abi = Path(framelane_abi.get_include())
     public = [abi / "framelane" / name for name in ("types.h", "host.h", "transport.h")]
-    api = sorted((SOURCE / "api").glob("*.h"))
+    api = in_dependency_order(sorted((SOURCE / "api").glob("*.h")))
     builder = FFI()
     for header in [*public, *api]:
         builder.cdef(declarations(header))
