@@ -8,9 +8,11 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/driver.h"
+#include "util/error.h"
 
 typedef struct fl_subscriber
 {
@@ -51,9 +53,28 @@ static inline void fl_subscribers_read(
     }
 }
 
-/* Make room for one more: the control thread allocates (fl_subscribers_grow) before the owner appends.
+/* Allocate what the next append may need; count and capacity change on the control thread's request alone.
  *
- * larger    room for at least count + 1 entries, or NULL if there is room already; afterwards what the caller frees
+ * larger    out: memory for the append, or NULL if there is room already
+ * returns   0 or -FL_ENOMEM with error text
+ * thread    control
+ */
+static inline int fl_subscribers_reserve(
+    const fl_subscribers_t *subscribers, fl_subscriber_t **larger, uint32_t *larger_capacity)
+{
+    *larger = NULL;
+    if (subscribers->count < subscribers->capacity)
+    {
+        return 0;
+    }
+    *larger_capacity = 0 == subscribers->capacity ? 4 : 2 * subscribers->capacity;
+    *larger = malloc(*larger_capacity * sizeof(**larger));
+    return NULL == *larger ? fl_error(FL_ENOMEM, "no memory for %u subscribers", *larger_capacity) : 0;
+}
+
+/* Append a subscriber.
+ *
+ * larger    from fl_subscribers_reserve; afterwards what the caller frees
  * thread    the owner's
  */
 static inline void fl_subscribers_append(
