@@ -198,9 +198,7 @@ static void fl_endpoint_set_busy_poll(fl_endpoint_t *endpoint, fl_endpoint_param
     if (0 != busy_poll_us &&
         0 != setsockopt(endpoint->receive_fd, SOL_SOCKET, SO_BUSY_POLL, &busy_poll_us, sizeof(busy_poll_us)))
     {
-        fl_endpoint_note(
-            endpoint, params, "busy_poll_us %d: %s; needs CAP_NET_ADMIN or net.core.busy_read", busy_poll_us,
-            strerror(errno));
+        fl_endpoint_note(endpoint, params, "busy_poll_us %d is not set: %s", busy_poll_us, strerror(errno));
     }
 }
 

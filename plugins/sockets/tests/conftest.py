@@ -258,13 +258,25 @@ def sockets(make_sockets: Callable[..., Sockets]) -> Sockets:
 
 @dataclass(frozen=True)
 class Veth:
-    """Two network namespaces joined by a veth pair: ``left`` has ADDRESS.1, ``right`` ADDRESS.2."""
+    """Two network namespaces joined by a veth pair: 10.77.0.1 and fd77::1 are ``left``, .2 and ::2 are ``right``.
+
+    Loopback is up in ``left`` only.
+    """
 
     left: str
     right: str
 
-    def run(self, namespace: str, *command: str) -> None:
-        subprocess.run(["ip", "netns", "exec", namespace, *command], check=True, capture_output=True)
+    def run(self, namespace: str, *command: str) -> str:
+        return subprocess.run(
+            ["ip", "netns", "exec", namespace, *command], check=True, capture_output=True, text=True
+        ).stdout
+
+    def wait_for_multicast(self) -> None:
+        """IPv6 multicast has no route until the kernel has seen the carrier, which it does by the way."""
+        deadline = time.monotonic() + LIMIT_S
+        for name in (self.left, self.right):
+            while "multicast ff00::/8 dev veth0" not in self.run(name, "ip", "-6", "route", "show", "table", "all"):
+                assert time.monotonic() < deadline, "veth0 did not come up"
 
     @contextlib.contextmanager
     def inside(self, namespace: str) -> Iterator[None]:
@@ -296,10 +308,11 @@ def veth() -> Iterator[Veth]:
             check=True,
         )
         for host, name in enumerate(names, start=1):
-            pair.run(name, "ip", "link", "set", "lo", "up")
             pair.run(name, "ip", "address", "add", f"10.77.0.{host}/24", "dev", "veth0")
             pair.run(name, "ip", "address", "add", f"fd77::{host}/64", "dev", "veth0", "nodad")
             pair.run(name, "ip", "link", "set", "veth0", "up")
+        pair.run(names[0], "ip", "link", "set", "lo", "up")
+        pair.wait_for_multicast()
         yield pair
     finally:
         for name in names:
@@ -320,3 +333,13 @@ class RunFactory:
 @pytest.fixture
 def run() -> RunFactory:
     return RunFactory()
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def op_failed() -> type[OpFailedError]:
+    return OpFailedError
