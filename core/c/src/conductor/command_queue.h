@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include <framelane/types.h>
+
 #include "shm/mpsc_ring.h"
 
 typedef struct fl_command_queue

@@ -2,9 +2,11 @@
 #ifndef FL_PROTOCOL_VALIDATE_H
 #define FL_PROTOCOL_VALIDATE_H
 
+#include "api/protocol.h"
 #include "protocol/frames.h"
 
-/* Why a datagram is refused. A function returns one of these negated; each has a counter of its own. */
+/* Why a datagram is refused. A function returns one of these negated; each has a counter of its own,
+ * named by fl_invalid_name. */
 enum
 {
     FL_INVALID_SHORT = 1,          /* shorter than its type's header, or than 8 bytes */
@@ -24,9 +26,6 @@ enum
     FL_INVALID_RES_ENTRY = 15,     /* RES: an entry does not fit, or its type or name length is wrong */
     FL_INVALID_REASONS = 16        /* one more than the last, for tables */
 };
-
-/* Short name of a reason, such as "term-offset"; for labels and logs. Never NULL. */
-const char *fl_invalid_name(int reason);
 
 /* The datagram level: the first table of wire 9.1.
  *

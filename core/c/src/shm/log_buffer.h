@@ -1,97 +1,11 @@
-/* Log buffers: three terms and a metadata page in one file (shm 7).
- *
- * fl_log_t holds the driver's private truth. Clients can write the whole mapping, so term length, MTU and ids are never
- * read from the metadata again, and every word that is read (tails, active term count, frame lengths) is checked. */
+/* Arithmetic of log buffers, and the words of the metadata that the driver writes. api/shm.h has the rest. */
 #ifndef FL_SHM_LOG_BUFFER_H
 #define FL_SHM_LOG_BUFFER_H
 
 #include <framelane/types.h>
 
-#include "api/layout.h"
-#include "protocol/frames.h"
-#include "shm/mapped_file.h"
+#include "api/shm.h"
 #include "shm/words.h"
-
-typedef struct fl_log
-{
-    uint8_t *terms[FL_LOG_PARTITIONS];
-    fl_log_metadata_t *metadata;
-    int32_t term_length;
-    int32_t term_mask;               /* term_length - 1 */
-    int32_t position_bits_to_shift;  /* log2(term_length) */
-    int32_t initial_term_id;
-    int32_t mtu_length;
-    int32_t session_id;
-    int32_t stream_id;
-    int32_t page_size;
-    uint8_t type;                    /* FL_LOG_TYPE_* */
-    uint8_t default_header[FL_DATA_HEADER_LENGTH];
-    int64_t correlation_id;
-    fl_mapped_file_t file;
-} fl_log_t;
-
-/* Everything of the metadata that is constant (shm 7.2). */
-typedef struct fl_log_params
-{
-    int64_t correlation_id;          /* registration id of the publication, or correlation id of the image */
-    int32_t session_id;
-    int32_t stream_id;
-    int32_t initial_term_id;
-    int32_t starting_term_id;        /* publications: equal to initial_term_id unless a position was asked for */
-    int32_t starting_term_offset;    /* publications: multiple of 32 in [0, term_length] */
-    int32_t mtu_length;
-    int32_t term_length;
-    int32_t page_size;
-    int32_t publication_window_length;
-    int32_t receiver_window_length;
-    int32_t socket_sndbuf_length;
-    int32_t os_default_socket_sndbuf_length;
-    int32_t os_max_socket_sndbuf_length;
-    int32_t socket_rcvbuf_length;
-    int32_t os_default_socket_rcvbuf_length;
-    int32_t os_max_socket_rcvbuf_length;
-    int32_t max_resend;
-    int64_t entity_tag;              /* publications: -1 if none; images: 0 */
-    int64_t response_correlation_id; /* publications: -1 if none; images: 0 */
-    int64_t linger_timeout_ns;
-    int64_t untethered_window_limit_timeout_ns;
-    int64_t untethered_resting_timeout_ns;
-    int64_t untethered_linger_timeout_ns;
-    uint8_t group;
-    uint8_t is_response;
-    uint8_t rejoin;
-    uint8_t reliable;
-    uint8_t sparse;                  /* also how the file is made */
-    uint8_t signal_eos;
-    uint8_t spies_simulate_connection;
-    uint8_t tether;
-    uint8_t type;                    /* FL_LOG_TYPE_* */
-    uint8_t reserved[7];
-} fl_log_params_t;
-
-/* Bytes of a log file: align(3 * term_length + 4096, page_size). */
-static inline int64_t fl_log_file_length(int32_t term_length, int32_t page_size)
-{
-    return fl_align((int64_t)FL_LOG_PARTITIONS * term_length + FL_LOG_METADATA_LENGTH, page_size);
-}
-
-/* Create, fill and map a log file. Tails begin as shm 7.2 says for publications; for images they stay zero.
- *
- * returns  0; -FL_EINVAL for a parameter out of range; as fl_mapped_file_create
- * thread   control plane or its helper; blocks
- */
-int fl_log_create(fl_log_t *log, const char *path, const fl_log_params_t *params);
-
-/* Map a log file that another process made, after checking it: lengths, page size, and that the file is as long as they
- * say. The ids are taken from the default header.
- *
- * returns  0; -FL_EINVAL with what is wrong; as fl_mapped_file_open
- * thread   any; blocks
- */
-int fl_log_open(fl_log_t *log, const char *path, bool writable);
-
-/* Unmap; the file stays. Nothing in a forked child. */
-void fl_log_close(fl_log_t *log);
 
 /* Positions (shm 7.1, wire 1.3). Term ids wrap at 32 bits. */
 

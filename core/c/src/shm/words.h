@@ -57,6 +57,12 @@ static inline int64_t fl_i64_fetch_add(void *word, int64_t delta)
     return atomic_fetch_add_explicit((fl_atomic_i64_t *)word, delta, memory_order_seq_cst);
 }
 
+/* For sums that publish nothing else. */
+static inline int64_t fl_i64_fetch_add_relaxed(void *word, int64_t delta)
+{
+    return atomic_fetch_add_explicit((fl_atomic_i64_t *)word, delta, memory_order_relaxed);
+}
+
 static inline bool fl_i32_cas(void *word, int32_t expected, int32_t desired)
 {
     return atomic_compare_exchange_strong_explicit(
@@ -67,6 +73,31 @@ static inline bool fl_i64_cas(void *word, int64_t expected, int64_t desired)
 {
     return atomic_compare_exchange_strong_explicit(
         (fl_atomic_i64_t *)word, &expected, desired, memory_order_seq_cst, memory_order_relaxed);
+}
+
+/* Fences, for where many stores follow one announcement. GCC's thread sanitizer does not model them and says so; what they
+ * order is accessed atomically on both sides. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
+static inline void fl_fence_release(void)
+{
+    atomic_thread_fence(memory_order_release);
+}
+
+static inline void fl_fence_acquire(void)
+{
+    atomic_thread_fence(memory_order_acquire);
+}
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+/* Difference of words that anybody may have written: wraps where a signed subtraction would overflow. */
+static inline int64_t fl_i64_sub(int64_t left, int64_t right)
+{
+    return (int64_t)((uint64_t)left - (uint64_t)right);
 }
 
 /* Round up to a multiple of alignment, a power of two. 64 bits wide, so that no length off the wire overflows. */
