@@ -48,7 +48,13 @@ static int64_t fl_publication_call_add(void *argument)
     fl_publication_call_t *call = argument;
     fl_sender_t *sender = call->sender;
     fl_publication_t *publication = call->publication;
+    const fl_log_t *log = publication->log;
     fl_publication_table_t *table = &publication->endpoint->publications;
+    const fl_publication_t *known = fl_publication_table_find(table, log->stream_id, log->session_id);
+    if (NULL != known && FL_PUBLICATION_DONE != known->state)
+    {
+        return -FL_EEXIST;
+    }
     if (NULL != call->array)
     {
         fl_publication_t **old = sender->publications;
@@ -72,7 +78,7 @@ static int64_t fl_publication_call_add(void *argument)
     publication->time_of_last_setup_ns = now_ns - FL_SETUP_INTERVAL_NS;
     publication->setup_deadline_ns = INT64_MIN;
     sender->publications[sender->publication_count++] = publication;
-    fl_publication_table_insert(table, publication->log->stream_id, publication->log->session_id, publication);
+    fl_publication_table_insert(table, log->stream_id, log->session_id, publication);
     fl_timer_schedule(&sender->wheel, &publication->timer, now_ns + FL_HEARTBEAT_INTERVAL_NS);
     return 0;
 }
@@ -202,9 +208,15 @@ fl_publication_t *fl_publication_add(
         fl_error(FL_ENOMEM, "publication %lld: no memory", (long long)params->registration_id);
         goto failed;
     }
-    fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_add, &call);
+    const int64_t result = fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_add, &call);
     free(call.array);
     fl_publication_table_destroy(&call.table);
+    if (result < 0)
+    {
+        fl_error(FL_EEXIST, "publication %lld: session %d of stream %d is on the endpoint already",
+            (long long)params->registration_id, log->session_id, log->stream_id);
+        goto failed;
+    }
     return publication;
 
 failed:
@@ -252,7 +264,7 @@ static int64_t fl_publication_call_remove(void *argument)
         }
     }
     fl_publication_table_remove(
-        &publication->endpoint->publications, publication->log->stream_id, publication->log->session_id);
+        &publication->endpoint->publications, publication->log->stream_id, publication->log->session_id, publication);
     fl_timer_cancel(&sender->wheel, &publication->timer);
     return 0;
 }

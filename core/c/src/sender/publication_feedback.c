@@ -55,7 +55,7 @@ int fl_publication_on_status_message(
 {
     const fl_log_t *log = publication->log;
     fl_driver_context_t *context = publication->sender->context;
-    if (fl_sm_check(frame, log->term_length) < 0 || frame->receiver_window > log->term_length / 2)
+    if (fl_sm_check(frame, log->term_length) < 0)
     {
         fl_count(context, FL_COUNTER_INVALID_PACKETS, 1);
         return FL_DROP_SM_FIELDS;

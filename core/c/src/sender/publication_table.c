@@ -54,14 +54,16 @@ void fl_publication_table_insert(
     fl_publication_table_t *table, int32_t stream_id, int32_t session_id, fl_publication_t *publication)
 {
     const uint64_t key = fl_publication_key(stream_id, session_id);
-    *fl_publication_table_probe(table, key) = (fl_publication_entry_t){.key = key, .publication = publication};
-    table->count++;
+    fl_publication_entry_t *entry = fl_publication_table_probe(table, key);
+    table->count += NULL == entry->publication;
+    *entry = (fl_publication_entry_t){.key = key, .publication = publication};
 }
 
-void fl_publication_table_remove(fl_publication_table_t *table, int32_t stream_id, int32_t session_id)
+void fl_publication_table_remove(
+    fl_publication_table_t *table, int32_t stream_id, int32_t session_id, const fl_publication_t *publication)
 {
     fl_publication_entry_t *hole = fl_publication_table_probe(table, fl_publication_key(stream_id, session_id));
-    if (NULL == hole->publication)
+    if (hole->publication != publication)
     {
         return;
     }

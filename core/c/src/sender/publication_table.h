@@ -28,10 +28,13 @@ void fl_publication_table_destroy(fl_publication_table_t *table);
 /* Is there room for one more? */
 int fl_publication_table_has_room(const fl_publication_table_t *table);
 
-/* There is room, and the key is not there yet. */
+/* There is room. A publication that has the key already is replaced. */
 void fl_publication_table_insert(
     fl_publication_table_t *table, int32_t stream_id, int32_t session_id, fl_publication_t *publication);
-void fl_publication_table_remove(fl_publication_table_t *table, int32_t stream_id, int32_t session_id);
+
+/* Nothing happens if the key is another publication's by now. */
+void fl_publication_table_remove(
+    fl_publication_table_t *table, int32_t stream_id, int32_t session_id, const fl_publication_t *publication);
 
 /* NULL if it is not there. */
 fl_publication_t *fl_publication_table_find(const fl_publication_table_t *table, int32_t stream_id, int32_t session_id);

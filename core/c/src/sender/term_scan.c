@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "protocol/frames.h"
 #include "shm/term.h"
 
 /* The second word of a header without its flags: version 0, and the type. */
