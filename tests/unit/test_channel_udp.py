@@ -169,10 +169,11 @@ def test_a_subscriptions_control_is_followed_and_its_bind_address_is_not() -> No
     assert before.control_resolved_again(Host(far="10.9.0.1")) is before
 
 
-def test_a_name_that_changes_its_family_is_not_followed() -> None:
+@pytest.mark.parametrize(("now", "shown"), [("fd00::9", r"\[fd00::9\]"), ("224.1.1.1", "224.1.1.1")])
+def test_a_name_that_becomes_ipv6_or_a_group_is_not_followed(now: str, shown: str) -> None:
     before = channel("endpoint=far:9", far="10.9.0.1")
-    with pytest.raises(ChannelError, match="endpoint=far:9 is IPv6 now"):
-        before.peer_resolved_again(Host(far="fd00::9"))
+    with pytest.raises(ChannelError, match=f"endpoint=far:9 is {shown}:9 now"):
+        before.peer_resolved_again(Host(far=now))
 
 
 def test_groups_are_not_looked_up_again() -> None:

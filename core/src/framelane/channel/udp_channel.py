@@ -200,10 +200,10 @@ class UdpChannel:
 
 def _again(name: HostPort, parameter: str, before: Address, resolver: NameResolver) -> Address:
     now = resolve(name, parameter, resolver)
-    if now.ip.version != before.ip.version:
+    if now.ip.version != before.ip.version or now.is_multicast != before.is_multicast:
         raise ChannelError(
             ErrorCode.GENERIC_ERROR,
-            f"{parameter}={name.text} is IPv{now.ip.version} now and was IPv{before.ip.version}: {before} stays in use",
+            f"{parameter}={name.text} is {now} now, which the open socket does not reach: {before} stays in use",
         )
     return now
 
