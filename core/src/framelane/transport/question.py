@@ -33,7 +33,9 @@ class Question:
 
     @property
     def text(self) -> str:
-        """The address with its port."""
+        """The address with its port; of an endpoint without a port yet, what the channel states."""
+        if self.port == 0 and self.endpoint:
+            return self.endpoint
         return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
 
     def matches(self, rule: Rule) -> bool:

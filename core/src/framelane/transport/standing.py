@@ -54,18 +54,15 @@ def standings(
     *,
     hardware: Mapping[str, tuple[str, ...]] | None = None,
     probe: Probe = run_probes,
-    probe_all: bool = False,
 ) -> dict[str, Standing]:
     """Probe what is worth it and return the standing of every known transport.
 
     :param hardware: what :func:`find_hardware` found; ``None``: look.
-    :param probe_all: probe every plugin that loads, to show it; those that a driver would not consider are then still
-        not chosen.
     """
     if hardware is None:
         hardware = find_hardware()
     chosen = considered(registry, config, hardware)
-    verdicts = probe(registry.plugins.values() if probe_all else chosen, config.plugins)
+    verdicts = probe(chosen, config.plugins)
     names = sorted({*DEFAULT_ORDER, *config.order, *registry.names, *config.configured})
     worth = {plugin.name for plugin in chosen}
     return {name: stand(name, registry, config, hardware, verdicts.get(name), name in worth) for name in names}
