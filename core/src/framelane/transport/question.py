@@ -13,7 +13,11 @@ __all__ = ["Question", "ask"]
 
 @dataclass(frozen=True)
 class Question:
-    """One endpoint that wants a transport, and all that selection may look at."""
+    """One endpoint that wants a transport, and all that selection may look at.
+
+    An endpoint without a fixed peer, such as a multi-destination publication's, is asked for as one that receives at
+    its bind address.
+    """
 
     label: str  #: for messages: the channel, or what stands for it
     address: IpAddress  #: the peer of an endpoint that sends, the bind address or group of one that receives

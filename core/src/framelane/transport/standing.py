@@ -77,7 +77,8 @@ def stand(
     is_considered: bool,
 ) -> Standing:
     """Return the standing of one transport; ``is_considered`` as :func:`considered` decided."""
-    wanted = name in config.configured or name in hardware
+    asked_for = name in config.configured or name in hardware
+    wanted = asked_for or (name in config.order and name not in DEVICE_TRANSPORTS)
     broken = registry.broken_named(name)
     if broken and broken[0].is_disabled:
         return Standing(name, reason="is disabled by FRAMELANE_DISABLE_TRANSPORTS")
@@ -89,11 +90,11 @@ def stand(
             reason += f" (pip install framelane-{name})"
         if name in hardware:
             reason += f", though its hardware is here: {', '.join(hardware[name])}"
-        return Standing(name, reason=reason, is_wanted=name in config.configured, is_mentioned=wanted)
+        return Standing(name, reason=reason, is_wanted=name in config.configured, is_mentioned=asked_for)
     if not is_considered:
         if name in DEVICE_TRANSPORTS:
             reason = "is not configured, and none of its hardware is in /sys"
         else:
             reason = "is not named in transport.use or in a rule"
         return Standing(name, reason=reason)
-    return Standing(name, verdict=verdict, is_wanted=wanted or name not in DEVICE_TRANSPORTS)
+    return Standing(name, verdict=verdict, is_wanted=wanted)
