@@ -15,6 +15,8 @@
 #define FL_BENCH_SENDMMSG 1        /* sendmmsg and recvmmsg */
 #define FL_BENCH_SEGMENT 2         /* sendmsg with UDP_SEGMENT, recvmsg with UDP_GRO */
 
+#define FL_BENCH_LARGEST 65504    /* longest datagram that Aeron sends, bytes (wire 1.1) */
+
 typedef struct fl_bench_params
 {
     fl_address_t local;

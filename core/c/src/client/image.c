@@ -135,7 +135,7 @@ fl_client_image_t *fl_client_image_new(fl_log_t *log, int64_t *subscriber_positi
         return NULL;
     }
     image->log = log;
-    image->position = (fl_atomic_i64_t *)subscriber_position;
+    image->position = subscriber_position;
     image->correlation_id = correlation_id;
     image->join_position = image->read_position = fl_counter_get(image->position);
     image->assembler.next_term_offset = -1;

@@ -21,7 +21,7 @@ typedef struct fl_assembler
 struct fl_client_image
 {
     fl_log_t *log;
-    fl_atomic_i64_t *position;      /* the counter */
+    int64_t *position;              /* the counter */
     int64_t correlation_id;
     int64_t join_position;
     int64_t read_position;          /* up to here polls have given out */

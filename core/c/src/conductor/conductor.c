@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "conductor/ipc_publication.h"
-#include "shm/cnc.h"
 #include "util/error.h"
 
 #define FL_HOUSEKEEPING_INTERVAL_NS INT64_C(100000000)

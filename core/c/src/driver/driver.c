@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/cnc.h"
 #include "shm/counters.h"
 #include "util/error.h"
 
