@@ -1,0 +1,15 @@
+/* A transport as the driver calls it: the ops of a plugin, checked and made complete.
+ *
+ * Agents call `binding->ops.send(endpoint, runs, count)` and so on; fl_binding_t is in api/transport.h. Entries that a
+ * transport may do without answer -FL_ENOTSUP, which from poller_enter, poller_leave, reap and housekeeping means that
+ * there was nothing to do.
+ */
+#ifndef FL_TRANSPORT_BINDING_H
+#define FL_TRANSPORT_BINDING_H
+
+#include "api/transport.h"
+
+/* What lies behind the size that a table states is absent; its head must be there. */
+#define FL_BINDING_OPS_MINIMUM offsetof(fl_transport_ops_t, open_endpoint)
+
+#endif
