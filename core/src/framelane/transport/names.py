@@ -25,5 +25,6 @@ def is_name(text: str) -> bool:
 
 def nearest(text: str, candidates: Iterable[str]) -> str:
     """Return "; did you mean ...?" for the candidate most like a mistyped name, or nothing if none is like it."""
-    found = difflib.get_close_matches(text.lower(), sorted(candidates), n=1, cutoff=0.5)
-    return f"; did you mean {found[0]}?" if found else ""
+    by_lower_case = {candidate.lower(): candidate for candidate in sorted(candidates)}
+    found = difflib.get_close_matches(text.lower(), list(by_lower_case), n=1, cutoff=0.6)
+    return f"; did you mean {by_lower_case[found[0]]}?" if found else ""
