@@ -49,7 +49,8 @@ def declarations(header: Path) -> str:
     for line in header.read_text().splitlines():
         if line.startswith("#") and not re.match(r"#define\s+\w+\s+\(?-?(0x)?[0-9A-Fa-f]+\)?\s*(/\*.*)?$", line):
             continue
-        kept.append(re.sub(r"#define\s+(\w+)\s+.*", r"#define \1 ...", line))
+        line = re.sub(r"#define\s+(\w+)\s+\(.*", r"#define \1 ...", line)
+        kept.append(re.sub(r"(#define\s+\w+\s+\w+)\s*/\*.*", r"\1", line))
     text = re.sub(r"\bstatic_assert\s*\(.*?\);", "", "\n".join(kept), flags=re.DOTALL)
     return re.sub(r"^FL_(BEGIN|END)_DECLS$", "", text, flags=re.MULTILINE)
 

@@ -121,7 +121,8 @@ typedef struct fl_driver_config
 
 /* ---- life ---- */
 
-/* Make the data plane over a CnC file whose version is not stored yet. Starts no thread. */
+/* Make the data plane over a CnC file whose version is not stored yet. Starts no thread. Transports are added after
+ * fl_driver_start, since their pollers are entered by the agents, and removed before fl_driver_stop. */
 fl_driver_t *fl_driver_new(const fl_driver_config_t *config);
 
 /* Start the agent threads; all signals are blocked in them. INVOKER: starts none. */
@@ -134,11 +135,9 @@ int fl_driver_invoke(fl_driver_t *driver);
 /* Stop the agents and join their threads. Afterwards calls execute on the control thread. */
 int fl_driver_stop(fl_driver_t *driver);
 
-/* Free the data plane: after fl_driver_stop, every object and transport removed. */
+/* Free the data plane: after fl_driver_stop, every object and transport removed. In a forked child: nothing. */
 void fl_driver_free(fl_driver_t *driver);
 
-/* Forked child: forget the driver without a system call that others could notice. */
-void fl_driver_abandon(fl_driver_t *driver);
 
 /* ---- what the control plane waits for ---- */
 

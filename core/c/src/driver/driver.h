@@ -29,4 +29,21 @@ static inline int64_t fl_driver_call(
     return fl_runner_call(driver->runner_of[agent], function, argument);
 }
 
+/* Where a transport's endpoints of one role are polled. NULL: it is not under this driver. Thread: control, or the
+ * agent. */
+static inline fl_poll_entry_t *fl_driver_find_poller(fl_driver_t *driver, const fl_binding_t *binding, uint32_t role)
+{
+    fl_poll_entry_t *entry =
+        FL_ROLE_SENDER == role ? fl_poll_set_find(&driver->sender.polls, binding) : NULL;
+    if (NULL == entry)
+    {
+        entry = fl_poll_set_find(&driver->receiver.polls, binding);
+    }
+    return NULL != entry && 0 != (entry->roles & role) ? entry : NULL;
+}
+
+/* Take an object that is about to be freed off the event stack, with whatever it still had to say. Its agent has let go
+ * of it, so nobody raises it any more. Thread: control. */
+void fl_driver_forget(fl_driver_t *driver, fl_object_t *object);
+
 #endif

@@ -9,6 +9,14 @@
 #include "driver/context.h"
 #include "util/timer_wheel.h"
 
+/* What one cycle adds to the system counters. */
+typedef struct fl_sender_cycle
+{
+    int64_t bytes_sent;
+    int64_t bytes_received;
+    int64_t short_sends;
+} fl_sender_cycle_t;
+
 typedef struct fl_sender
 {
     fl_driver_context_t *context;
@@ -21,6 +29,8 @@ typedef struct fl_sender
     uint32_t start_index;
     uint32_t cycles_since_poll;
     int64_t time_of_last_poll_ns;
+    int32_t run_length;                     /* most bytes a publication sends in one cycle */
+    fl_sender_cycle_t cycle;
 } fl_sender_t;
 
 /* Make the sender's state; config and counters of the context are in place. Returns 0 or a negative FL_E* with text. */

@@ -93,7 +93,7 @@ def wrap_faults(inner: OpenTransport, *, seed: int) -> FaultInjector:
     if fault == ffi.NULL:
         raise_native(-lib.FL_ENOMEM, "wrap faults")
     capabilities = replace(inner.capabilities, zero_copy_tx=False, zero_copy_rx=False)
-    return FaultInjector(fault, _wrap(inner.name, inner, lib.fl_fault_ops(), fault, capabilities))
+    return FaultInjector(fault, _wrap(inner.name, inner, lib.fl_fault_ops(fault), fault, capabilities))
 
 
 class PacketCapture:
@@ -137,4 +137,4 @@ def wrap_capture(inner: OpenTransport, path: str | Path, *, ring_length: int = 0
     capture = lib.fl_capture_new(inner.binding, inner.host.table, os.fsencode(path), ring_length)
     if capture == ffi.NULL:
         raise_native(-lib.FL_EIO, "wrap capture")
-    return PacketCapture(capture, _wrap(inner.name, inner, lib.fl_capture_ops(), capture, inner.capabilities))
+    return PacketCapture(capture, _wrap(inner.name, inner, lib.fl_capture_ops(capture), capture, inner.capabilities))

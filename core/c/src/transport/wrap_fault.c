@@ -1,0 +1,783 @@
+#include "transport/wrap_fault.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "transport/address.h"
+#include "transport/datagram_store.h"
+#include "util/error.h"
+
+/* One direction's settings, each word on its own: a probability is the threshold that a 64-bit draw must stay below. */
+typedef struct fl_fault_rules
+{
+    _Atomic bool is_active;
+    _Atomic bool is_blackhole;
+    _Atomic uint64_t loss;
+    _Atomic uint64_t duplicate;
+    _Atomic uint64_t reorder;
+    _Atomic uint64_t corrupt;
+    _Atomic uint64_t refuse;
+    _Atomic int64_t delay_ns;
+    _Atomic int64_t jitter_ns;
+    _Atomic int64_t passed;
+    _Atomic int64_t lost;
+    _Atomic int64_t duplicated;
+    _Atomic int64_t reordered;
+    _Atomic int64_t corrupted;
+    _Atomic int64_t delayed;
+    _Atomic int64_t refused;
+    _Atomic int64_t storage_full;
+} fl_fault_rules_t;
+
+struct fl_fault
+{
+    fl_transport_ops_t ops;
+    fl_binding_t *inner;
+    const fl_host_t *host;
+    uint64_t seed;
+    uint64_t endpoints_opened;
+    fl_fault_rules_t send;
+    fl_fault_rules_t receive;
+};
+
+struct fl_endpoint
+{
+    fl_fault_t *fault;
+    fl_endpoint_t *inner;
+    fl_endpoint_t *next_on_poller;
+    void *context;
+    fl_address_t connected;
+    uint64_t random_send;
+    uint64_t random_receive;
+    fl_datagram_store_t *store;      /* held back from sending */
+};
+
+struct fl_poller
+{
+    fl_fault_t *fault;
+    fl_poller_t *inner;
+    fl_endpoint_t *endpoints;
+    fl_datagram_store_t *store;      /* held back from receiving, and copies that the host has */
+    uint32_t batch_count;            /* runs of the wrapped transport, not yet released to it */
+    uint32_t batch_index;            /* the run to go on with */
+    uint32_t batch_segment;          /* and its datagram */
+    uint32_t outstanding;            /* runs that the host has not released */
+    fl_run_t batch[FL_FAULT_BATCH];
+};
+
+typedef struct fl_fault_verdict
+{
+    bool is_lost;
+    bool is_refused;
+    bool is_duplicated;
+    bool is_corrupted;
+    uint32_t passes;
+    int64_t delay_ns;
+} fl_fault_verdict_t;
+
+static fl_fault_t *fl_fault_of(fl_transport_t *transport)
+{
+    return (fl_fault_t *)transport;
+}
+
+static void fl_fault_count(_Atomic int64_t *total, int64_t count)
+{
+    atomic_fetch_add_explicit(total, count, memory_order_relaxed);
+}
+
+#define FL_FAULT_RULE(rules, name) atomic_load_explicit(&(rules)->name, memory_order_relaxed)
+
+/* ---- judging ---- */
+
+static uint64_t fl_fault_mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* splitmix64. */
+static uint64_t fl_fault_draw(uint64_t *state)
+{
+    *state += UINT64_C(0x9e3779b97f4a7c15);
+    return fl_fault_mix(*state);
+}
+
+/* A threshold of all ones means always; nothing is drawn for a probability of 0, so that settings do not disturb each
+ * other's sequences. */
+static bool fl_fault_happens(uint64_t *state, uint64_t threshold)
+{
+    return 0 != threshold && (UINT64_MAX == threshold || fl_fault_draw(state) < threshold);
+}
+
+static fl_fault_verdict_t fl_fault_judge(const fl_fault_rules_t *rules, uint64_t *state)
+{
+    fl_fault_verdict_t verdict = { 0 };
+    verdict.is_refused = fl_fault_happens(state, FL_FAULT_RULE(rules, refuse));
+    verdict.is_lost = FL_FAULT_RULE(rules, is_blackhole) || fl_fault_happens(state, FL_FAULT_RULE(rules, loss));
+    verdict.is_corrupted = fl_fault_happens(state, FL_FAULT_RULE(rules, corrupt));
+    verdict.is_duplicated = fl_fault_happens(state, FL_FAULT_RULE(rules, duplicate));
+    if (fl_fault_happens(state, FL_FAULT_RULE(rules, reorder)))
+    {
+        verdict.passes = 1 + (uint32_t)(fl_fault_draw(state) % FL_FAULT_REORDER_PASSES);
+    }
+    const int64_t jitter_ns = FL_FAULT_RULE(rules, jitter_ns);
+    verdict.delay_ns = FL_FAULT_RULE(rules, delay_ns) +
+        (0 != jitter_ns ? (int64_t)(fl_fault_draw(state) % ((uint64_t)jitter_ns + 1)) : 0);
+    return verdict;
+}
+
+static bool fl_fault_is_clean(const fl_fault_verdict_t *verdict)
+{
+    return !verdict->is_lost && !verdict->is_refused && !verdict->is_duplicated && !verdict->is_corrupted &&
+        0 == verdict->passes && 0 == verdict->delay_ns;
+}
+
+/* Do to one datagram what was found; what is left of it is held in the store until it is due. */
+static void fl_fault_apply(
+    fl_fault_rules_t *rules, fl_datagram_store_t *store, const fl_fault_verdict_t *verdict, uint64_t *state,
+    const fl_run_t *run, uint32_t segment, int64_t now_ns, void *owner)
+{
+    if (verdict->is_lost)
+    {
+        fl_fault_count(&rules->lost, 1);
+        return;
+    }
+    const uint32_t offset = segment * run->segment_length;
+    const uint32_t length = fl_run_extent(run, segment + 1) - offset;
+    for (int copy = 0; copy <= (verdict->is_duplicated ? 1 : 0); copy++)
+    {
+        fl_held_t *held = fl_datagram_store_copy(store, run, offset, length);
+        if (NULL == held)
+        {
+            fl_fault_count(&rules->storage_full, 1);
+            return;
+        }
+        held->owner = owner;
+        if (0 == copy && verdict->is_corrupted && 0 != length)
+        {
+            const uint64_t bit = fl_fault_draw(state) % ((uint64_t)length * 8);
+            held->slot[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+            fl_fault_count(&rules->corrupted, 1);
+        }
+        const bool is_overtaken = 0 == copy && 0 != verdict->passes;
+        fl_datagram_store_hold(
+            store, held, now_ns + verdict->delay_ns + (is_overtaken ? FL_FAULT_REORDER_LIMIT_NS : 0),
+            is_overtaken ? verdict->passes : 0);
+        fl_fault_count(&rules->reordered, is_overtaken ? 1 : 0);
+        fl_fault_count(&rules->duplicated, copy);
+    }
+    fl_fault_count(&rules->delayed, 0 != verdict->delay_ns ? 1 : 0);
+}
+
+/* ---- sending ---- */
+
+/* Send what is due. Stops where the wrapped transport takes no more; what it refuses for good is lost. */
+static void fl_fault_send_due(fl_endpoint_t *endpoint, int64_t now_ns)
+{
+    fl_held_t *held;
+    while (NULL != (held = fl_datagram_store_due(endpoint->store, now_ns)))
+    {
+        endpoint->fault->inner->ops.send(endpoint->inner, &held->run, 1);
+        if (-FL_EAGAIN == held->run.status)
+        {
+            fl_datagram_store_hold(endpoint->store, held, held->due_ns, 0);
+            return;
+        }
+        fl_fault_count(&endpoint->fault->send.passed, 1);
+        fl_datagram_store_give(endpoint->store, held);
+    }
+}
+
+/* Send the datagrams from `first` to before `last` as they are. Returns whether all were taken; else accepted and status
+ * of the run are final. */
+static bool fl_fault_send_clean(fl_endpoint_t *endpoint, fl_run_t *run, uint32_t first, uint32_t last, int64_t now_ns)
+{
+    if (first == last)
+    {
+        return true;
+    }
+    fl_run_t part = *run;
+    const uint32_t offset = first * run->segment_length;
+    part.data += offset;
+    part.length = fl_run_extent(run, last) - offset;
+    part.segment_length = part.length < run->segment_length ? part.length : run->segment_length;
+    part.flags &= ~(uint32_t)FL_RUN_HOLD;
+    endpoint->fault->inner->ops.send(endpoint->inner, &part, 1);
+    run->accepted = first + part.accepted;
+    run->status = part.status;
+    fl_fault_count(&endpoint->fault->send.passed, part.accepted);
+    for (uint32_t i = 0; i < part.accepted && fl_datagram_store_is_overtaking(endpoint->store); i++)
+    {
+        fl_datagram_store_pass(endpoint->store);
+        fl_fault_send_due(endpoint, now_ns);
+    }
+    return 0 == part.status;
+}
+
+static void fl_fault_send_run(fl_endpoint_t *endpoint, fl_run_t *run, uint32_t segments, int64_t now_ns)
+{
+    fl_fault_rules_t *rules = &endpoint->fault->send;
+    uint32_t clean = 0;      /* first datagram that is judged clean and not yet sent */
+    for (uint32_t segment = 0; segment < segments; segment++)
+    {
+        const fl_fault_verdict_t verdict = fl_fault_judge(rules, &endpoint->random_send);
+        if (fl_fault_is_clean(&verdict))
+        {
+            /* While something waits to be overtaken each datagram goes alone, so that it counts as it passes. */
+            if (fl_datagram_store_is_overtaking(endpoint->store))
+            {
+                if (!fl_fault_send_clean(endpoint, run, clean, segment + 1, now_ns))
+                {
+                    return;
+                }
+                clean = segment + 1;
+            }
+            continue;
+        }
+        if (!fl_fault_send_clean(endpoint, run, clean, segment, now_ns))
+        {
+            return;
+        }
+        if (verdict.is_refused)
+        {
+            fl_fault_count(&rules->refused, 1);
+            run->accepted = segment;
+            run->status = -FL_EAGAIN;
+            return;
+        }
+        fl_fault_apply(
+            rules, endpoint->store, &verdict, &endpoint->random_send, run, segment, now_ns, endpoint);
+        fl_fault_send_due(endpoint, now_ns);
+        clean = segment + 1;
+    }
+    if (fl_fault_send_clean(endpoint, run, clean, segments, now_ns))
+    {
+        run->accepted = segments;
+        run->status = 0;
+    }
+}
+
+static int fl_fault_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
+{
+    fl_fault_t *fault = endpoint->fault;
+    uint32_t flags = 0;
+    for (uint32_t i = 0; i < count; i++)
+    {
+        flags |= runs[i].flags;
+    }
+    if (!FL_FAULT_RULE(&fault->send, is_active) && fl_datagram_store_is_empty(endpoint->store) &&
+        0 == (flags & FL_RUN_HOLD))
+    {
+        const int whole = fault->inner->ops.send(endpoint->inner, runs, count);
+        int64_t passed = 0;
+        for (uint32_t i = 0; i < count; i++)
+        {
+            passed += runs[i].accepted;
+        }
+        fl_fault_count(&fault->send.passed, passed);
+        return whole;
+    }
+
+    const int64_t now_ns = fault->host->nano_clock(fault->host);
+    int whole = 0;
+    fl_fault_send_due(endpoint, now_ns);
+    for (uint32_t i = 0; i < count; i++)
+    {
+        fl_run_t *run = &runs[i];
+        const uint32_t segments = fl_run_segments(run);
+        run->accepted = 0;
+        run->status = fl_run_inherited_status(runs, i, &endpoint->connected);
+        if (0 != run->status)
+        {
+            continue;
+        }
+        if (run->segment_length > FL_UDP_PAYLOAD_MAXIMUM || 0 == segments)
+        {
+            run->status = 0 == segments ? -FL_EINVAL : -FL_EMSGSIZE;
+            continue;
+        }
+        fl_fault_send_run(endpoint, run, segments, now_ns);
+        whole += 0 == run->status ? 1 : 0;
+    }
+    return whole;
+}
+
+/* ---- receiving ---- */
+
+static void fl_fault_release_batch_if_done(fl_poller_t *poller)
+{
+    if (0 == poller->outstanding && poller->batch_index == poller->batch_count && 0 != poller->batch_count)
+    {
+        poller->fault->inner->ops.release(poller->inner, poller->batch, poller->batch_count);
+        poller->batch_count = 0;
+        poller->batch_index = 0;
+    }
+}
+
+static uint32_t fl_fault_emit_due(fl_poller_t *poller, fl_run_t *runs, uint32_t room, int64_t now_ns)
+{
+    uint32_t count = 0;
+    fl_held_t *held;
+    while (count < room && NULL != (held = fl_datagram_store_due(poller->store, now_ns)))
+    {
+        const fl_endpoint_t *endpoint = held->owner;
+        runs[count] = held->run;
+        runs[count].context = endpoint->context;
+        runs[count].token = (uint64_t)(uintptr_t)held;
+        count++;
+    }
+    poller->outstanding += count;
+    fl_fault_count(&poller->fault->receive.passed, count);
+    return count;
+}
+
+/* The datagrams from `first` to before `last` of a received run, as they are; 0 or 1 run. */
+static uint32_t fl_fault_emit_clean(
+    fl_poller_t *poller, fl_run_t *out, const fl_run_t *run, uint32_t first, uint32_t last)
+{
+    if (first == last)
+    {
+        return 0;
+    }
+    const fl_endpoint_t *endpoint = run->context;
+    const uint32_t offset = first * run->segment_length;
+    *out = *run;
+    out->data += offset;
+    out->length = fl_run_extent(run, last) - offset;
+    out->segment_length = out->length < run->segment_length ? out->length : run->segment_length;
+    out->context = endpoint->context;
+    out->token = 0;
+    poller->outstanding++;
+    fl_fault_count(&poller->fault->receive.passed, last - first);
+    for (uint32_t i = first; i < last && fl_datagram_store_is_overtaking(poller->store); i++)
+    {
+        fl_datagram_store_pass(poller->store);
+    }
+    return 1;
+}
+
+/* Judge and emit the run at batch_index from batch_segment on, while there is room. Moves both. */
+static uint32_t fl_fault_emit_run(fl_poller_t *poller, fl_run_t *runs, uint32_t room, int64_t now_ns)
+{
+    fl_fault_rules_t *rules = &poller->fault->receive;
+    const fl_run_t *run = &poller->batch[poller->batch_index];
+    fl_endpoint_t *endpoint = run->context;
+    const uint32_t segments = NULL == endpoint ? 0 : fl_run_segments(run);
+    const bool is_active = FL_FAULT_RULE(rules, is_active);
+    uint32_t clean = poller->batch_segment;
+    uint32_t segment = clean;
+    uint32_t count = 0;
+    while (segment < segments && count < room)
+    {
+        const bool is_overtaking = fl_datagram_store_is_overtaking(poller->store);
+        const fl_fault_verdict_t verdict =
+            is_active ? fl_fault_judge(rules, &endpoint->random_receive) : (fl_fault_verdict_t){ 0 };
+        const bool is_clean = fl_fault_is_clean(&verdict);
+        if (is_clean && !is_overtaking)
+        {
+            segment++;
+            continue;
+        }
+        /* There is room for what came before; what this one adds is emitted with what is due, now or later. */
+        count += fl_fault_emit_clean(poller, &runs[count], run, clean, is_clean ? segment + 1 : segment);
+        if (!is_clean)
+        {
+            fl_fault_apply(
+                rules, poller->store, &verdict, &endpoint->random_receive, run, segment, now_ns, endpoint);
+        }
+        segment++;
+        clean = segment;
+        count += fl_fault_emit_due(poller, &runs[count], room - count, now_ns);
+    }
+    if (count < room)
+    {
+        count += fl_fault_emit_clean(poller, &runs[count], run, clean, segment);
+    }
+    poller->batch_segment = segment;
+    if (segment >= segments)
+    {
+        poller->batch_index++;
+        poller->batch_segment = 0;
+    }
+    return count;
+}
+
+static void fl_fault_send_due_of_all(fl_poller_t *poller, int64_t now_ns)
+{
+    for (fl_endpoint_t *e = poller->endpoints; NULL != e; e = e->next_on_poller)
+    {
+        if (!fl_datagram_store_is_empty(e->store))
+        {
+            fl_fault_send_due(e, now_ns);
+        }
+    }
+}
+
+static int fl_fault_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
+{
+    fl_fault_t *fault = poller->fault;
+    const int64_t now_ns = fault->host->nano_clock(fault->host);
+    fl_fault_send_due_of_all(poller, now_ns);
+    uint32_t count = fl_fault_emit_due(poller, runs, capacity, now_ns);
+    if (0 == poller->batch_count && count < capacity)
+    {
+        const uint32_t room = capacity - count;
+        const int taken =
+            fault->inner->ops.poll(poller->inner, poller->batch, room < FL_FAULT_BATCH ? room : FL_FAULT_BATCH);
+        if (taken < 0)
+        {
+            return 0 != count ? (int)count : taken;
+        }
+        poller->batch_count = (uint32_t)taken;
+    }
+    while (poller->batch_index < poller->batch_count && count < capacity)
+    {
+        count += fl_fault_emit_run(poller, &runs[count], capacity - count, now_ns);
+    }
+    fl_fault_release_batch_if_done(poller);
+    return (int)count;
+}
+
+static void fl_fault_release(fl_poller_t *poller, const fl_run_t *runs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+    {
+        if (0 != runs[i].token)
+        {
+            fl_datagram_store_give(poller->store, (fl_held_t *)(uintptr_t)runs[i].token);
+        }
+    }
+    poller->outstanding -= count;
+    fl_fault_release_batch_if_done(poller);
+}
+
+static int fl_fault_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t capacity)
+{
+    const fl_fault_t *fault = poller->fault;
+    fl_fault_send_due_of_all(poller, fault->host->nano_clock(fault->host));
+    return fault->inner->ops.reap(poller->inner, completions, capacity);
+}
+
+static int fl_fault_arm(fl_poller_t *poller)
+{
+    bool is_idle = fl_datagram_store_is_empty(poller->store) && poller->batch_index == poller->batch_count;
+    for (const fl_endpoint_t *e = poller->endpoints; NULL != e && is_idle; e = e->next_on_poller)
+    {
+        is_idle = fl_datagram_store_is_empty(e->store);
+    }
+    return is_idle ? poller->fault->inner->ops.arm(poller->inner) : -FL_EAGAIN;
+}
+
+static int fl_fault_disarm(fl_poller_t *poller)
+{
+    return poller->fault->inner->ops.disarm(poller->inner);
+}
+
+/* ---- endpoints and pollers ---- */
+
+static int fl_fault_open_endpoint(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **result)
+{
+    fl_fault_t *fault = fl_fault_of(transport);
+    int status = -FL_ENOMEM;
+    fl_endpoint_t *endpoint = calloc(1, sizeof(*endpoint));
+    if (NULL == endpoint || NULL == (endpoint->store = fl_datagram_store_new()))
+    {
+        fl_error(FL_ENOMEM, "fault wrapper: no memory for an endpoint");
+        goto failed;
+    }
+    status = fault->inner->ops.open_endpoint(fault->inner->transport, params, &endpoint->inner);
+    if (status < 0)
+    {
+        goto failed;
+    }
+    endpoint->fault = fault;
+    endpoint->connected = params->peer;
+    endpoint->random_send = fl_fault_mix(fault->seed + 2 * fault->endpoints_opened);
+    endpoint->random_receive = fl_fault_mix(fault->seed + 2 * fault->endpoints_opened + 1);
+    fault->endpoints_opened++;
+    *result = endpoint;
+    return 0;
+
+failed:
+    if (NULL != endpoint)
+    {
+        fl_datagram_store_free(endpoint->store);
+        free(endpoint);
+    }
+    return status;
+}
+
+static int fl_fault_close_endpoint(fl_endpoint_t *endpoint)
+{
+    const int status = endpoint->fault->inner->ops.close_endpoint(endpoint->inner);
+    if (0 <= status)
+    {
+        fl_datagram_store_free(endpoint->store);
+        free(endpoint);
+    }
+    return status;
+}
+
+static int fl_fault_local_address(fl_endpoint_t *endpoint, fl_address_t *address)
+{
+    return endpoint->fault->inner->ops.local_address(endpoint->inner, address);
+}
+
+static int fl_fault_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
+{
+    /* What was accepted goes to the old peer, so it leaves now; what cannot is lost. */
+    fl_fault_send_due(endpoint, INT64_MAX);
+    fl_datagram_store_drop(endpoint->store, NULL);
+    const int status = endpoint->fault->inner->ops.set_peer(endpoint->inner, peer);
+    if (0 <= status)
+    {
+        endpoint->connected = peer->address;
+    }
+    return status;
+}
+
+static int fl_fault_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl_poller_t **result)
+{
+    fl_fault_t *fault = fl_fault_of(transport);
+    int status = -FL_ENOMEM;
+    fl_poller_t *poller = calloc(1, sizeof(*poller));
+    if (NULL == poller || NULL == (poller->store = fl_datagram_store_new()))
+    {
+        fl_error(FL_ENOMEM, "fault wrapper: no memory for a poller");
+        goto failed;
+    }
+    status = fault->inner->ops.poller_open(fault->inner->transport, queue, roles, &poller->inner);
+    if (status < 0)
+    {
+        goto failed;
+    }
+    poller->fault = fault;
+    *result = poller;
+    return 0;
+
+failed:
+    if (NULL != poller)
+    {
+        fl_datagram_store_free(poller->store);
+        free(poller);
+    }
+    return status;
+}
+
+static int fl_fault_poller_enter(fl_poller_t *poller)
+{
+    return poller->fault->inner->ops.poller_enter(poller->inner);
+}
+
+static int fl_fault_poller_leave(fl_poller_t *poller)
+{
+    if (0 != poller->batch_count)
+    {
+        poller->fault->inner->ops.release(poller->inner, poller->batch, poller->batch_count);
+        poller->batch_count = 0;
+        poller->batch_index = 0;
+    }
+    return poller->fault->inner->ops.poller_leave(poller->inner);
+}
+
+static int fl_fault_poller_close(fl_poller_t *poller)
+{
+    const int status = poller->fault->inner->ops.poller_close(poller->inner);
+    if (0 <= status)
+    {
+        fl_datagram_store_free(poller->store);
+        free(poller);
+    }
+    return status;
+}
+
+static int fl_fault_poller_add(fl_poller_t *poller, fl_endpoint_t *endpoint, void *context)
+{
+    const int status = poller->fault->inner->ops.poller_add(poller->inner, endpoint->inner, endpoint);
+    if (0 <= status)
+    {
+        endpoint->context = context;
+        endpoint->next_on_poller = poller->endpoints;
+        poller->endpoints = endpoint;
+    }
+    return status;
+}
+
+static int fl_fault_poller_remove(fl_poller_t *poller, fl_endpoint_t *endpoint)
+{
+    const int status = poller->fault->inner->ops.poller_remove(poller->inner, endpoint->inner);
+    if (status < 0)
+    {
+        return status;
+    }
+    fl_endpoint_t **link = &poller->endpoints;
+    while (*link != endpoint)
+    {
+        link = &(*link)->next_on_poller;
+    }
+    *link = endpoint->next_on_poller;
+    fl_datagram_store_drop(poller->store, endpoint);
+    fl_datagram_store_drop(endpoint->store, NULL);
+    for (uint32_t i = poller->batch_index; i < poller->batch_count; i++)
+    {
+        if (poller->batch[i].context == endpoint)
+        {
+            poller->batch[i].context = NULL;
+        }
+    }
+    return 0;
+}
+
+/* ---- the transport ---- */
+
+static int fl_fault_housekeeping(fl_transport_t *transport, int64_t now_ns)
+{
+    const fl_binding_t *inner = fl_fault_of(transport)->inner;
+    return inner->ops.housekeeping(inner->transport, now_ns);
+}
+
+static int fl_fault_events(fl_transport_t *transport, fl_event_t *events, uint32_t capacity)
+{
+    const fl_binding_t *inner = fl_fault_of(transport)->inner;
+    return inner->ops.events(inner->transport, events, capacity);
+}
+
+static int fl_fault_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
+{
+    const fl_binding_t *inner = fl_fault_of(transport)->inner;
+    return inner->ops.stats(inner->transport, stats, capacity);
+}
+
+static int fl_fault_close(fl_transport_t *transport)
+{
+    fl_fault_t *fault = fl_fault_of(transport);
+    const int status = fault->inner->ops.close(fault->inner->transport);
+    if (0 <= status)
+    {
+        free(fault);
+    }
+    return status;
+}
+
+fl_fault_t *fl_fault_new(fl_binding_t *inner, const fl_host_t *host, uint64_t seed)
+{
+    fl_fault_t *fault = calloc(1, sizeof(*fault));
+    if (NULL == fault)
+    {
+        fl_error(FL_ENOMEM, "fault wrapper: no memory");
+        return NULL;
+    }
+    fault->inner = inner;
+    fault->host = host;
+    fault->seed = seed;
+    fault->ops = (fl_transport_ops_t){
+        .magic = FL_TRANSPORT_MAGIC,
+        .size = sizeof(fl_transport_ops_t),
+        .abi_version = FL_ABI_VERSION,
+        .queues = inner->ops.queues,
+        .open_endpoint = fl_fault_open_endpoint,
+        .close_endpoint = fl_fault_close_endpoint,
+        .local_address = fl_fault_local_address,
+        .set_peer = fl_fault_set_peer,
+        .poller_open = fl_fault_poller_open,
+        .poller_enter = fl_fault_poller_enter,
+        .poller_leave = fl_fault_poller_leave,
+        .poller_close = fl_fault_poller_close,
+        .poller_add = fl_fault_poller_add,
+        .poller_remove = fl_fault_poller_remove,
+        .poll = fl_fault_poll,
+        .release = fl_fault_release,
+        .send = fl_fault_send,
+        .reap = fl_fault_reap,
+        .arm = fl_fault_arm,
+        .disarm = fl_fault_disarm,
+        .housekeeping = fl_fault_housekeeping,
+        .events = fl_fault_events,
+        .stats = fl_fault_stats,
+        .close = fl_fault_close,
+    };
+    return fault;
+}
+
+const void *fl_fault_ops(const fl_fault_t *fault)
+{
+    return &fault->ops;
+}
+
+/* ---- settings and totals ---- */
+
+static bool fl_fault_is_valid(const fl_fault_direction_t *direction)
+{
+    const double probabilities[] = { direction->loss, direction->duplicate, direction->reorder, direction->corrupt,
+                                     direction->refuse };
+    for (size_t i = 0; i < sizeof(probabilities) / sizeof(probabilities[0]); i++)
+    {
+        if (!(probabilities[i] >= 0.0 && probabilities[i] <= 1.0))
+        {
+            return false;
+        }
+    }
+    return direction->delay_ns >= 0 && direction->delay_ns <= FL_FAULT_DELAY_MAXIMUM_NS && direction->jitter_ns >= 0 &&
+        direction->jitter_ns <= FL_FAULT_DELAY_MAXIMUM_NS;
+}
+
+static uint64_t fl_fault_threshold(double probability)
+{
+    const double scaled = ldexp(probability, 64);
+    return scaled >= 18446744073709551615.0 ? UINT64_MAX : (uint64_t)scaled;
+}
+
+static void fl_fault_set(fl_fault_rules_t *rules, const fl_fault_direction_t *direction, bool is_send)
+{
+    /* Relaxed throughout: each word stands alone, and a datagram judged by a mixture of two settings is no error. */
+    atomic_store_explicit(&rules->loss, fl_fault_threshold(direction->loss), memory_order_relaxed);
+    atomic_store_explicit(&rules->duplicate, fl_fault_threshold(direction->duplicate), memory_order_relaxed);
+    atomic_store_explicit(&rules->reorder, fl_fault_threshold(direction->reorder), memory_order_relaxed);
+    atomic_store_explicit(&rules->corrupt, fl_fault_threshold(direction->corrupt), memory_order_relaxed);
+    atomic_store_explicit(&rules->refuse, is_send ? fl_fault_threshold(direction->refuse) : 0, memory_order_relaxed);
+    atomic_store_explicit(&rules->delay_ns, direction->delay_ns, memory_order_relaxed);
+    atomic_store_explicit(&rules->jitter_ns, direction->jitter_ns, memory_order_relaxed);
+    atomic_store_explicit(&rules->is_blackhole, 0 != direction->blackhole, memory_order_relaxed);
+    atomic_store_explicit(
+        &rules->is_active,
+        0 != direction->blackhole || direction->loss > 0 || direction->duplicate > 0 || direction->reorder > 0 ||
+            direction->corrupt > 0 || (is_send && direction->refuse > 0) || direction->delay_ns > 0 ||
+            direction->jitter_ns > 0,
+        memory_order_relaxed);
+}
+
+int fl_fault_configure(fl_fault_t *fault, const fl_fault_settings_t *settings)
+{
+    if (!fl_fault_is_valid(&settings->send) || !fl_fault_is_valid(&settings->receive) ||
+        settings->receive.refuse != 0.0)
+    {
+        return fl_error(
+            FL_EINVAL,
+            "faults: a probability is outside 0 to 1, a delay or jitter outside 0 to 10 s, or receiving is to be refused");
+    }
+    fl_fault_set(&fault->send, &settings->send, true);
+    fl_fault_set(&fault->receive, &settings->receive, false);
+    return 0;
+}
+
+static void fl_fault_read(const fl_fault_rules_t *rules, fl_fault_totals_t *totals)
+{
+    *totals = (fl_fault_totals_t){
+        .passed = FL_FAULT_RULE(rules, passed),
+        .lost = FL_FAULT_RULE(rules, lost),
+        .duplicated = FL_FAULT_RULE(rules, duplicated),
+        .reordered = FL_FAULT_RULE(rules, reordered),
+        .corrupted = FL_FAULT_RULE(rules, corrupted),
+        .delayed = FL_FAULT_RULE(rules, delayed),
+        .refused = FL_FAULT_RULE(rules, refused),
+        .storage_full = FL_FAULT_RULE(rules, storage_full),
+    };
+}
+
+void fl_fault_totals(fl_fault_t *fault, fl_fault_totals_t *send, fl_fault_totals_t *receive)
+{
+    fl_fault_read(&fault->send, send);
+    fl_fault_read(&fault->receive, receive);
+}

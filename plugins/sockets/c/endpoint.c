@@ -1,0 +1,340 @@
+#include "endpoint.h"
+
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "offload.h"
+#include "poller.h"
+#include "socket.h"
+
+#define FL_MOST_TTL 255
+#define FL_ENDPOINT_FLAGS (FL_ENDPOINT_REUSE_ADDRESS | FL_ENDPOINT_TIMESTAMPS | FL_ENDPOINT_CONNECT)
+
+/* Append to params->note what fits whole; the rest goes to `events`. */
+static void fl_endpoint_note(fl_endpoint_t *endpoint, fl_endpoint_params_t *params, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void fl_endpoint_note(fl_endpoint_t *endpoint, fl_endpoint_params_t *params, const char *format, ...)
+{
+    char text[sizeof(params->note)];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+
+    const size_t used = strlen(params->note);
+    if (used + 2 + strlen(text) < sizeof(params->note))
+    {
+        snprintf(params->note + used, sizeof(params->note) - used, "%s%s", 0 == used ? "" : "; ", text);
+    }
+    else
+    {
+        fl_transport_note(endpoint->transport, &endpoint->bound, text);
+    }
+}
+
+static int fl_endpoint_check(const fl_transport_t *transport, const fl_endpoint_params_t *params)
+{
+    const fl_address_t *peer = &params->peer;
+    char text[FL_ADDRESS_TEXT_LENGTH];
+
+    if (params->size < sizeof(*params))
+    {
+        return fl_transport_error(
+            transport, FL_EINVAL, "endpoint parameters have %u bytes, %zu are needed", params->size, sizeof(*params));
+    }
+    if ((FL_ROLE_SENDER != params->role && FL_ROLE_RECEIVER != params->role) || params->ttl > FL_MOST_TTL ||
+        0 != (params->flags & ~(uint32_t)FL_ENDPOINT_FLAGS))
+    {
+        return fl_transport_error(
+            transport, FL_EINVAL, "endpoint with role %u, flags 0x%x, ttl %u: not in the ABI", params->role, params->flags,
+            params->ttl);
+    }
+    if (FL_FAMILY_IPV4 != params->bind.family && FL_FAMILY_IPV6 != params->bind.family)
+    {
+        return fl_transport_error(transport, FL_EAFNOSUPPORT, "bind address of family %u", params->bind.family);
+    }
+    if (FL_FAMILY_NONE != peer->family && peer->family != params->bind.family)
+    {
+        return fl_transport_error(
+            transport, FL_EAFNOSUPPORT, "peer %s is not of the bind address's family IPv%u", fl_address_format(peer, text),
+            params->bind.family);
+    }
+    const bool is_multicast_publication = FL_ROLE_SENDER == params->role && fl_address_is_multicast(&params->bind);
+    if (FL_FAMILY_NONE == peer->family && (0 != (params->flags & FL_ENDPOINT_CONNECT) || is_multicast_publication))
+    {
+        return fl_transport_error(
+            transport, FL_EINVAL, "endpoint %s needs a peer to connect to", fl_address_format(&params->bind, text));
+    }
+    if (params->mtu_length > FL_MAX_DATAGRAM)
+    {
+        return fl_transport_error(
+            transport, FL_EMSGSIZE, "mtu of %u bytes: UDP carries at most %d", params->mtu_length, FL_MAX_DATAGRAM);
+    }
+    return 0;
+}
+
+static int fl_endpoint_open_sockets(fl_endpoint_t *endpoint, const fl_endpoint_params_t *params)
+{
+    const fl_transport_t *transport = endpoint->transport;
+    const bool is_multicast_publication = FL_ROLE_SENDER == params->role && fl_address_is_multicast(&params->bind);
+    const bool is_connecting = 0 != (params->flags & FL_ENDPOINT_CONNECT);
+
+    endpoint->is_connected = is_connecting || is_multicast_publication;
+    endpoint->is_wildcard = fl_address_is_wildcard(&params->bind) && !is_connecting;
+    const fl_socket_plan_t receiving = {
+        .params = params,
+        .bind = &params->bind,
+        .peer = is_connecting && !is_multicast_publication ? &params->peer : NULL,
+        .receives = true,
+        .tells_local = endpoint->is_wildcard,
+        .coalesces = 0 != transport->settings.coalescing && 0 != transport->offloads.coalescing &&
+            0 == (params->flags & FL_ENDPOINT_TIMESTAMPS),
+    };
+    endpoint->receive_fd = fl_socket_open(transport, &receiving);
+    if (endpoint->receive_fd < 0)
+    {
+        return endpoint->receive_fd;
+    }
+    endpoint->send_fd = endpoint->receive_fd;
+    if (is_multicast_publication)
+    {
+        const fl_socket_plan_t sending = { .params = params, .peer = &params->peer };
+        endpoint->send_fd = fl_socket_open(transport, &sending);
+        if (endpoint->send_fd < 0)
+        {
+            close(endpoint->receive_fd);
+            return endpoint->send_fd;
+        }
+    }
+    return 0;
+}
+
+static void fl_endpoint_close_sockets(const fl_endpoint_t *endpoint)
+{
+    if (endpoint->send_fd != endpoint->receive_fd)
+    {
+        close(endpoint->send_fd);
+    }
+    close(endpoint->receive_fd);
+}
+
+static int fl_endpoint_read_local(const fl_endpoint_t *endpoint, fl_address_t *address)
+{
+    fl_name_t name;
+    socklen_t length = sizeof(name);
+    if (0 != getsockname(endpoint->receive_fd, &name.any, &length))
+    {
+        return -errno;
+    }
+    fl_address_from_name(address, &name);
+    return 0;
+}
+
+/* The MTU of the route to the peer, 0 if there is none to tell. An endpoint that is not connected asks with a socket that
+ * is. */
+static uint32_t fl_endpoint_route_mtu(const fl_endpoint_t *endpoint)
+{
+    if (endpoint->is_connected)
+    {
+        return fl_offload_route_mtu(endpoint->send_fd, endpoint->family);
+    }
+    if (0 == endpoint->peer_length)
+    {
+        return 0;
+    }
+    const int fd = socket(endpoint->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    uint32_t mtu = 0;
+    if (fd >= 0)
+    {
+        mtu = 0 == connect(fd, &endpoint->peer_name.any, endpoint->peer_length)
+            ? fl_offload_route_mtu(fd, endpoint->family)
+            : 0;
+        close(fd);
+    }
+    return mtu;
+}
+
+/* Decide whether runs are segmented. The kernel does not fragment segments: one with its headers must fit the route's
+ * MTU. Returns that MTU if it is what forbids segmentation, else 0. Does not block. */
+static uint32_t fl_endpoint_choose_segmentation(fl_endpoint_t *endpoint)
+{
+    const fl_transport_t *transport = endpoint->transport;
+    const uint32_t headers = AF_INET == endpoint->family ? FL_IPV4_HEADERS : FL_IPV6_HEADERS;
+    const uint32_t mtu = fl_endpoint_route_mtu(endpoint);
+    const bool fits = 0 == mtu || endpoint->mtu_length + headers <= mtu;
+
+    endpoint->is_segmenting = 0 != transport->settings.segmentation && transport->offloads.segment_limit > 1 && fits;
+    return fits ? 0 : mtu;
+}
+
+static void fl_endpoint_set_buffers(fl_endpoint_t *endpoint, fl_endpoint_params_t *params)
+{
+    params->send_buffer_granted = fl_socket_buffer(endpoint->send_fd, SO_SNDBUF, params->send_buffer_length);
+    params->receive_buffer_granted = fl_socket_buffer(endpoint->receive_fd, SO_RCVBUF, params->receive_buffer_length);
+    if (params->send_buffer_granted < params->send_buffer_length)
+    {
+        fl_endpoint_note(
+            endpoint, params, "send buffer: asked %u bytes, got %u; sysctl -w net.core.wmem_max=%u",
+            params->send_buffer_length, params->send_buffer_granted, params->send_buffer_length);
+    }
+    if (params->receive_buffer_granted < params->receive_buffer_length)
+    {
+        fl_endpoint_note(
+            endpoint, params, "receive buffer: asked %u bytes, got %u; sysctl -w net.core.rmem_max=%u",
+            params->receive_buffer_length, params->receive_buffer_granted, params->receive_buffer_length);
+    }
+}
+
+static void fl_endpoint_set_busy_poll(fl_endpoint_t *endpoint, fl_endpoint_params_t *params)
+{
+    const int busy_poll_us = (int)endpoint->transport->settings.busy_poll_us;
+    if (0 != busy_poll_us &&
+        0 != setsockopt(endpoint->receive_fd, SOL_SOCKET, SO_BUSY_POLL, &busy_poll_us, sizeof(busy_poll_us)))
+    {
+        fl_endpoint_note(endpoint, params, "busy_poll_us %d is not set: %s", busy_poll_us, strerror(errno));
+    }
+}
+
+int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **endpoint)
+{
+    int code = fl_endpoint_check(transport, params);
+    if (0 != code)
+    {
+        return code;
+    }
+    fl_endpoint_t *opened = calloc(1, sizeof(*opened));
+    if (NULL == opened)
+    {
+        return fl_transport_error(transport, FL_ENOMEM, "no memory for an endpoint");
+    }
+    opened->transport = transport;
+    opened->generation = transport->generation;
+    opened->mtu_length = params->mtu_length;
+    opened->is_any_address = fl_address_is_wildcard(&params->bind);
+    opened->family = FL_FAMILY_IPV4 == params->bind.family ? AF_INET : AF_INET6;
+    opened->peer_length = fl_name_from_address(&opened->peer_name, &params->peer);
+
+    code = fl_endpoint_open_sockets(opened, params);
+    if (0 != code)
+    {
+        goto free_endpoint;
+    }
+    code = fl_endpoint_read_local(opened, &opened->bound);
+    if (0 != code)
+    {
+        code = fl_transport_error(transport, -code, "read the bound address: %s", strerror(-code));
+        goto close_sockets;
+    }
+    opened->local = opened->bound;
+
+    params->note[0] = '\0';
+    const uint32_t short_mtu = fl_endpoint_choose_segmentation(opened);
+    if (0 != short_mtu && 0 != transport->settings.segmentation)
+    {
+        fl_endpoint_note(
+            opened, params, "no UDP segmentation: mtu of %u bytes exceeds the route's %u", params->mtu_length, short_mtu);
+    }
+    fl_endpoint_set_buffers(opened, params);
+    fl_endpoint_set_busy_poll(opened, params);
+    params->max_run_segments =
+        opened->is_segmenting ? transport->offloads.segment_limit : FL_SEND_VECTOR_LENGTH;
+    params->max_run_length = opened->is_segmenting ? transport->offloads.segment_bytes : FL_MAX_DATAGRAM;
+
+    opened->next_open = transport->endpoints;
+    transport->endpoints = opened;
+    *endpoint = opened;
+    return 0;
+
+close_sockets:
+    fl_endpoint_close_sockets(opened);
+free_endpoint:
+    free(opened);
+    return code;
+}
+
+int fl_endpoint_close(fl_endpoint_t *endpoint)
+{
+    fl_transport_t *transport = endpoint->transport;
+    if (!fl_transport_is_mine(transport))
+    {
+        return 0;
+    }
+    if (NULL != endpoint->poller)
+    {
+        char text[FL_ADDRESS_TEXT_LENGTH];
+        return fl_transport_error(
+            transport, FL_EBUSY, "close %s: it is still on a poller", fl_address_format(&endpoint->bound, text));
+    }
+
+    fl_endpoint_report(endpoint);
+    transport->closed_overflows += fl_endpoint_overflows(endpoint);
+    fl_endpoint_t **link = &transport->endpoints;
+    while (*link != endpoint)
+    {
+        link = &(*link)->next_open;
+    }
+    *link = endpoint->next_open;
+    fl_endpoint_close_sockets(endpoint);
+    free(endpoint);
+    return 0;
+}
+
+int fl_endpoint_local_address(fl_endpoint_t *endpoint, fl_address_t *address)
+{
+    *address = endpoint->bound;
+    return 0;
+}
+
+int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
+{
+    fl_name_t name;
+    const socklen_t length = fl_name_from_address(&name, &peer->address);
+    if (name.any.sa_family != endpoint->family)
+    {
+        return -FL_EAFNOSUPPORT;
+    }
+    if (endpoint->is_connected)
+    {
+        const bool rebind = endpoint->is_any_address && endpoint->send_fd == endpoint->receive_fd;
+        const int result = fl_socket_connect(endpoint->send_fd, &name, length, rebind);
+        if (0 != result)
+        {
+            return -fl_error_code(-result);
+        }
+        fl_endpoint_read_local(endpoint, &endpoint->local);
+    }
+    endpoint->peer_name = name;
+    endpoint->peer_length = length;
+    fl_endpoint_choose_segmentation(endpoint);
+    return 0;
+}
+
+int64_t fl_endpoint_overflows(const fl_endpoint_t *endpoint)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = { 0 };
+    socklen_t length = sizeof(memory);
+    getsockopt(endpoint->receive_fd, SOL_SOCKET, SO_MEMINFO, memory, &length);
+    return memory[SK_MEMINFO_DROPS];
+}
+
+void fl_endpoint_report(fl_endpoint_t *endpoint)
+{
+    /* Relaxed: pairs with the store of fl_endpoint_send; the errno is all that is passed. */
+    const int error = atomic_exchange_explicit(&endpoint->segmentation_refused, 0, memory_order_relaxed);
+    if (0 != error)
+    {
+        char address[FL_ADDRESS_TEXT_LENGTH];
+        char text[sizeof(((fl_event_t *)0)->text)];
+        snprintf(
+            text, sizeof(text), "endpoint %s: the kernel no longer takes UDP segmentation (%s); datagrams go one by one",
+            fl_address_format(&endpoint->bound, address), strerror(error));
+        fl_transport_note(endpoint->transport, &endpoint->bound, text);
+    }
+}

@@ -1,0 +1,53 @@
+/* An endpoint: one socket, or two for a multicast publication, which sends to the data group from a socket of its own and
+ * receives what is sent to the control group (wire 5.4). */
+#ifndef FL_SOCKETS_ENDPOINT_H
+#define FL_SOCKETS_ENDPOINT_H
+
+#include "address.h"
+#include "transport.h"
+
+struct fl_endpoint
+{
+    /* The poller's thread, once added. */
+    fl_poller_t *poller;
+    void *context;
+    fl_endpoint_t *next;       /* in the poller's ring */
+    fl_endpoint_t *previous;
+    int send_fd;
+    int receive_fd;            /* equal to send_fd but for a multicast publication */
+    int family;                /* AF_INET or AF_INET6 */
+    bool is_connected;         /* the send socket is connected to the peer */
+    bool is_wildcard;          /* received datagrams tell their local address, and a reply leaves from it */
+    bool is_segmenting;        /* runs go out with UDP_SEGMENT */
+    socklen_t peer_length;     /* 0: no peer */
+    fl_name_t peer_name;
+    fl_address_t local;        /* where datagrams come to, unless is_wildcard */
+    uint64_t generation;       /* the transport's */
+
+    /* Written by the poller's thread, taken by the control thread in `events`: the errno for which the kernel refused to
+     * segment, 0 if it did not. Relaxed: the value is all that is passed. */
+    _Atomic int32_t segmentation_refused;
+
+    /* The control thread. */
+    fl_transport_t *transport;
+    fl_endpoint_t *next_open;
+    fl_address_t bound;        /* as it was when open returned */
+    uint32_t mtu_length;
+    bool is_any_address;       /* opened with the wildcard: a new peer may need another source address */
+};
+
+int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **endpoint);
+int fl_endpoint_close(fl_endpoint_t *endpoint);
+int fl_endpoint_local_address(fl_endpoint_t *endpoint, fl_address_t *address);
+int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer);
+
+/* Datagrams that the kernel dropped because the receive buffer was full. */
+int64_t fl_endpoint_overflows(const fl_endpoint_t *endpoint);
+
+/* If the kernel refused to segment since the last call, keep a note that says so. Thread: control. */
+void fl_endpoint_report(fl_endpoint_t *endpoint);
+
+/* Send: see transport.h. */
+int fl_endpoint_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count);
+
+#endif

@@ -1,0 +1,267 @@
+#include "transport.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "endpoint.h"
+#include "poller.h"
+
+#define FL_MOST_RECEIVE_BUFFERS 256
+
+int fl_error_code(int error)
+{
+    switch (error)
+    {
+        case EPERM:
+        case ENOENT:
+        case EAGAIN:
+        case ENOMEM:
+        case EACCES:
+        case EBUSY:
+        case EEXIST:
+        case EINVAL:
+        case ENOSPC:
+        case EMSGSIZE:
+        case ENOTSUP:
+        case EAFNOSUPPORT:
+        case EADDRINUSE:
+        case EADDRNOTAVAIL:
+        case ENETDOWN:
+        case ENETUNREACH:
+        case ENOBUFS:
+        case ECONNREFUSED:
+        case EHOSTUNREACH:
+            return error;
+
+        /* -FL_ENODEV would say that the transport is gone; sockets outlive an interface. */
+        case ENODEV:
+        case ENXIO:
+            return FL_ENETDOWN;
+
+        case EHOSTDOWN:
+            return FL_EHOSTUNREACH;
+
+        case EPROTONOSUPPORT:
+            return FL_EAFNOSUPPORT;
+
+        default:
+            return FL_EIO;
+    }
+}
+
+bool fl_error_is_icmp(int error)
+{
+    switch (error)
+    {
+        case ECONNREFUSED:
+        case EHOSTUNREACH:
+        case EHOSTDOWN:
+        case ENETUNREACH:
+        case ENONET:
+        case ENOPROTOOPT:
+        case EOPNOTSUPP:
+        case EPROTO:
+        case EACCES:
+        case EMSGSIZE:
+            return true;
+
+        default:
+            return false;
+    }
+}
+
+bool fl_transport_is_mine(const fl_transport_t *transport)
+{
+    return getpid() == transport->pid;
+}
+
+int fl_transport_error(const fl_transport_t *transport, int code, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    transport->host->error_set(transport->host, text);
+    return -fl_error_code(code);
+}
+
+void fl_transport_note(fl_transport_t *transport, const fl_address_t *address, const char *text)
+{
+    if (transport->notes_count < FL_NOTES_CAPACITY)
+    {
+        fl_event_t *event = &transport->notes[transport->notes_count++];
+        memset(event, 0, sizeof(*event));
+        event->kind = FL_EVENT_NOTE;
+        event->address = *address;
+        snprintf(event->text, sizeof(event->text), "%s", text);
+    }
+}
+
+int fl_sockets_open(
+    const fl_host_t *host,
+    const fl_sockets_settings_t *settings,
+    char *text,
+    size_t length,
+    fl_transport_t **transport)
+{
+    if (FL_HOST_MAGIC != host->magic || FL_ABI_VERSION != host->abi_version || host->size < sizeof(fl_host_t))
+    {
+        snprintf(
+            text, length, "host table: magic 0x%x, ABI %u, %u bytes; this transport needs 0x%x, ABI %u, at least %zu bytes",
+            host->magic, host->abi_version, host->size, FL_HOST_MAGIC, FL_ABI_VERSION, sizeof(fl_host_t));
+        return -FL_EINVAL;
+    }
+    if (settings->receive_buffers < 1 || settings->receive_buffers > FL_MOST_RECEIVE_BUFFERS)
+    {
+        snprintf(
+            text, length, "receive_buffers %u is not in 1 to %d", settings->receive_buffers, FL_MOST_RECEIVE_BUFFERS);
+        return -FL_EINVAL;
+    }
+
+    fl_transport_t *opened = calloc(1, sizeof(*opened));
+    if (NULL == opened)
+    {
+        snprintf(text, length, "no memory for the transport");
+        return -FL_ENOMEM;
+    }
+    const int code = fl_sockets_probe(&opened->offloads);
+    if (0 != code)
+    {
+        snprintf(text, length, "open a UDP socket: %s", strerror(-code));
+        free(opened);
+        return -fl_error_code(-code);
+    }
+
+    opened->host = host;
+    opened->settings = *settings;
+    opened->pid = getpid();
+    do
+    {
+        opened->generation = host->random(host);
+    }
+    while (0 == opened->generation);
+    *transport = opened;
+    return 0;
+}
+
+void fl_sockets_offloads(const fl_transport_t *transport, fl_sockets_offloads_t *offloads)
+{
+    *offloads = transport->offloads;
+}
+
+static int fl_transport_events(fl_transport_t *transport, fl_event_t *events, uint32_t capacity)
+{
+    for (fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
+    {
+        fl_endpoint_report(endpoint);
+    }
+    const uint32_t count = transport->notes_count < capacity ? transport->notes_count : capacity;
+    memcpy(events, transport->notes, count * sizeof(*events));
+    transport->notes_count -= count;
+    memmove(transport->notes, transport->notes + count, transport->notes_count * sizeof(*events));
+    return (int)count;
+}
+
+static const char *const fl_counter_names[FL_POLLER_COUNTERS] = {
+    [FL_TX_DATAGRAMS] = "sockets-tx-datagrams",
+    [FL_TX_SYSCALLS] = "sockets-tx-syscalls",
+    [FL_TX_SEGMENTED] = "sockets-tx-segmented",
+    [FL_TX_EAGAIN] = "sockets-tx-eagain",
+    [FL_TX_ERRORS] = "sockets-tx-errors",
+    [FL_TX_SEGMENTATION_REFUSED] = "sockets-tx-segmentation-refused",
+    [FL_RX_DATAGRAMS] = "sockets-rx-datagrams",
+    [FL_RX_SYSCALLS] = "sockets-rx-syscalls",
+    [FL_RX_COALESCED] = "sockets-rx-coalesced",
+    [FL_RX_TRUNCATED] = "sockets-rx-truncated",
+    [FL_RX_ERRORS] = "sockets-rx-errors",
+    [FL_ICMP_ERRORS] = "sockets-icmp-errors",
+};
+
+static void fl_stat_set(fl_stat_t *stat, const char *name, int64_t value)
+{
+    memset(stat, 0, sizeof(*stat));
+    snprintf(stat->name, sizeof(stat->name), "%s", name);
+    stat->value = value;
+}
+
+static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
+{
+    for (uint32_t id = 0; id < FL_POLLER_COUNTERS && id < capacity; id++)
+    {
+        int64_t value = fl_counters_get(&transport->closed_pollers, (int)id);
+        for (const fl_poller_t *poller = transport->pollers; NULL != poller; poller = poller->next_open)
+        {
+            value += fl_counters_get(&poller->counters, (int)id);
+        }
+        fl_stat_set(&stats[id], fl_counter_names[id], value);
+    }
+    if (capacity > FL_POLLER_COUNTERS)
+    {
+        int64_t overflows = transport->closed_overflows;
+        for (const fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
+        {
+            overflows += fl_endpoint_overflows(endpoint);
+        }
+        fl_stat_set(&stats[FL_POLLER_COUNTERS], "sockets-rx-overflows", overflows);
+    }
+    const uint32_t figures = FL_POLLER_COUNTERS + 1;
+    return (int)(0 == capacity || capacity > figures ? figures : capacity);
+}
+
+/* The kernel keeps sockets up by itself. */
+static int fl_transport_housekeeping(fl_transport_t *transport, int64_t now_ns)
+{
+    (void)transport;
+    (void)now_ns;
+    return 0;
+}
+
+static int fl_transport_close(fl_transport_t *transport)
+{
+    if (!fl_transport_is_mine(transport))
+    {
+        return 0;
+    }
+    if (NULL != transport->endpoints || NULL != transport->pollers)
+    {
+        return fl_transport_error(transport, FL_EBUSY, "close: endpoints or pollers are still open");
+    }
+    free(transport);
+    return 0;
+}
+
+const fl_transport_ops_t *fl_sockets_ops(void)
+{
+    static const fl_transport_ops_t ops = {
+        .magic = FL_TRANSPORT_MAGIC,
+        .size = sizeof(fl_transport_ops_t),
+        .abi_version = FL_ABI_VERSION,
+        .queues = 0,
+        .open_endpoint = fl_endpoint_open,
+        .close_endpoint = fl_endpoint_close,
+        .local_address = fl_endpoint_local_address,
+        .set_peer = fl_endpoint_set_peer,
+        .poller_open = fl_poller_open,
+        .poller_enter = fl_poller_enter,
+        .poller_leave = fl_poller_leave,
+        .poller_close = fl_poller_close,
+        .poller_add = fl_poller_add,
+        .poller_remove = fl_poller_remove,
+        .poll = fl_poller_poll,
+        .release = fl_poller_release,
+        .send = fl_endpoint_send,
+        .reap = fl_poller_reap,
+        .arm = fl_poller_arm,
+        .disarm = fl_poller_disarm,
+        .housekeeping = fl_transport_housekeeping,
+        .events = fl_transport_events,
+        .stats = fl_transport_stats,
+        .close = fl_transport_close,
+    };
+    return &ops;
+}

@@ -1,0 +1,345 @@
+"""The ops table of the sockets transport, driven from Python as the driver's agents drive it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from framelane_sockets._native import ffi, lib
+
+from framelane.transport import OpenContext
+from framelane_sockets.plugin import SocketsTransport
+from framelane_sockets.settings import SocketsSettings
+
+CLONE_NEWNET = 0x40000000
+LIMIT_S = 10.0
+
+
+class OpFailedError(Exception):
+    """A call through the ops table returned an error."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+
+
+class Host:
+    """An ``fl_host_t`` that keeps the error text."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        fields = dict(ffi.typeof("fl_host_t").fields)
+        self.callbacks = (
+            ffi.callback(fields["error_set"].type, self.set_text),
+            ffi.callback(fields["random"].type, lambda _host: 0x5EED),
+        )
+        self.table = ffi.new("fl_host_t *")
+        self.table.magic = lib.FL_HOST_MAGIC
+        self.table.size = ffi.sizeof("fl_host_t")
+        self.table.abi_version = lib.FL_ABI_VERSION
+        self.table.error_set = self.callbacks[0]
+        self.table.random = self.callbacks[1]
+
+    def set_text(self, _host: Any, text: Any) -> None:
+        self.text = ffi.string(text).decode()
+
+
+@dataclass(frozen=True)
+class Received:
+    """A received run, copied out."""
+
+    data: bytes
+    segment_length: int
+    peer: tuple[str, int]
+    local: tuple[str, int] | None
+    context: int
+    flags: int
+    timestamp_ns: int
+
+    @property
+    def datagrams(self) -> list[bytes]:
+        return cut(self.data, self.segment_length)
+
+
+@dataclass
+class Endpoint:
+    handle: Any
+    params: Any
+    address: tuple[str, int]
+
+    @property
+    def note(self) -> str:
+        return ffi.string(self.params.note).decode()
+
+
+@dataclass
+class Run:
+    """A run to send."""
+
+    data: bytes
+    segment_length: int = 0
+    peer: Any = ffi.NULL
+    local: tuple[str, int] | None = None
+    keep: list[Any] = field(default_factory=list)
+
+
+def cut(data: bytes, segment_length: int) -> list[bytes]:
+    return [data[i : i + segment_length] for i in range(0, len(data), segment_length)] if data else [b""]
+
+
+def set_address(target: Any, address: tuple[str, int] | None) -> None:
+    if address is None:
+        return
+    ip = ip_address(address[0].partition("%")[0])
+    target.family = ip.version
+    target.port = address[1]
+    ffi.memmove(target.bytes, ip.packed, len(ip.packed))
+
+
+def get_address(address: Any) -> tuple[str, int]:
+    length = 4 if address.family == 4 else 16
+    return str(ip_address(bytes(ffi.buffer(address.bytes, length)))), address.port
+
+
+def new_peer(address: tuple[str, int]) -> Any:
+    peer = ffi.new("fl_peer_t *")
+    set_address(peer.address, address)
+    return peer
+
+
+class Sockets:
+    """A transport with one poller, and the endpoints opened on it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.host = Host()
+        self.transport = SocketsTransport(
+            SocketsSettings(**settings), OpenContext(int(ffi.cast("uintptr_t", self.host.table)), "test")
+        )
+        assert self.transport.native is not None
+        self.ops = ffi.cast("fl_transport_ops_t *", self.transport.native.ops)
+        self.object = ffi.cast("fl_transport_t *", self.transport.native.object)
+        self.poller = self.new_poller(0)
+        self.endpoints: list[Endpoint] = []
+
+    def check(self, code: int) -> int:
+        if code < 0:
+            raise OpFailedError(code, self.host.text)
+        return code
+
+    def new_poller(self, queue: int) -> Any:
+        poller = ffi.new("fl_poller_t **")
+        self.check(self.ops.poller_open(self.object, queue, 3, poller))
+        self.check(self.ops.poller_enter(poller[0]))
+        return poller[0]
+
+    def open(
+        self,
+        bind: tuple[str, int],
+        peer: tuple[str, int] | None = None,
+        *,
+        interface: str | None = None,
+        context: int = 0,
+        on_poller: bool = True,
+        role: int = 1,
+        **params: int,
+    ) -> Endpoint:
+        native = ffi.new("fl_endpoint_params_t *", {"size": ffi.sizeof("fl_endpoint_params_t"), "role": role, **params})
+        set_address(native.bind, bind)
+        set_address(native.peer, peer)
+        set_address(native.interface_address, (interface, 0) if interface else None)
+        handle = ffi.new("fl_endpoint_t **")
+        self.check(self.ops.open_endpoint(self.object, native, handle))
+        address = ffi.new("fl_address_t *")
+        self.check(self.ops.local_address(handle[0], address))
+        endpoint = Endpoint(handle[0], native, get_address(address))
+        if on_poller:
+            self.check(self.ops.poller_add(self.poller, endpoint.handle, ffi.cast("void *", context)))
+            self.endpoints.append(endpoint)
+        return endpoint
+
+    def close_endpoint(self, endpoint: Endpoint) -> None:
+        if endpoint in self.endpoints:
+            self.endpoints.remove(endpoint)
+            self.check(self.ops.poller_remove(self.poller, endpoint.handle))
+        self.check(self.ops.close_endpoint(endpoint.handle))
+
+    def send(self, endpoint: Endpoint, *runs: Run) -> tuple[int, list[tuple[int, int]]]:
+        """Send runs in one call; return what `send` does, and (accepted, status) of each run."""
+        native = ffi.new("fl_run_t[]", len(runs))
+        keep = []
+        for target, run in zip(native, runs, strict=True):
+            data = ffi.from_buffer("uint8_t[]", run.data)
+            local = ffi.new("fl_address_t *")
+            set_address(local, run.local)
+            keep += [data, local]
+            target.data = data
+            target.length = len(run.data)
+            target.segment_length = run.segment_length or len(run.data)
+            target.peer = run.peer
+            target.local = local if run.local else ffi.NULL
+            target.accepted = 77
+            target.status = 77
+        taken = self.ops.send(endpoint.handle, native, len(runs))
+        return taken, [(run.accepted, run.status) for run in native]
+
+    def poll(self, capacity: int = 64) -> list[Received]:
+        runs = ffi.new("fl_run_t[]", max(capacity, 1))
+        count = self.check(self.ops.poll(self.poller, runs, capacity))
+        received = [
+            Received(
+                bytes(ffi.buffer(run.data, run.length)),
+                run.segment_length,
+                get_address(run.peer.address),
+                get_address(run.local) if run.local else None,
+                int(ffi.cast("uintptr_t", run.context)),
+                run.flags,
+                run.timestamp_ns,
+            )
+            for run in runs[0:count]
+        ]
+        self.ops.release(self.poller, runs, count)
+        return received
+
+    def receive(self, datagrams: int, capacity: int = 64) -> list[Received]:
+        """Poll until so many datagrams have come."""
+        received: list[Received] = []
+        deadline = time.monotonic() + LIMIT_S
+        while sum(len(run.datagrams) for run in received) < datagrams:
+            assert time.monotonic() < deadline, f"got {received} of {datagrams} datagrams"
+            received += self.poll(capacity)
+        return received
+
+    def stats(self) -> dict[str, int]:
+        count = self.ops.stats(self.object, ffi.NULL, 0)
+        stats = ffi.new("fl_stat_t[]", count)
+        assert self.ops.stats(self.object, stats, count) == count
+        return {ffi.string(stat.name).decode().removeprefix("sockets-"): stat.value for stat in stats}
+
+    def events(self) -> list[str]:
+        events = ffi.new("fl_event_t[]", 16)
+        count = self.check(self.ops.events(self.object, events, 16))
+        return [ffi.string(event.text).decode() for event in events[0:count]]
+
+    def close(self) -> None:
+        for endpoint in list(self.endpoints):
+            self.close_endpoint(endpoint)
+        self.check(self.ops.poller_leave(self.poller))
+        self.check(self.ops.poller_close(self.poller))
+        self.transport.close()
+
+
+@pytest.fixture
+def make_sockets() -> Iterator[Callable[..., Sockets]]:
+    """Make transports; they are closed at the end of the test, which fails if something was left open."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**settings: Any) -> Sockets:
+            sockets = Sockets(**settings)
+            stack.callback(sockets.close)
+            return sockets
+
+        yield make
+
+
+@pytest.fixture
+def sockets(make_sockets: Callable[..., Sockets]) -> Sockets:
+    return make_sockets()
+
+
+@dataclass(frozen=True)
+class Veth:
+    """Two network namespaces joined by a veth pair: 10.77.0.1 and fd77::1 are ``left``, .2 and ::2 are ``right``.
+
+    Loopback is up in ``left`` only.
+    """
+
+    left: str
+    right: str
+
+    def run(self, namespace: str, *command: str) -> str:
+        return subprocess.run(
+            ["ip", "netns", "exec", namespace, *command], check=True, capture_output=True, text=True
+        ).stdout
+
+    def wait_for_multicast(self) -> None:
+        """IPv6 multicast has no route until the kernel has seen the carrier, which it does by the way."""
+        deadline = time.monotonic() + LIMIT_S
+        for name in (self.left, self.right):
+            while "multicast ff00::/8 dev veth0" not in self.run(name, "ip", "-6", "route", "show", "table", "all"):
+                assert time.monotonic() < deadline, "veth0 did not come up"
+
+    @contextlib.contextmanager
+    def inside(self, namespace: str) -> Iterator[None]:
+        """Sockets that this thread opens meanwhile belong to the namespace."""
+        with Path("/proc/thread-self/ns/net").open() as home, Path(f"/run/netns/{namespace}").open() as there:
+            set_namespace(there.fileno())
+            try:
+                yield
+            finally:
+                set_namespace(home.fileno())
+
+
+def set_namespace(descriptor: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@pytest.fixture
+def veth() -> Iterator[Veth]:
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    pair = Veth(f"fls{os.getpid()}a", f"fls{os.getpid()}b")
+    names = (pair.left, pair.right)
+    try:
+        for name in names:
+            subprocess.run(["ip", "netns", "add", name], check=True)
+        subprocess.run(
+            ["ip", "link", "add", "veth0", "netns", names[0], "type", "veth", "peer", "veth0", "netns", names[1]],
+            check=True,
+        )
+        for host, name in enumerate(names, start=1):
+            pair.run(name, "ip", "address", "add", f"10.77.0.{host}/24", "dev", "veth0")
+            pair.run(name, "ip", "address", "add", f"fd77::{host}/64", "dev", "veth0", "nodad")
+            pair.run(name, "ip", "link", "set", "veth0", "up")
+        pair.run(names[0], "ip", "link", "set", "lo", "up")
+        pair.wait_for_multicast()
+        yield pair
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+
+class RunFactory:
+    """Makes runs and peers."""
+
+    def __call__(
+        self, data: bytes, segment_length: int = 0, peer: Any = ffi.NULL, local: tuple[str, int] | None = None
+    ) -> Run:
+        return Run(data, segment_length, peer, local)
+
+    peer = staticmethod(new_peer)
+
+
+@pytest.fixture
+def run() -> RunFactory:
+    return RunFactory()
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def op_failed() -> type[OpFailedError]:
+    return OpFailedError
