@@ -159,7 +159,10 @@ class Transport(Protocol):
     def close(self) -> None:
         """Close the device. Called once, on the control thread, after the last endpoint and poller were closed.
 
-        A native transport closes through its ops table's ``close``; this then frees what Python holds.
+        The host calls nothing but this: a native transport calls its ops table's ``close`` here and then frees what
+        Python holds.
+
+        :raises TransportError: if something is still open; nothing is closed then.
         """
         ...
 
