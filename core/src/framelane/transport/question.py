@@ -13,7 +13,11 @@ __all__ = ["Question", "ask"]
 
 @dataclass(frozen=True)
 class Question:
-    """One endpoint that wants a transport, and all that selection may look at."""
+    """One endpoint that wants a transport, and all that selection may look at.
+
+    An endpoint without a fixed peer, such as a multi-destination publication's, is asked for as one that receives at
+    its bind address.
+    """
 
     label: str  #: for messages: the channel, or what stands for it
     address: IpAddress  #: the peer of an endpoint that sends, the bind address or group of one that receives
@@ -33,7 +37,9 @@ class Question:
 
     @property
     def text(self) -> str:
-        """The address with its port."""
+        """The address with its port; of an endpoint without a port yet, what the channel states."""
+        if self.port == 0 and self.endpoint:
+            return self.endpoint
         return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
 
     def matches(self, rule: Rule) -> bool:

@@ -13,7 +13,7 @@ from framelane.transport.question import Question
 from framelane.transport.spec import Device, Verdict
 from framelane.transport.standing import Standing
 
-__all__ = ["Chosen", "PassedOver", "check_required", "effective_order", "select"]
+__all__ = ["Chosen", "NoTransportError", "PassedOver", "check_required", "effective_order", "select"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,17 @@ class Chosen:
         return "\n".join([*lines, *(f"  not {one.name:<10} {one.why}" for one in self.passed_over)])
 
 
+class NoTransportError(TransportError):
+    """No transport can serve an endpoint.
+
+    :ivar passed_over: all that were tried, with their reasons.
+    """
+
+    def __init__(self, message: str, passed_over: tuple[PassedOver, ...]) -> None:
+        super().__init__(message)
+        self.passed_over = passed_over
+
+
 def select(
     config: TransportConfig,
     standings: Mapping[str, Standing],
@@ -57,7 +68,8 @@ def select(
     The channel's ``transport=`` comes first and alone; else the first matching rule's transport and then the order.
 
     :param dedicated: the threading mode is an explicit DEDICATED: sender and receiver need a queue each.
-    :raises TransportError: if none can serve it; the message gives the reason for each.
+    :raises NoTransportError: if none can serve it; the message gives the reason for each.
+    :raises TransportError: if the channel names a transport that nobody knows.
     """
     order, why = _candidates(config, standings, question)
     named = order[0] if why else None
@@ -68,7 +80,7 @@ def select(
             reason = why if name == named else _order_reason(config, passed_over)
             return Chosen(question.label, name, reason + _extent(standings[name], question), tuple(passed_over))
         passed_over.append(obstacle)
-    raise TransportError(_none_message(question, passed_over))
+    raise NoTransportError(_none_message(question, passed_over), tuple(passed_over))
 
 
 def effective_order(config: TransportConfig, standings: Mapping[str, Standing]) -> tuple[str, ...]:
