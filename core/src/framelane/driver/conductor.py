@@ -13,6 +13,7 @@ from framelane.driver.events import wire_bytes, wire_text
 from framelane.driver.images import Images
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
+from framelane.driver.names import TimedResolver
 from framelane.driver.native import PlaneEvent
 from framelane.driver.publications import NetworkPublications
 from framelane.driver.resources import Lane, Steps
@@ -55,6 +56,7 @@ class Nouns:
     receive_endpoints: ReceiveEndpoints
     transports: Transports
     sessions: SessionIds
+    resolver: TimedResolver
     termination: Termination
 
 
@@ -267,6 +269,7 @@ class Conductor:
             nouns.receive_endpoints.on_timer,
             self._services.storage.on_timer,
             nouns.transports.on_timer,
+            lambda: nouns.resolver.on_timer(self._services.counters),
         ):
             try:
                 part()

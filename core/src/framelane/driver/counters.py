@@ -199,3 +199,7 @@ class Counters:
         """Raise a system counter that holds a maximum."""
         if value > self._values.value(counter):
             self._values.set_value(counter, value)
+
+    def close(self) -> None:
+        """Free what is private; the records stay as they are."""
+        self._manager.close()

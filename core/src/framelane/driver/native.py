@@ -193,13 +193,9 @@ class DataPlane:
         _check(lib.fl_driver_stop(self._driver))
 
     def free(self) -> None:
-        """Free it, after :meth:`stop` and after every object was removed."""
+        """Free it, after every object was removed and :meth:`stop`. Nothing in a forked child."""
         lib.fl_driver_free(self._driver)
         self._driver = ffi.NULL
-
-    def abandon(self) -> None:
-        """Forget it in a forked child."""
-        lib.fl_driver_abandon(self._driver)
 
     # ---- what the control plane waits for ----
 

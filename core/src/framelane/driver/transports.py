@@ -5,8 +5,7 @@ A transport is opened when the first endpoint is given to it and stays open unti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -18,14 +17,11 @@ from framelane.driver.errors import logger
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
 from framelane.errors import NativeError, TransportError
-from framelane.netstack.routes import IpAddress, Routes
-from framelane.transport.config import TransportConfig
+from framelane.netstack.routes import IpAddress
 from framelane.transport.native import OpenTransport
-from framelane.transport.question import ask
-from framelane.transport.selection import Chosen, select
-from framelane.transport.standing import Standing
+from framelane.transport.selection import Chosen
 
-__all__ = ["Choice", "GivenTransport", "InstalledTransports", "Transports", "TransportSource", "Wanted"]
+__all__ = ["Choice", "GivenTransport", "Transports", "TransportSource", "Wanted"]
 
 _BUSY = 16
 _LOG_LEVELS = {lib.FL_LOG_INFO: "info", lib.FL_LOG_WARNING: "warning", lib.FL_LOG_ERROR: "error"}
@@ -91,47 +87,6 @@ class GivenTransport:
         return self._transport
 
 
-class InstalledTransports:
-    """The installed plugins, as the configuration wants them.
-
-    :param standings: of all plugins; their probes may still be running.
-    :param dedicated: the threading mode is an explicit DEDICATED.
-    :param open_plugin: opens a plugin's device.
-    """
-
-    def __init__(
-        self,
-        config: TransportConfig,
-        routes: Routes,
-        standings: Future[dict[str, Standing]],
-        *,
-        dedicated: bool,
-        open_plugin: Callable[[str], OpenTransport],
-    ) -> None:
-        self._config = config
-        self._routes = routes
-        self._standings = standings
-        self._dedicated = dedicated
-        self._open_plugin = open_plugin
-
-    def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
-        """See :class:`TransportSource`."""
-        standing = {**self._standings.result(), **{name: _unusable(name) for name in without}}
-        question = ask(self._routes, **vars(wanted))
-        chosen = select(self._config, standing, question, dedicated=self._dedicated)
-        verdict = standing[chosen.transport].verdict
-        has_devices = verdict is not None and verdict.devices is not None
-        return Choice(chosen, question.source if has_devices and not question.address.is_multicast else None)
-
-    def open(self, name: str) -> OpenTransport:
-        """See :class:`TransportSource`."""
-        return self._open_plugin(name)
-
-
-def _unusable(name: str) -> Standing:
-    return Standing(name, reason="was chosen and could not be used; the error log tells why", is_wanted=True)
-
-
 @dataclass(eq=False)
 class _Open:
     transport: OpenTransport
@@ -191,10 +146,25 @@ class Transports:
             self._report(choice.chosen)
             return choice, transport
 
+    def open_now(self, names: Sequence[str], is_required: Callable[[str], bool]) -> None:
+        """Open transports at the start, on the caller.
+
+        :raises FramelaneError: if one that is required cannot be opened; others are passed over later, visibly.
+        """
+        for name in names:
+            try:
+                self._add(name, self._source.open(name))
+            except Exception as error:
+                if is_required(name):
+                    raise
+                self._services.errors.record_exception(error, f"transport {name} at the start")
+
     def _use(self, name: str) -> Steps[OpenTransport]:
         if name in self._open:
             return self._open[name].transport
-        transport = yield from slowly(lambda: self._source.open(name))
+        return self._add(name, (yield from slowly(lambda: self._source.open(name))))
+
+    def _add(self, name: str, transport: OpenTransport) -> OpenTransport:
         try:
             self._services.plane.add_transport(transport.binding)
         except NativeError as error:
