@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import enum
-
 from framelane.errors import FramelaneError
+from framelane.protocol.error_codes import ErrorCode
 
 __all__ = ["ChannelError", "ErrorCode"]
-
-
-class ErrorCode(enum.IntEnum):
-    """The error codes of the control protocol (shm 8.5) that channels give rise to."""
-
-    INVALID_CHANNEL = 1  #: syntax and addresses of the channel itself; session id clash
-    NOT_SUPPORTED = 8  #: well formed, but this release does not serve it
-    UNKNOWN_HOST = 9  #: a name does not resolve
-    GENERIC_ERROR = 11  #: parameter values, and mismatches with what exists
 
 
 class ChannelError(FramelaneError):
     """A channel cannot be used.
 
-    :ivar code: the code of the answer to the client.
+    :ivar code: of the answer to the client (shm 8.5): INVALID_CHANNEL for syntax, addresses and session id clashes,
+        UNKNOWN_HOST for names, NOT_SUPPORTED for what this release lacks, GENERIC_ERROR for parameter values and for
+        mismatches with what exists.
     """
 
     def __init__(self, code: ErrorCode, message: str) -> None:

@@ -26,7 +26,7 @@ __all__ = [
 IpInterface = IPv4Interface | IPv6Interface
 
 _NAMED = re.compile(r"\{([^{}]+)\}(?::(.*))?")
-_ADDRESSED = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]/]+))(?::([^/]*))?(?:/(.*))?")
+_ADDRESSED = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]/{}]+))(?::([^/]*))?(?:/(.*))?")
 
 _IFF_UP = 0x1
 _IFF_LOOPBACK = 0x8

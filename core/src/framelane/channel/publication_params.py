@@ -17,11 +17,11 @@ from framelane.channel.values import bool_of, duration_of, int32_of, int64_of, p
 
 __all__ = ["ExistingPublication", "FindTagged", "PublicationDefaults", "PublicationParams"]
 
-HEADER_LENGTH = 32
-MAX_UDP_PAYLOAD_LENGTH = 65504
-TERM_LENGTH_MIN = 64 * 1024
-TERM_LENGTH_MAX = 1024 * 1024 * 1024
-MAX_RESEND = 256
+_HEADER_LENGTH = 32
+_MAX_UDP_PAYLOAD_LENGTH = 65504
+_TERM_LENGTH_MIN = 64 * 1024
+_TERM_LENGTH_MAX = 1024 * 1024 * 1024
+_MAX_RESEND = 256
 
 _TAG_PREFIX = "tag:"
 _UNICAST_RETRANSMIT_WINDOW_MULTIPLE = 16
@@ -201,7 +201,7 @@ def _session_of(uri: ChannelUri, find_tagged: FindTagged) -> tuple[int | None, E
 
 
 def _check_mtu(mtu_length: int) -> int:
-    if not HEADER_LENGTH < mtu_length <= MAX_UDP_PAYLOAD_LENGTH:
+    if not _HEADER_LENGTH < mtu_length <= _MAX_UDP_PAYLOAD_LENGTH:
         raise ChannelError(
             ErrorCode.GENERIC_ERROR,
             f"mtuLength must be a > HEADER_LENGTH and <= MAX_UDP_PAYLOAD_LENGTH: mtuLength={mtu_length}",
@@ -214,10 +214,10 @@ def _check_mtu(mtu_length: int) -> int:
 
 
 def _check_term_length(term_length: int) -> int:
-    if term_length < TERM_LENGTH_MIN:
-        problem = f"term length less than min length of {TERM_LENGTH_MIN}"
-    elif term_length > TERM_LENGTH_MAX:
-        problem = f"term length greater than max length of {TERM_LENGTH_MAX}"
+    if term_length < _TERM_LENGTH_MIN:
+        problem = f"term length less than min length of {_TERM_LENGTH_MIN}"
+    elif term_length > _TERM_LENGTH_MAX:
+        problem = f"term length greater than max length of {_TERM_LENGTH_MAX}"
     elif term_length & (term_length - 1):
         problem = "term length not a power of 2"
     else:
@@ -242,6 +242,8 @@ def _max_resend_of(uri: ChannelUri, defaults: PublicationDefaults) -> int:
     max_resend = int64_of(uri, "max-resend")
     if max_resend is None:
         return defaults.max_resend
-    if not 0 < max_resend <= MAX_RESEND:
-        raise ChannelError(ErrorCode.GENERIC_ERROR, f"invalid max-resend={max_resend}, must be > 0 and <= {MAX_RESEND}")
+    if not 0 < max_resend <= _MAX_RESEND:
+        raise ChannelError(
+            ErrorCode.GENERIC_ERROR, f"invalid max-resend={max_resend}, must be > 0 and <= {_MAX_RESEND}"
+        )
     return max_resend

@@ -15,8 +15,8 @@ from framelane.channel.values import INT32_MAX, bool_of, duration_of, int32_of, 
 
 __all__ = ["Group", "SubscriptionDefaults", "SubscriptionParams"]
 
-#: Smallest receiver window, as for the driver's setting (shm 10.3).
-MIN_RECEIVER_WINDOW_LENGTH = 256
+# Smallest receiver window, as for the driver's setting (shm 10.3).
+_MIN_RECEIVER_WINDOW_LENGTH = 256
 
 
 class Group(enum.StrEnum):
@@ -138,9 +138,9 @@ def _window_of(uri: ChannelUri, defaults: SubscriptionDefaults) -> int:
     window = size_of(uri, "rcv-wnd", INT32_MAX)
     if window is None:
         return defaults.receiver_window_length
-    if window < MIN_RECEIVER_WINDOW_LENGTH:
+    if window < _MIN_RECEIVER_WINDOW_LENGTH:
         raise ChannelError(
-            ErrorCode.GENERIC_ERROR, f"rcv-wnd={window} cannot be less than {MIN_RECEIVER_WINDOW_LENGTH}"
+            ErrorCode.GENERIC_ERROR, f"rcv-wnd={window} cannot be less than {_MIN_RECEIVER_WINDOW_LENGTH}"
         )
     return window
 

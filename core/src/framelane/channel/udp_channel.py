@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Self
 
@@ -81,6 +81,24 @@ class UdpChannel:
         interface = find_interface(params.interface, group.ip.version, True, resolver, interfaces)
         canonical = f"UDP-{interface.address}-{group}{_suffix(params, next_suffix)}"
         return cls(params, group, control, interface, canonical)
+
+    def peer_resolved_again(self, resolver: NameResolver) -> Self:
+        """Look up again where a publication sends to (wire 5.9). May block. Key and interface stay.
+
+        :returns: this object if nothing changed or there is nothing to look up, as for groups.
+        :raises ChannelError: UNKNOWN_HOST; GENERIC_ERROR if the address now is one that the open socket cannot reach.
+        """
+        if not self.params.endpoint or self.is_multicast:
+            return self
+        data = _again(self.params.endpoint, "endpoint", self.data, resolver)
+        return self if data == self.data else replace(self, data=data)
+
+    def control_resolved_again(self, resolver: NameResolver) -> Self:
+        """Look up again where a subscription with explicit control reports to; as :meth:`peer_resolved_again`."""
+        if not self.params.control or not self.control or self.is_multicast:
+            return self
+        control = _again(self.params.control, "control", self.control, resolver)
+        return self if control == self.control else replace(self, control=control)
 
     @property
     def uri(self) -> ChannelUri:
@@ -178,6 +196,16 @@ class UdpChannel:
                     f"{key}={requested} does not match existing value of {in_force}: "
                     f"existingChannel={existing.uri} channel={self.uri}",
                 )
+
+
+def _again(name: HostPort, parameter: str, before: Address, resolver: NameResolver) -> Address:
+    now = resolve(name, parameter, resolver)
+    if now.ip.version != before.ip.version or now.is_multicast != before.is_multicast:
+        raise ChannelError(
+            ErrorCode.GENERIC_ERROR,
+            f"{parameter}={name.text} is {now} now, which the open socket does not reach: {before} stays in use",
+        )
+    return now
 
 
 def _is_any(address: Address) -> bool:

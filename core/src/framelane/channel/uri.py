@@ -36,18 +36,27 @@ def _invalid(message: str) -> ChannelError:
     return ChannelError(ErrorCode.INVALID_CHANNEL, message)
 
 
+def _too_long(length: int, text: str) -> ChannelError:
+    shown = _shown(text[:MAX_URI_LENGTH])
+    return _invalid(f"URI length ({length}) exceeds max supported length ({MAX_URI_LENGTH}): {shown}")
+
+
+def _shown(text: str) -> str:
+    """Return hostile text as printable ASCII."""
+    return ascii(text)[1:-1]
+
+
 def decode_channel(data: bytes) -> str:
     """Return the text of a channel as a client wrote it into a command.
 
     :raises ChannelError: if it is too long or not UTF-8.
     """
     if len(data) > MAX_URI_LENGTH:
-        shown = data[:MAX_URI_LENGTH].decode("ascii", "backslashreplace")[:MAX_URI_LENGTH]
-        raise _invalid(f"URI length ({len(data)}) exceeds max supported length ({MAX_URI_LENGTH}): {shown}")
+        raise _too_long(len(data), data.decode("ascii", "backslashreplace"))
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise _invalid(f"channel is not UTF-8 at byte {error.start}: {data!r}") from None
+        raise _invalid(f"channel is not UTF-8 at byte {error.start}: {ascii(data)[2:-1]}") from None
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class ChannelUri:
             if not key:
                 raise _invalid("empty key not allowed")
             if "|" in key or "=" in key:
-                raise _invalid(f"invalid end of key: {key!r}")
+                raise _invalid(f"invalid end of key: {_shown(key)}")
             if not value:
                 raise _invalid(f"empty value not allowed: {key}")
             if "|" in value:
@@ -76,12 +85,10 @@ class ChannelUri:
             raise _invalid(f"keys given more than once: {', '.join(sorted({k for k in keys if keys.count(k) > 1}))}")
         text = str(self)
         if _FORBIDDEN.search(text):
-            raise _invalid(f"control characters are not allowed in a channel: {text!r}")
+            raise _invalid(f"control characters are not allowed in a channel: {_shown(text)}")
         length = len(text.encode())
         if length > MAX_URI_LENGTH:
-            raise _invalid(
-                f"URI length ({length}) exceeds max supported length ({MAX_URI_LENGTH}): {text[:MAX_URI_LENGTH]}"
-            )
+            raise _too_long(length, text)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -92,15 +99,13 @@ class ChannelUri:
         # Before anything is split: the work done on a hostile text stays bounded, and repeats count towards its length.
         length = len(text.encode("utf-8", "surrogatepass"))
         if length > MAX_URI_LENGTH:
-            raise _invalid(
-                f"URI length ({length}) exceeds max supported length ({MAX_URI_LENGTH}): {text[:MAX_URI_LENGTH]!a}"
-            )
+            raise _too_long(length, text)
         is_spy = text.startswith(_SPY_PREFIX)
         scheme, _, rest = text.removeprefix(_SPY_PREFIX).partition(_SCHEME)
         media, has_parameters, query = rest.partition("?")
         # A UDP channel without "?" has no address, and the native driver does not take it for one.
         if scheme or media not in tuple(Media) or (media == Media.UDP and not has_parameters):
-            raise _invalid(f"invalid URI scheme or transport: {text!a}")
+            raise _invalid(f"invalid URI scheme or transport: {_shown(text)}")
         return cls(Media(media), tuple(_split(query).items()) if has_parameters else (), is_spy)
 
     @classmethod
@@ -146,9 +151,9 @@ def _split(query: str) -> dict[str, str]:
         if not key:
             raise _invalid("empty key not allowed")
         if not equals:
-            raise _invalid(f"invalid end of key: {key!a}")
+            raise _invalid(f"invalid end of key: {_shown(key)}")
         if key not in parameters or key in _LAST_COUNTS:
             parameters[key] = value
         if not value:
-            raise _invalid(f"empty value not allowed: {key!a}")
+            raise _invalid(f"empty value not allowed: {_shown(key)}")
     return parameters
