@@ -210,6 +210,9 @@ def test_require_is_first_in_the_order_and_fatal_at_start_with_its_verdict():
     check_required(config, anywhere)
     with pytest.raises(TransportError, match="load sfc_char"):
         check_required(TransportConfig(require="efvi"), standing_of(efvi=BROKEN))
+    check_required(TransportConfig(require="dpdk"), ALL)
+    with pytest.raises(TransportError, match="DEDICATED"):
+        check_required(TransportConfig(require="dpdk"), ALL, dedicated=True)
     with pytest.raises(TransportError, match="is not installed"):
         check_required(TransportConfig(require="vma"), standing_of())
 

@@ -16,6 +16,12 @@ from framelane.transport.standing import Standing
 __all__ = ["Chosen", "NoTransportError", "PassedOver", "check_required", "effective_order", "select"]
 
 
+_ONE_QUEUE = (
+    "Threading mode DEDICATED needs a queue each for sender and receiver, and {name} has one; "
+    "threading_mode AUTO, SHARED_NETWORK or SHARED does with one."
+)
+
+
 @dataclass(frozen=True)
 class PassedOver:
     """A transport that stood before the chosen one in the order."""
@@ -92,9 +98,10 @@ def effective_order(config: TransportConfig, standings: Mapping[str, Standing]) 
     )
 
 
-def check_required(config: TransportConfig, standings: Mapping[str, Standing]) -> None:
+def check_required(config: TransportConfig, standings: Mapping[str, Standing], *, dedicated: bool = False) -> None:
     """Check at driver start that the transport of ``transport.require`` can be used at all.
 
+    :param dedicated: as for :func:`select`.
     :raises TransportError: with its verdict.
     """
     name = config.require
@@ -103,6 +110,8 @@ def check_required(config: TransportConfig, standings: Mapping[str, Standing]) -
     standing = standings.get(name, Standing(name, reason="is not installed"))
     verdict = standing.verdict
     if verdict is not None and verdict.usable:
+        if dedicated and verdict.capabilities.queues == 1:
+            raise TransportError(f'transport.require = "{name}" cannot be met: {_ONE_QUEUE.format(name=name)}')
         return
     if verdict is None:
         lines = [f'transport.require = "{name}" cannot be met: {name} {standing.reason}']
@@ -194,10 +203,7 @@ def _incapable(name: str, verdict: Verdict, question: Question, *, dedicated: bo
     if question.mtu_length > able.max_datagram:
         return f"The channel's mtu is {question.mtu_length} bytes, and {name} carries at most {able.max_datagram}."
     if dedicated and able.queues == 1:
-        return (
-            f"Threading mode DEDICATED needs a queue each for sender and receiver, and {name} has one; "
-            "threading_mode auto, SHARED_NETWORK or SHARED does with one."
-        )
+        return _ONE_QUEUE.format(name=name)
     return None
 
 
