@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from framelane.driver.clock import Clock
-from framelane.driver.stream import Stream
-from framelane.shm.counter_types import CounterType, index_key
-from framelane.shm.system_counters import SystemCounter, SystemLabels, allocate_system_counters, free_system_counters
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
+from framelane.driver.stream import Stream
 from framelane.errors import NativeError
 from framelane.protocol.error_codes import ErrorCode
+from framelane.shm.counter_types import CounterType, index_key
 from framelane.shm.counters import CountersManager
+from framelane.shm.system_counters import SystemCounter, SystemLabels, allocate_system_counters, free_system_counters
 
 __all__ = ["STATIC_OWNER", "Counters"]
 
@@ -114,9 +114,7 @@ class Counters:
         )
         return counter_id
 
-    def allocate_stream(
-        self, type_id: CounterType, name: str, stream: Stream, *, owner_id: int, value: int = 0
-    ) -> int:
+    def allocate_stream(self, type_id: CounterType, name: str, stream: Stream, *, owner_id: int, value: int = 0) -> int:
         """Allocate one of a stream's counters; its registration id is the stream's."""
         return self.allocate(
             type_id,

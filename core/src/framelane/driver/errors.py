@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from framelane.channel import ChannelError
-from framelane.shm.system_counters import SystemCounter
 from framelane.errors import FramelaneError, NativeError
 from framelane.protocol.error_codes import ErrorCode
 from framelane.shm.error_log import ErrorLog
+from framelane.shm.system_counters import SystemCounter
 
 if TYPE_CHECKING:
     from framelane.driver.clock import Clock

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from framelane.driver.stream import Stream
-from framelane.shm.counter_types import CounterType
 from framelane.driver.events import wire_text
 from framelane.driver.native import TRY_AGAIN
 from framelane.driver.services import Services
 from framelane.driver.storage import LogFile
+from framelane.driver.stream import Stream
 from framelane.errors import NativeError
 from framelane.protocol.events import AvailableImage, UnavailableImage
+from framelane.shm.counter_types import CounterType
 
 if TYPE_CHECKING:
     from framelane.driver.subscriptions import Subscription

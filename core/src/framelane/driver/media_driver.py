@@ -19,7 +19,6 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
-from framelane.driver.counters import Counters
 from framelane.driver.endpoints import ReceiveEndpoints, SendEndpoints
 from framelane.driver.errors import ErrorRecorder, logger
 from framelane.driver.events import Events

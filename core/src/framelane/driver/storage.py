@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framelane.shm.system_counters import SystemCounter
 from framelane.driver.counters import Counters
 from framelane.driver.errors import ErrorRecorder, logger
 from framelane.driver.model import DriverSettings
 from framelane.driver.resources import Steps, slowly
 from framelane.protocol.error_codes import ErrorCode
 from framelane.shm.log_buffer import LogBuffer, LogParams, check_storage, log_file_length
+from framelane.shm.system_counters import SystemCounter
 
 __all__ = ["LogFile", "SocketBuffers", "Storage"]
+
 
 @dataclass(eq=False)
 class LogFile:

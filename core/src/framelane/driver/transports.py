@@ -11,13 +11,13 @@ from functools import partial
 from typing import Protocol
 
 from framelane._native import ffi, lib
-from framelane.shm.counter_types import CounterType, transport_key
 from framelane.driver.counters import STATIC_OWNER
 from framelane.driver.errors import logger
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
 from framelane.errors import NativeError, TransportError
 from framelane.netstack.routes import IpAddress
+from framelane.shm.counter_types import CounterType, transport_key
 from framelane.transport.native import OpenTransport
 from framelane.transport.selection import Chosen
 
@@ -105,9 +105,7 @@ def _events(transport: OpenTransport) -> list[TransportEvent]:
     capacity = 16
     events = ffi.new("fl_event_t[]", capacity)
     count = transport.binding.ops.events(transport.binding.transport, events, capacity)
-    return [
-        TransportEvent(events[i].kind, ffi.string(events[i].text).decode("utf-8", "replace")) for i in range(count)
-    ]
+    return [TransportEvent(events[i].kind, ffi.string(events[i].text).decode("utf-8", "replace")) for i in range(count)]
 
 
 class Transports:
