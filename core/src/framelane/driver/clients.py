@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from framelane.shm.counter_types import CounterType, heartbeat_key
-from framelane.shm.system_counters import SystemCounter
 from framelane.driver.errors import CommandError
 from framelane.driver.services import Services
 from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import ClientTimeout, CounterReady, UnavailableCounter
+from framelane.shm.counter_types import CounterType, heartbeat_key
+from framelane.shm.system_counters import SystemCounter
 
 __all__ = ["Client", "Clients", "ReferencedPublication"]
 

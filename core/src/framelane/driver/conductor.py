@@ -179,9 +179,7 @@ class Conductor:
         self._check_new(command.correlation_id)
         uri = ChannelUri.parse(decode_channel(wire_bytes(command.channel)))
         if uri.media is Media.IPC:
-            yield from nouns.ipc_publications.add(
-                command, uri, nouns.publications.find_tagged, nouns.subscriptions
-            )
+            yield from nouns.ipc_publications.add(command, uri, nouns.publications.find_tagged, nouns.subscriptions)
         else:
             yield from nouns.publications.add(command, uri)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from framelane.driver.clock import Clock
-from framelane.driver.stream import Stream
-from framelane.shm.counter_types import CounterType, index_key
-from framelane.shm.system_counters import SystemCounter, SystemLabels, allocate_system_counters, free_system_counters
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
+from framelane.driver.stream import Stream
 from framelane.errors import NativeError
 from framelane.protocol.error_codes import ErrorCode
+from framelane.shm.counter_types import CounterType, index_key
 from framelane.shm.counters import CountersManager
+from framelane.shm.system_counters import SystemCounter, SystemLabels, allocate_system_counters, free_system_counters
 
 __all__ = ["STATIC_OWNER", "Counters"]
 
@@ -114,9 +114,7 @@ class Counters:
         )
         return counter_id
 
-    def allocate_stream(
-        self, type_id: CounterType, name: str, stream: Stream, *, owner_id: int, value: int = 0
-    ) -> int:
+    def allocate_stream(self, type_id: CounterType, name: str, stream: Stream, *, owner_id: int, value: int = 0) -> int:
         """Allocate one of a stream's counters; its registration id is the stream's."""
         return self.allocate(
             type_id,
@@ -192,8 +190,8 @@ class Counters:
         self.add_to(counter, 1)
 
     def add_to(self, counter: SystemCounter, delta: int) -> None:
-        """Add to a system counter that nobody else writes."""
-        self._values.set_value(counter, self._values.value(counter) + delta)
+        """Add to a system counter, which agents may write too."""
+        self._values.add(counter, delta)
 
     def raise_to(self, counter: SystemCounter, value: int) -> None:
         """Raise a system counter that holds a maximum."""

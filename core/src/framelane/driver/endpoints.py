@@ -1,5 +1,4 @@
-"""Send and receive endpoints: opened with a transport, shared by channel, closed with their last user (wire 5.4 to 5.9).
-"""
+"""Send and receive endpoints: opened with a transport, shared by channel, closed with their last user (wire 5.4)."""
 
 from __future__ import annotations
 
@@ -9,9 +8,8 @@ from typing import Generic, TypeVar
 
 from framelane._native import lib
 from framelane.channel import Address as ChannelAddress
-from framelane.channel import ChannelError, EndpointTable, ErrorCode, NameResolver, UdpChannel, WildcardPorts, parse_ip, resolve
-from framelane.shm.counter_types import ChannelStatus, CounterType, LocalAddressKey, channel_key
-from framelane.shm.system_counters import SystemCounter
+from framelane.channel import ChannelError, EndpointTable, ErrorCode, NameResolver, UdpChannel, WildcardPorts, resolve
+from framelane.channel.addresses import parse_ip
 from framelane.driver.events import wire_text
 from framelane.driver.native import (
     EndpointParams,
@@ -23,6 +21,8 @@ from framelane.driver.native import (
 from framelane.driver.resources import Lane, Steps, slowly
 from framelane.driver.services import Services
 from framelane.driver.transports import Transports, Wanted
+from framelane.shm.counter_types import ChannelStatus, CounterType, LocalAddressKey, channel_key
+from framelane.shm.system_counters import SystemCounter
 from framelane.transport.address import Address
 
 __all__ = ["Endpoint", "ReceiveEndpoint", "ReceiveEndpoints", "SendEndpoint", "SendEndpoints"]
@@ -122,14 +122,19 @@ class _Endpoints(Generic[E]):
     def _allocate_status(self, channel: UdpChannel, registration_id: int) -> int:
         text = str(channel.uri)
         return self._services.counters.allocate(
-            self._status_type, channel_key(wire_text(text)), f"{self._prefix}-channel: {text}", registration_id=registration_id
+            self._status_type,
+            channel_key(wire_text(text)),
+            f"{self._prefix}-channel: {text}",
+            registration_id=registration_id,
         )
 
     def _free_counters(self, counter_ids: list[int]) -> None:
         for counter_id in reversed(counter_ids):
             self._services.counters.free(counter_id)
 
-    def _show_active(self, counter_ids: list[int], channel: UdpChannel, local: Address | None, registration: int) -> None:
+    def _show_active(
+        self, counter_ids: list[int], channel: UdpChannel, local: Address | None, registration: int
+    ) -> None:
         """Label the status with the bound address, allocate the local address, and set both to active (shm 5.6)."""
         counters, status_id = self._services.counters, counter_ids[0]
         bound = "" if local is None else str(local)
@@ -139,7 +144,7 @@ class _Endpoints(Generic[E]):
                 CounterType.LOCAL_SOCKET_ADDRESS,
                 LocalAddressKey(status_id, bound).encode(),
                 f"{self._prefix}-local-sockaddr: {status_id} {bound}",
-                registration_id=registration,
+                registration_id=owner,
                 value=ChannelStatus.ACTIVE,
             )
         )

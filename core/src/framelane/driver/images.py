@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from framelane._native import lib
 from framelane.channel import Group
-from framelane.driver.stream import Stream
-from framelane.shm.counter_types import CounterType
 from framelane.driver.endpoints import ReceiveEndpoint, ReceiveEndpoints
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
@@ -18,8 +15,10 @@ from framelane.driver.native import DataPlane, ImageParams, PlaneEvent, PlaneIma
 from framelane.driver.resources import Lane, Steps
 from framelane.driver.services import Services
 from framelane.driver.storage import LogFile
+from framelane.driver.stream import Stream
 from framelane.driver.subscriptions import Subscription, Subscriptions
 from framelane.protocol.error_codes import ErrorCode
+from framelane.shm.counter_types import CounterType
 from framelane.shm.log_buffer import LogParams, LogType
 from framelane.shm.loss_report import LossReport
 
@@ -118,9 +117,7 @@ class Images:
         first = matching[0]
         _check_setup(event, first, endpoint)
         correlation_id = services.next_correlation_id()
-        log = yield from services.storage.create_image(
-            self._log_params(correlation_id, event, first, endpoint)
-        )
+        log = yield from services.storage.create_image(self._log_params(correlation_id, event, first, endpoint))
         counter_ids: list[int] = []
         position_ids: list[int] = []
         try:
@@ -175,8 +172,8 @@ class Images:
     def _log_params(
         self, correlation_id: int, event: PlaneEvent, first: Subscription, endpoint: ReceiveEndpoint
     ) -> LogParams:
-        udp, untethered = endpoint.channel.params, first.params.untethered
-        return LogParams(
+        untethered = first.params.untethered
+        params = LogParams(
             type=LogType.IMAGE,
             correlation_id=correlation_id,
             session_id=event.session_id,
@@ -194,10 +191,8 @@ class Images:
             reliable=first.params.is_reliable,
             sparse=first.params.is_sparse,
             tether=True,
-            **self._services.storage.buffers.log_params(
-                udp.socket_send_buffer_length, udp.socket_receive_buffer_length
-            ),
         )
+        return self._services.storage.buffers.fill(params, endpoint.channel.params)
 
     def _allocate_counters(self, correlation_id: int, event: PlaneEvent, first: Subscription) -> list[int]:
         counters = self._services.counters
@@ -210,9 +205,7 @@ class Images:
                 (CounterType.RECEIVER_POSITION, "rcv-pos", position),
                 (CounterType.RECEIVER_NAKS_SENT, "rcv-naks-sent", 0),
             ):
-                allocated.append(
-                    counters.allocate_stream(type_id, name, stream, owner_id=first.client_id, value=value)
-                )
+                allocated.append(counters.allocate_stream(type_id, name, stream, owner_id=first.client_id, value=value))
         except BaseException:
             for counter_id in reversed(allocated):
                 counters.free(counter_id)

@@ -17,7 +17,6 @@ from framelane.channel import (
 )
 from framelane.channel.publication_params import FindTagged
 from framelane.driver.clients import Clients
-from framelane.driver.stream import Stream
 from framelane.driver.events import wire_text
 from framelane.driver.links import Link, Links
 from framelane.driver.native import DataPlane, IpcPublicationParams, PlaneEvent, PlaneIpcPublication
@@ -30,6 +29,7 @@ from framelane.driver.publication import (
 )
 from framelane.driver.resources import Steps
 from framelane.driver.services import Services
+from framelane.driver.stream import Stream
 from framelane.protocol.commands import AddExclusivePublication, AddPublication
 from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import IPC_SOURCE_IDENTITY, AddressType, PublicationError
@@ -112,7 +112,9 @@ class IpcPublications:
         live = (PublicationState.ACTIVE, PublicationState.REVOKED, PublicationState.DRAINING)
         return {one.session_id for one in self if one.stream_id == stream_id and one.state in live}
 
-    def add(self, command: AddPublication, uri: ChannelUri, find_tagged: FindTagged, subscriptions: LinksSubscribers) -> Steps[None]:
+    def add(
+        self, command: AddPublication, uri: ChannelUri, find_tagged: FindTagged, subscriptions: LinksSubscribers
+    ) -> Steps[None]:
         """Make or join a publication and answer (shm 9.3).
 
         :raises FramelaneError: nothing has changed then.
@@ -222,9 +224,7 @@ class IpcPublications:
                 error_message=wire_text(reason),
             )
         )
-        self._services.plane.ipc_publication_reject(
-            publication.plane, self._services.settings.image_liveness_timeout
-        )
+        self._services.plane.ipc_publication_reject(publication.plane, self._services.settings.image_liveness_timeout)
         self._links.announce_unavailable(publication)
         self._links.forget_all(publication)
         return True

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from framelane.driver.stream import Stream
-from framelane.shm.counter_types import CounterType
 from framelane.driver.events import wire_text
 from framelane.driver.native import TRY_AGAIN
 from framelane.driver.services import Services
 from framelane.driver.storage import LogFile
+from framelane.driver.stream import Stream
 from framelane.errors import NativeError
 from framelane.protocol.events import AvailableImage, UnavailableImage
+from framelane.shm.counter_types import CounterType
 
 if TYPE_CHECKING:
     from framelane.driver.subscriptions import Subscription
@@ -33,12 +33,18 @@ class Source(Protocol):
     :ivar links: by the registration id of the subscription.
     """
 
-    correlation_id: int
-    session_id: int
-    stream_id: int
-    log: LogFile
-    source_identity: str
-    links: dict[int, Link]
+    @property
+    def correlation_id(self) -> int: ...
+    @property
+    def session_id(self) -> int: ...
+    @property
+    def stream_id(self) -> int: ...
+    @property
+    def log(self) -> LogFile: ...
+    @property
+    def source_identity(self) -> str: ...
+    @property
+    def links(self) -> dict[int, Link]: ...
 
     def link(self, subscription_id: int, counter_id: int) -> int:
         """Let the owning agent link a subscriber; returns the join position.

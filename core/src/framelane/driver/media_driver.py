@@ -19,7 +19,6 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
-from framelane.driver.counters import Counters
 from framelane.driver.endpoints import ReceiveEndpoints, SendEndpoints
 from framelane.driver.errors import ErrorRecorder, logger
 from framelane.driver.events import Events
@@ -170,6 +169,7 @@ class MediaDriver:
         transports = Transports(services, source)
         send_endpoints = SendEndpoints(services, transports, resolver)
         receive_endpoints = ReceiveEndpoints(services, transports, resolver)
+        transports.on_removed += [send_endpoints.on_transport_removed, receive_endpoints.on_transport_removed]
         subscriptions = Subscriptions(services, links, receive_endpoints, resolver, interfaces)
         clients = Clients(services, subscriptions.remove_of)
         sessions = SessionIds(

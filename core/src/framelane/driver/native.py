@@ -337,17 +337,17 @@ class DataPlane:
         has = session_id is not None
         _check(lib.fl_receive_endpoint_remove_stream(self._driver, endpoint, stream_id, has, session_id or 0))
 
-    def receive_endpoint_refuse_setup(
-        self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int
-    ) -> None:
+    def receive_endpoint_refuse_setup(self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int) -> None:
         """Make no image for a SETUP."""
         _check(lib.fl_receive_endpoint_refuse_setup(self._driver, endpoint, stream_id, session_id))
 
     def receive_endpoint_remove_cool_down(
         self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int
     ) -> None:
-        """Let a session whose image ended early come back."""
-        _check(lib.fl_receive_endpoint_remove_cool_down(self._driver, endpoint, stream_id, session_id))
+        """Let a session whose image ended early come back; one that reached its end has no cool-down."""
+        status = lib.fl_receive_endpoint_remove_cool_down(self._driver, endpoint, stream_id, session_id)
+        if status != -lib.FL_ENOENT:
+            _check(status)
 
     # ---- publications ----
 
@@ -398,9 +398,7 @@ class DataPlane:
 
         :raises NativeError: with :data:`TRY_AGAIN` if it takes no subscribers now.
         """
-        return _check(
-            lib.fl_ipc_publication_link(self._driver, publication, subscription_id, position_counter_id)
-        )
+        return _check(lib.fl_ipc_publication_link(self._driver, publication, subscription_id, position_counter_id))
 
     def ipc_publication_unlink(self, publication: PlaneIpcPublication, subscription_id: int) -> None:
         """Unlink a subscriber."""
@@ -420,15 +418,11 @@ class DataPlane:
 
         :param subscribers: subscription id and position counter id of each first subscriber.
         """
-        native = ffi.new(
-            "fl_image_params_t *", {**vars(params), "log": log, "source": _native_address(source)[0]}
-        )
+        native = ffi.new("fl_image_params_t *", {**vars(params), "log": log, "source": _native_address(source)[0]})
         subscription_ids = ffi.new("int64_t[]", [subscription for subscription, _ in subscribers])
         counter_ids = ffi.new("int32_t[]", [counter for _, counter in subscribers])
         return PlaneImage(
-            _pointer(
-                lib.fl_image_add(self._driver, endpoint, native, subscription_ids, counter_ids, len(subscribers))
-            )
+            _pointer(lib.fl_image_add(self._driver, endpoint, native, subscription_ids, counter_ids, len(subscribers)))
         )
 
     def image_link(self, image: PlaneImage, subscription_id: int, position_counter_id: int) -> int:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from random import Random
 
 from framelane.channel import PublicationParams, StartPosition
-from framelane.driver.stream import Stream
-from framelane.shm.counter_types import CounterType
 from framelane.driver.counters import Counters
 from framelane.driver.events import wire_text
 from framelane.driver.storage import LogFile
+from framelane.driver.stream import Stream
 from framelane.protocol.commands import AddExclusivePublication, AddPublication
 from framelane.protocol.events import ExclusivePublicationReady, PublicationReady
+from framelane.shm.counter_types import CounterType
 from framelane.shm.log_buffer import LogParams, LogType
 
 __all__ = ["Publication", "PublicationState", "allocate_publisher_counters", "choose_start", "log_params"]

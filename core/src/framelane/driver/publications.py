@@ -18,8 +18,6 @@ from framelane.channel import (
     check_session_id,
 )
 from framelane.driver.clients import Clients
-from framelane.driver.stream import Stream
-from framelane.shm.counter_types import CounterType
 from framelane.driver.endpoints import SendEndpoint, SendEndpoints
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
@@ -33,9 +31,11 @@ from framelane.driver.publication import (
 )
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
+from framelane.driver.stream import Stream
 from framelane.protocol.commands import AddExclusivePublication, AddPublication
 from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import AddressType, PublicationError
+from framelane.shm.counter_types import CounterType
 
 __all__ = ["NetworkPublication", "NetworkPublications"]
 
@@ -47,6 +47,11 @@ _COUNTS = (
     (CounterType.SENDER_BACK_PRESSURE, "snd-bpe"),
     (CounterType.SENDER_NAKS_RECEIVED, "snd-naks-received"),
 )
+
+
+def _flow_control(channel: UdpChannel) -> int:
+    kind = lib.FL_FLOW_CONTROL_MAX if channel.has_group_semantics else lib.FL_FLOW_CONTROL_UNICAST
+    return int(kind)
 
 
 @dataclass(eq=False)
@@ -166,10 +171,12 @@ class NetworkPublications:
         start = choose_start(params, services.random)
         registration_id = command.correlation_id
         udp = channel.params
-        metadata = replace(
-            log_params(command, params, session_id, start, services.settings.file_page_size),
-            group=channel.has_group_semantics,
-            **services.storage.buffers.log_params(udp.socket_send_buffer_length, udp.socket_receive_buffer_length),
+        metadata = services.storage.buffers.fill(
+            replace(
+                log_params(command, params, session_id, start, services.settings.file_page_size),
+                group=channel.has_group_semantics,
+            ),
+            udp,
         )
         log = yield from services.storage.create_publication(metadata)
         counter_ids: list[int] = []
@@ -187,7 +194,9 @@ class NetworkPublications:
                     max_resend=params.retransmit_slots(channel.has_group_semantics),
                     retransmit_window_multiple=params.retransmit_window_multiple(channel.has_group_semantics),
                     ttl=udp.ttl or services.settings.socket_multicast_ttl,
-                    flow_control=lib.FL_FLOW_CONTROL_MAX if channel.has_group_semantics else lib.FL_FLOW_CONTROL_UNICAST,
+                    flow_control=lib.FL_FLOW_CONTROL_MAX
+                    if channel.has_group_semantics
+                    else lib.FL_FLOW_CONTROL_UNICAST,
                     is_exclusive=is_exclusive,
                     has_group_semantics=channel.has_group_semantics,
                     signal_eos=params.signals_eos,
@@ -230,9 +239,7 @@ class NetworkPublications:
         try:
             for group, value in ((_POSITIONS, position), (_COUNTS, 0)):
                 for type_id, name in group:
-                    allocated.append(
-                        counters.allocate_stream(type_id, name, stream, owner_id=client_id, value=value)
-                    )
+                    allocated.append(counters.allocate_stream(type_id, name, stream, owner_id=client_id, value=value))
         except BaseException:
             for counter_id in reversed(allocated):
                 counters.free(counter_id)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from framelane.driver.counters import Counters
     from framelane.driver.errors import ErrorRecorder
     from framelane.driver.events import Events
+    from framelane.driver.model import DriverSettings
     from framelane.driver.native import DataPlane
     from framelane.driver.resources import SlowWork
-    from framelane.driver.model import DriverSettings
     from framelane.driver.storage import Storage
 
 __all__ = ["Services"]

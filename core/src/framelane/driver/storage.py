@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from framelane.shm.system_counters import SystemCounter
+from framelane.channel import UdpParams
 from framelane.driver.counters import Counters
 from framelane.driver.errors import ErrorRecorder, logger
 from framelane.driver.model import DriverSettings
 from framelane.driver.resources import Steps, slowly
 from framelane.protocol.error_codes import ErrorCode
 from framelane.shm.log_buffer import LogBuffer, LogParams, check_storage, log_file_length
+from framelane.shm.system_counters import SystemCounter
 
 __all__ = ["LogFile", "SocketBuffers", "Storage"]
+
 
 @dataclass(eq=False)
 class LogFile:
@@ -48,16 +50,17 @@ class SocketBuffers:
         """Read them from /proc."""
         return cls(*(_system_value(name) for name in ("wmem_default", "wmem_max", "rmem_default", "rmem_max")))
 
-    def log_params(self, send: int, receive: int) -> dict[str, int]:
-        """Return the fields of the metadata, given what the channel asked for."""
-        return {
-            "socket_sndbuf_length": send,
-            "os_default_socket_sndbuf_length": self.default_send,
-            "os_max_socket_sndbuf_length": self.max_send,
-            "socket_rcvbuf_length": receive,
-            "os_default_socket_rcvbuf_length": self.default_receive,
-            "os_max_socket_rcvbuf_length": self.max_receive,
-        }
+    def fill(self, params: LogParams, channel: UdpParams) -> LogParams:
+        """Return log metadata with these and with what the channel asked for."""
+        return replace(
+            params,
+            socket_sndbuf_length=channel.socket_send_buffer_length,
+            os_default_socket_sndbuf_length=self.default_send,
+            os_max_socket_sndbuf_length=self.max_send,
+            socket_rcvbuf_length=channel.socket_receive_buffer_length,
+            os_default_socket_rcvbuf_length=self.default_receive,
+            os_max_socket_rcvbuf_length=self.max_receive,
+        )
 
 
 def _system_value(name: str) -> int:
