@@ -89,6 +89,7 @@ def passed(chosen):
         (to("10.4.77.1"), "dpdk"),  # behind that device's gateway
         (to("10.2.0.5"), "sockets"),  # an address of this host
         (to("127.0.0.1"), "sockets"),
+        (to("10.3.0.5"), "sockets"),  # an address of the device that the kernel does not have
         (to("fd00::9"), "sockets"),
         (to("10.2.0.9", mtu_length=8192), "sockets"),
         (to("10.3.0.9", mtu_length=8192), "sockets"),
@@ -210,6 +211,9 @@ def test_require_is_first_in_the_order_and_fatal_at_start_with_its_verdict():
     check_required(config, anywhere)
     with pytest.raises(TransportError, match="load sfc_char"):
         check_required(TransportConfig(require="efvi"), standing_of(efvi=BROKEN))
+    check_required(TransportConfig(require="dpdk"), ALL)
+    with pytest.raises(TransportError, match="DEDICATED"):
+        check_required(TransportConfig(require="dpdk"), ALL, dedicated=True)
     with pytest.raises(TransportError, match="is not installed"):
         check_required(TransportConfig(require="vma"), standing_of())
 

@@ -222,11 +222,14 @@ def _print(settings: ResolvedSettings, shown: dict[str, Any], *, verbose: bool) 
 
 def _print_details(console: Console, entry: dict[str, Any]) -> None:
     console.print(f"\n{entry['name']}, {entry['distribution']} {entry['version']}, ABI version {entry['abi'] or '-'}")
-    for name, value in entry["capabilities"].items():
-        console.print(f"  {name:<22}{value}", soft_wrap=True)
-    for name, value in entry["facts"].items():
-        text = value.rstrip().replace("\n", "\n    ")
-        console.print(f"  {name:<22}{text}", soft_wrap=True)
+    lines = {
+        name: ("yes" if value else "no") if isinstance(value, bool) else value
+        for name, value in (entry["capabilities"] | entry["facts"]).items()
+    }
+    width = max(map(len, lines), default=0)
+    for name, value in lines.items():
+        text = str(value).rstrip().replace("\n", "\n    ")
+        console.print(f"  {name:<{width}}  {text}", soft_wrap=True)
     for obstacle in entry["obstacles"]:
         for name in ("asked", "found", "where", "next"):
             console.print(f"  {name:<10}{obstacle[name]}", soft_wrap=True)

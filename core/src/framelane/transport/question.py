@@ -69,7 +69,8 @@ def ask(
     """Gather a question: where the traffic goes, and whether the peer is this host.
 
     :param address: as in :class:`Question`, resolved.
-    :param interface_address: of the interface that the channel chose, or ``None`` if it did not or chose the wildcard.
+    :param interface_address: of the interface that the channel chose, or ``None`` if it did not. A multicast channel
+        always has one, which the search of ``wire`` 5.5 found; without, the route to the group stands in for it.
     """
     interface: str | None = None
     source: IpAddress | None = None

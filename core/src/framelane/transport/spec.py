@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_interface, ip_network
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
@@ -99,7 +100,10 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class Device:
-    """A device that a transport can open, and what is reached through it; selection compares it with the route."""
+    """A device that a transport can open, and what is reached through it; selection compares it with the route.
+
+    :raises ValueError: if an address or a network is none.
+    """
 
     name: str  #: as the transport's settings name it: ``eth2``, ``0000:03:00.0``, ``net_memif0``
     interface: str | None = None  #: the kernel's interface that it is or shares; its routes are then the kernel's
@@ -107,6 +111,12 @@ class Device:
     addresses: tuple[str, ...] = ()
     #: A device that the kernel does not have: networks behind its gateways, ``10.0.0.0/8``.
     reaches: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for address in self.addresses:
+            ip_interface(address)
+        for network in self.reaches:
+            ip_network(network)
 
 
 @dataclass(frozen=True)
