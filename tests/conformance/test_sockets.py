@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from framelane_sockets.plugin import framelane_transport
 
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
 from framelane.transport.native import OpenTransport, open_transport
+from framelane_sockets.plugin import framelane_transport
 
 CLONE_NEWNET = 0x40000000
 
