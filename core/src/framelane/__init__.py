@@ -1,8 +1,7 @@
 """framelane: an Aeron-compatible media driver whose network side is pluggable."""
 
-from framelane_abi import ABI_VERSION, get_include
-
 from framelane.errors import ConfigError, FramelaneError, NativeError, TransportError
+from framelane_abi import ABI_VERSION, get_include
 
 __version__ = "0.1.0"
 
