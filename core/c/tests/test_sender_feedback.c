@@ -149,6 +149,22 @@ static void test_naks_for_what_was_not_sent_or_is_gone_are_ignored(void)
     fixture_close(&fixture);
 }
 
+static void test_a_nak_does_not_get_past_flow_control(void)
+{
+    fixture_t fixture = fixture_defaults();
+    fixture_open(&fixture);
+    fixture_connect(&fixture, 256);
+    fixture_offer(&fixture, 64, 8);
+    fixture_cycle(&fixture);
+    CHECK_EQUAL(256, SND_POS(&fixture));
+    script_forget(&fixture.script);
+    fixture_nak(&fixture, 192, 320);
+    fixture_cycle(&fixture);
+    CHECK_EQUAL(1, fixture.script.sent_count);
+    CHECK_EQUAL(64, fixture.script.sent[0].length);
+    fixture_close(&fixture);
+}
+
 /* ---- status messages ---- */
 
 static void test_a_status_message_outside_half_a_term_is_rejected(void)
@@ -168,6 +184,18 @@ static void test_a_status_message_outside_half_a_term_is_rejected(void)
     fixture_status(&fixture, 0, 65536 + 32768, 32768);
     fixture_cycle(&fixture);
     CHECK_EQUAL(2 * 65536, SND_LMT(&fixture));
+    fixture_close(&fixture);
+}
+
+static void test_a_status_message_before_the_first_term_is_rejected(void)
+{
+    fixture_t fixture = fixture_defaults();
+    fixture_open(&fixture);
+    fixture_cycle(&fixture);
+    fixture_status(&fixture, 0, -32, 32768);
+    fixture_cycle(&fixture);
+    CHECK_EQUAL(0, SND_LMT(&fixture));
+    CHECK_EQUAL(1, fixture_drops(&fixture, FL_DROP_SM_REJECTED));
     fixture_close(&fixture);
 }
 
@@ -454,6 +482,8 @@ int main(void)
     RUN(test_a_delay_is_kept);
     RUN(test_a_long_gap_is_sent_again_in_pieces_and_survives_a_full_transport);
     RUN(test_naks_for_what_was_not_sent_or_is_gone_are_ignored);
+    RUN(test_a_nak_does_not_get_past_flow_control);
+    RUN(test_a_status_message_before_the_first_term_is_rejected);
     RUN(test_a_status_message_outside_half_a_term_is_rejected);
     RUN(test_a_status_message_with_impossible_fields_is_invalid);
     RUN(test_a_status_message_with_a_group_tag_counts);
