@@ -28,10 +28,10 @@ static void fl_endpoint_note(fl_endpoint_t *endpoint, fl_endpoint_params_t *para
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
 
-    const size_t used = strlen(params->note);
-    if (used + 2 + strlen(text) < sizeof(params->note))
+    const char *separator = '\0' == params->note[0] ? "" : "; ";
+    if (strlen(params->note) + strlen(separator) + strlen(text) < sizeof(params->note))
     {
-        snprintf(params->note + used, sizeof(params->note) - used, "%s%s", 0 == used ? "" : "; ", text);
+        strcat(strcat(params->note, separator), text);
     }
     else
     {
@@ -198,9 +198,7 @@ static void fl_endpoint_set_busy_poll(fl_endpoint_t *endpoint, fl_endpoint_param
     if (0 != busy_poll_us &&
         0 != setsockopt(endpoint->receive_fd, SOL_SOCKET, SO_BUSY_POLL, &busy_poll_us, sizeof(busy_poll_us)))
     {
-        fl_endpoint_note(
-            endpoint, params, "busy_poll_us %d: %s; needs CAP_NET_ADMIN or net.core.busy_read", busy_poll_us,
-            strerror(errno));
+        fl_endpoint_note(endpoint, params, "busy_poll_us %d is not set: %s", busy_poll_us, strerror(errno));
     }
 }
 
@@ -308,6 +306,8 @@ int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
         const int result = fl_socket_connect(endpoint->send_fd, &name, length, rebind);
         if (0 != result)
         {
+            /* A socket that had to let go of its old peer goes back to it. */
+            fl_socket_connect(endpoint->send_fd, &endpoint->peer_name, endpoint->peer_length, rebind);
             return -fl_error_code(-result);
         }
         fl_endpoint_read_local(endpoint, &endpoint->local);

@@ -256,15 +256,31 @@ def sockets(make_sockets: Callable[..., Sockets]) -> Sockets:
     return make_sockets()
 
 
+def command_line(*command: str) -> str:
+    """Run a command, without the sanitizer that this process may be preloaded with."""
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
 @dataclass(frozen=True)
 class Veth:
-    """Two network namespaces joined by a veth pair: ``left`` has ADDRESS.1, ``right`` ADDRESS.2."""
+    """Two network namespaces joined by a veth pair: 10.77.0.1 and fd77::1 are ``left``, .2 and ::2 are ``right``.
+
+    Loopback is up in ``left`` only.
+    """
 
     left: str
     right: str
 
-    def run(self, namespace: str, *command: str) -> None:
-        subprocess.run(["ip", "netns", "exec", namespace, *command], check=True, capture_output=True)
+    def run(self, namespace: str, *command: str) -> str:
+        return command_line("ip", "netns", "exec", namespace, *command)
+
+    def wait_for_multicast(self) -> None:
+        """IPv6 multicast has no route until the kernel has seen the carrier, which it does by the way."""
+        deadline = time.monotonic() + LIMIT_S
+        for name in (self.left, self.right):
+            while "multicast ff00::/8 dev veth0" not in self.run(name, "ip", "-6", "route", "show", "table", "all"):
+                assert time.monotonic() < deadline, "veth0 did not come up"
 
     @contextlib.contextmanager
     def inside(self, namespace: str) -> Iterator[None]:
@@ -290,20 +306,20 @@ def veth() -> Iterator[Veth]:
     names = (pair.left, pair.right)
     try:
         for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-        subprocess.run(
-            ["ip", "link", "add", "veth0", "netns", names[0], "type", "veth", "peer", "veth0", "netns", names[1]],
-            check=True,
-        )
+            command_line("ip", "netns", "add", name)
+        link = f"ip link add veth0 netns {names[0]} type veth peer veth0 netns {names[1]}"
+        command_line(*link.split())
         for host, name in enumerate(names, start=1):
-            pair.run(name, "ip", "link", "set", "lo", "up")
             pair.run(name, "ip", "address", "add", f"10.77.0.{host}/24", "dev", "veth0")
             pair.run(name, "ip", "address", "add", f"fd77::{host}/64", "dev", "veth0", "nodad")
             pair.run(name, "ip", "link", "set", "veth0", "up")
+        pair.run(names[0], "ip", "link", "set", "lo", "up")
+        pair.wait_for_multicast()
         yield pair
     finally:
         for name in names:
-            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+            with contextlib.suppress(subprocess.CalledProcessError):
+                command_line("ip", "netns", "delete", name)
 
 
 class RunFactory:
@@ -320,3 +336,13 @@ class RunFactory:
 @pytest.fixture
 def run() -> RunFactory:
     return RunFactory()
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def op_failed() -> type[OpFailedError]:
+    return OpFailedError

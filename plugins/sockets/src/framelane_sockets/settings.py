@@ -19,5 +19,5 @@ class SocketsSettings(TransportSettings):
         default=0,
         ge=0,
         le=1_000_000,
-        description="SO_BUSY_POLL of receiving sockets, microseconds; 0 is the system's; needs CAP_NET_ADMIN",
+        description="SO_BUSY_POLL of receiving sockets, microseconds; 0 is the system's",
     )
