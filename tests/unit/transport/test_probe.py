@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -83,3 +84,13 @@ def test_probes_leave_no_descriptor_behind(site):
     before = len(list(Path("/proc/self/fd").iterdir()))
     run_probes(plugins, {})
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_host_that_ignores_the_end_of_its_children_is_answered(site):
+    site.add("good")
+    registry = discover(environ={})
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert run_probes([registry.plugins["good"]], {})["good"].usable
+    finally:
+        signal.signal(signal.SIGCHLD, before)
