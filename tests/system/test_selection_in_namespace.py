@@ -72,10 +72,12 @@ def test_selection_follows_the_routes_of_the_kernel(tmp_path):
     install(tmp_path, "device", "Capabilities(multicast=True, queues=2), devices=(Device('va', 'va'),)")
     install(tmp_path, "stack", "Capabilities(multicast=True, ipv6=True, loops_back=True)")
 
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AERON_", "FRAMELANE_"))}
+
     def run(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["unshare", "--net", "sh", "-c", SCRIPT, "sh", sys.executable, "-c", *command],
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            env={**inherited, "PYTHONPATH": str(tmp_path)},
             capture_output=True,
             text=True,
             timeout=60,

@@ -24,6 +24,7 @@ FAILURES = {
     "returns": ("return {'usable': True}", "returned dict and not a Verdict"),
     "unpickled": ("return Verdict(usable=True, facts=(Fact('socket', object()),))", "object"),
     "mistypes": ("return Verdict(usable='yes')", "verdict is malformed: usable"),
+    "misplaces": ("return Verdict(True, devices=(Device('x', addresses=('10.0.0',)),))", "ValueError: '10.0.0'"),
     "floods": ("return Verdict(usable=True, facts=(Fact('x', 'y' * 5_000_000),))", "longer than 1048576 bytes"),
 }
 

@@ -89,6 +89,7 @@ def passed(chosen):
         (to("10.4.77.1"), "dpdk"),  # behind that device's gateway
         (to("10.2.0.5"), "sockets"),  # an address of this host
         (to("127.0.0.1"), "sockets"),
+        (to("10.3.0.5"), "sockets"),  # an address of the device that the kernel does not have
         (to("fd00::9"), "sockets"),
         (to("10.2.0.9", mtu_length=8192), "sockets"),
         (to("10.3.0.9", mtu_length=8192), "sockets"),

@@ -37,6 +37,7 @@ struct fl_fault
     const fl_host_t *host;
     uint64_t seed;
     uint64_t endpoints_opened;
+    uint32_t open_objects;           /* endpoints and pollers */
     fl_fault_rules_t send;
     fl_fault_rules_t receive;
 };
@@ -497,6 +498,7 @@ static int fl_fault_open_endpoint(fl_transport_t *transport, fl_endpoint_params_
     endpoint->random_send = fl_fault_mix(fault->seed + 2 * fault->endpoints_opened);
     endpoint->random_receive = fl_fault_mix(fault->seed + 2 * fault->endpoints_opened + 1);
     fault->endpoints_opened++;
+    fault->open_objects++;
     *result = endpoint;
     return 0;
 
@@ -514,6 +516,7 @@ static int fl_fault_close_endpoint(fl_endpoint_t *endpoint)
     const int status = endpoint->fault->inner->ops.close_endpoint(endpoint->inner);
     if (0 <= status)
     {
+        endpoint->fault->open_objects--;
         fl_datagram_store_free(endpoint->store);
         free(endpoint);
     }
@@ -554,6 +557,7 @@ static int fl_fault_poller_open(fl_transport_t *transport, uint32_t queue, uint3
         goto failed;
     }
     poller->fault = fault;
+    fault->open_objects++;
     *result = poller;
     return 0;
 
@@ -587,6 +591,7 @@ static int fl_fault_poller_close(fl_poller_t *poller)
     const int status = poller->fault->inner->ops.poller_close(poller->inner);
     if (0 <= status)
     {
+        poller->fault->open_objects--;
         fl_datagram_store_free(poller->store);
         free(poller);
     }
@@ -653,12 +658,12 @@ static int fl_fault_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t 
 static int fl_fault_close(fl_transport_t *transport)
 {
     fl_fault_t *fault = fl_fault_of(transport);
-    const int status = fault->inner->ops.close(fault->inner->transport);
-    if (0 <= status)
+    if (0 != fault->open_objects)
     {
-        free(fault);
+        return fl_error(FL_EBUSY, "fault wrapper: endpoints or pollers are still open");
     }
-    return status;
+    free(fault);
+    return 0;
 }
 
 fl_fault_t *fl_fault_new(fl_binding_t *inner, const fl_host_t *host, uint64_t seed)

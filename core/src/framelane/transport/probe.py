@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -189,10 +190,8 @@ def _stop(child: _Child, because: str) -> None:
 
 def _kill_group(child: _Child) -> None:
     """Kill the child and what it started. Before it is reaped, so its number cannot be somebody else's."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # it did not come as far as making its session
-        child.process.kill()
 
 
 def _finish(child: _Child, selector: selectors.BaseSelector) -> None:

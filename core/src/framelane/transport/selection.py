@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 
 from framelane.errors import TransportError
+from framelane.netstack.routes import IpAddress
 from framelane.transport.config import TransportConfig
 from framelane.transport.names import nearest
 from framelane.transport.question import Question
@@ -174,7 +175,8 @@ def _obstacle(
 
 def _not_meant_for(name: str, verdict: Verdict, question: Question, *, is_named: bool) -> str | None:
     """Return why an endpoint is no business of a transport, however able it is."""
-    if question.is_local and not verdict.capabilities.loops_back:
+    is_local = question.is_local or (question.sends and _has_address(verdict, question.address))
+    if is_local and not verdict.capabilities.loops_back:
         return f"{question.address} is an address of this host, and {name} does not loop datagrams back."
     if verdict.devices is None:
         return None
@@ -189,7 +191,8 @@ def _not_meant_for(name: str, verdict: Verdict, question: Question, *, is_named:
         return None
     devices = ", ".join(device.name for device in verdict.devices) or "no device"
     if question.interface is not None:
-        return f"{question.text} is reached through {question.interface}, and {name} has {devices}."
+        where = "is reached through" if question.sends else "is on"
+        return f"{question.text} {where} {question.interface}, and {name} has {devices}."
     return f"The kernel has no interface for {question.text}, and it is not on a network of {name} ({devices})."
 
 
@@ -205,6 +208,11 @@ def _incapable(name: str, verdict: Verdict, question: Question, *, dedicated: bo
     if dedicated and able.queues == 1:
         return _ONE_QUEUE.format(name=name)
     return None
+
+
+def _has_address(verdict: Verdict, address: IpAddress) -> bool:
+    """Whether a device that the kernel does not have has an address, which is this host's although no route says so."""
+    return any(ip_interface(own).ip == address for device in verdict.devices or () for own in device.addresses)
 
 
 def _reaches(device: Device, question: Question) -> bool:
