@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from framelane.channel import NetworkInterface
+from framelane.channel import NameResolver, NetworkInterface
 from framelane.driver.clock import VirtualClock
 from framelane.driver.media_driver import MediaDriver, Surroundings
 from framelane.driver.settings import load_settings
@@ -57,14 +57,21 @@ class Simulation:
         self._seed = seed
 
     def driver(
-        self, address: str, *, wrap: Callable[[OpenTransport], OpenTransport] = lambda inner: inner, **settings: object
+        self,
+        address: str,
+        *,
+        wrap: Callable[[OpenTransport], OpenTransport] = lambda inner: inner,
+        resolver: NameResolver | None = None,
+        **settings: object,
     ) -> SimulatedDriver:
         """Start a driver of a host with one address.
 
         :param wrap: puts something around its transport.
+        :param resolver: of names in channels; the system's if none is given.
         :param settings: keys of ``[driver]``.
         """
-        return SimulatedDriver(self, address, self._directory / address, self._seed + len(self.drivers), wrap, settings)
+        seed = self._seed + len(self.drivers)
+        return SimulatedDriver(self, address, self._directory / address, seed, wrap, resolver, settings)
 
     def step(self, advance_ns: int = MILLISECOND) -> int:
         """Let time pass and every driver do one cycle; returns the work done."""
@@ -125,6 +132,7 @@ class SimulatedDriver:
         directory: Path,
         seed: int,
         wrap: Callable[[OpenTransport], OpenTransport],
+        resolver: NameResolver | None,
         settings: dict[str, object],
     ) -> None:
         values = {**_SMALL, "dir": directory, **settings}
@@ -139,6 +147,7 @@ class SimulatedDriver:
             surroundings=Surroundings(
                 clock=world.clock,
                 transports=GivenTransport(self.transport),
+                resolver=resolver,
                 interfaces=_Interfaces(address),
                 seed=seed,
             ),
