@@ -527,8 +527,17 @@ static int fl_fault_events(fl_transport_t *transport, fl_event_t *events, uint32
 
 static int fl_fault_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
 {
-    const fl_binding_t *inner = fl_fault_of(transport)->inner;
-    return inner->ops.stats(inner->transport, stats, capacity);
+    const fl_fault_t *fault = fl_fault_of(transport);
+    const int of_inner = fault->inner->ops.stats(fault->inner->transport, stats, capacity);
+    const uint32_t first = of_inner > 0 ? (uint32_t)of_inner : 0;
+    if (0 == capacity)
+    {
+        return (int)(first + 2 * FL_FAULT_STATS);
+    }
+    uint32_t count = first;
+    count += fl_fault_rules_stats(&fault->send, "fault-tx", &stats[count], capacity - count);
+    count += fl_fault_rules_stats(&fault->receive, "fault-rx", &stats[count], capacity - count);
+    return (int)count;
 }
 
 static int fl_fault_close(fl_transport_t *transport)
