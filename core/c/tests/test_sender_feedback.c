@@ -289,6 +289,7 @@ static void test_every_dropped_datagram_is_counted_under_its_reason(void)
         {FL_DROP_WRONG_SIDE, "00000000 00 c0 0100 00010000 cdab3412 e9030000 feffff7f 0000000000000000"},
         {FL_DROP_WRONG_SIDE, "2800000000000500 00010000 cdab3412 e9030000 feffff7f feffff7f 00000100 80050000 00000000"},
         {FL_DROP_NO_PUBLICATION, "24000000 00 80 0300 00000000 00000000 00000000 00000000 00000000 8877665544332211"},
+        {FL_DROP_SM_FIELDS, "24000000 00 00 0300 00000000 00000000 00000000 00000040 00000000 8877665544332211"},
         {FL_DROP_NO_PUBLICATION, "1c000000 00 00 0200 cdab3412 ea030000 feffff7f 40000000 60000000"},
         {FL_DROP_NAK_FIELDS, "1c000000 00 00 0200 cdab3412 e9030000 feffff7f 41000000 60000000"},
         {FL_DROP_NAK_FIELDS, "1c000000 00 00 0200 cdab3412 e9030000 feffff7f 40000000 ffffffff"},
@@ -308,6 +309,7 @@ static void test_every_dropped_datagram_is_counted_under_its_reason(void)
         fixture_cycle(&fixture);
         CHECK_EQUAL(before + 1, fixture_drops(&fixture, cases[i].reason));
     }
+    CHECK_EQUAL(2, fixture_counter(&fixture, FL_COUNTER_STATUS_MESSAGES_RECEIVED));   /* connecting, and the one for any */
     fixture.script.injected_flags = FL_RUN_TRUNCATED;
     script_inject(&fixture.script, NAK);
     fixture_cycle(&fixture);

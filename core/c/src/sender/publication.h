@@ -6,7 +6,9 @@
 #ifndef FL_SENDER_PUBLICATION_H
 #define FL_SENDER_PUBLICATION_H
 
+#include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "protocol/frames.h"
@@ -85,6 +87,8 @@ struct fl_publication
     fl_liveness_t liveness;
     fl_object_t object;
 };
+
+static_assert(offsetof(fl_publication_t, retransmit.pending) + sizeof(uint32_t) <= 64, "the idle cycle's cache line");
 
 /* ---- publication.c ---- */
 
