@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import framelane_abi
 from cffi import FFI
 from setuptools.command.build_ext import build_ext
+
+import framelane_abi
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "c" / "src"

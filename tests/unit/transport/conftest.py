@@ -68,10 +68,11 @@ class Site:
     def run(
         self, *arguments: str, environ: dict[str, str] | None = None, code: int = 0
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command ``framelane`` in a process that finds these distributions."""
+        """Run the command ``framelane`` in a process that finds these distributions and no settings of ours."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AERON_", "FRAMELANE_"))}
         done = subprocess.run(
             [sys.executable, "-c", "from framelane.cli import main; main()", *arguments],
-            env={**os.environ, "PYTHONPATH": str(self.path), "COLUMNS": "200", **(environ or {})},
+            env={**inherited, "PYTHONPATH": str(self.path), **(environ or {})},
             capture_output=True,
             text=True,
             timeout=60,

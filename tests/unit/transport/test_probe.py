@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -23,6 +24,7 @@ FAILURES = {
     "returns": ("return {'usable': True}", "returned dict and not a Verdict"),
     "unpickled": ("return Verdict(usable=True, facts=(Fact('socket', object()),))", "object"),
     "mistypes": ("return Verdict(usable='yes')", "verdict is malformed: usable"),
+    "misplaces": ("return Verdict(True, devices=(Device('x', addresses=('10.0.0',)),))", "ValueError: '10.0.0'"),
     "floods": ("return Verdict(usable=True, facts=(Fact('x', 'y' * 5_000_000),))", "longer than 1048576 bytes"),
 }
 
@@ -83,3 +85,13 @@ def test_probes_leave_no_descriptor_behind(site):
     before = len(list(Path("/proc/self/fd").iterdir()))
     run_probes(plugins, {})
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_host_that_ignores_the_end_of_its_children_is_answered(site):
+    site.add("good")
+    registry = discover(environ={})
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert run_probes([registry.plugins["good"]], {})["good"].usable
+    finally:
+        signal.signal(signal.SIGCHLD, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 import pytest
@@ -11,9 +12,9 @@ from framelane.netstack.routes import Interface, Route
 from framelane.transport import Capabilities, Device, Obstacle, Verdict
 from framelane.transport.config import Rule, TransportConfig
 from framelane.transport.question import Question, ask
-from framelane.transport.registry import Registry
+from framelane.transport.registry import BrokenPlugin, Claim, Registry, discover
 from framelane.transport.selection import check_required, effective_order, select
-from framelane.transport.standing import Standing, stand
+from framelane.transport.standing import Standing, considered, stand
 
 SOCKETS = Verdict(True, Capabilities(multicast=True, ipv6=True, queues=0, loops_back=True))
 EFVI = Verdict(True, Capabilities(multicast=True, queues=4, max_datagram=1472), devices=(Device("eth2", "eth2"),))
@@ -88,6 +89,7 @@ def passed(chosen):
         (to("10.4.77.1"), "dpdk"),  # behind that device's gateway
         (to("10.2.0.5"), "sockets"),  # an address of this host
         (to("127.0.0.1"), "sockets"),
+        (to("10.3.0.5"), "sockets"),  # an address of the device that the kernel does not have
         (to("fd00::9"), "sockets"),
         (to("10.2.0.9", mtu_length=8192), "sockets"),
         (to("10.3.0.9", mtu_length=8192), "sockets"),
@@ -209,6 +211,9 @@ def test_require_is_first_in_the_order_and_fatal_at_start_with_its_verdict():
     check_required(config, anywhere)
     with pytest.raises(TransportError, match="load sfc_char"):
         check_required(TransportConfig(require="efvi"), standing_of(efvi=BROKEN))
+    check_required(TransportConfig(require="dpdk"), ALL)
+    with pytest.raises(TransportError, match="DEDICATED"):
+        check_required(TransportConfig(require="dpdk"), ALL, dedicated=True)
     with pytest.raises(TransportError, match="is not installed"):
         check_required(TransportConfig(require="vma"), standing_of())
 
@@ -240,3 +245,37 @@ def test_no_transport_at_all_lists_every_reason():
 def test_a_question_without_any_route_goes_to_a_transport_above_the_kernel():
     question = Question("aeron:udp?endpoint=[fe80::9]:1", ip_address("fe80::9"), 1)
     assert select(TransportConfig(), ALL, question).transport == "sockets"
+
+
+def test_a_broken_plugin_of_the_order_is_a_failure_unless_it_is_a_device_transport_without_hardware():
+    claim = Claim("sockets", "m", "framelane-sockets", "1")
+    broken = BrokenPlugin(claim, Obstacle("import m", "no such module", "m", "reinstall"))
+    for name, hardware, wanted in (("sockets", {}, True), ("efvi", {}, False), ("efvi", {"efvi": ("x",)}, True)):
+        registry = Registry({}, (replace(broken, claim=replace(claim, name=name)),))
+        standing = stand(name, registry, TransportConfig(), hardware, None, False)
+        assert standing.is_wanted is wanted
+        assert standing.reason == "is installed but broken: no such module"
+
+
+def test_a_disabled_plugin_is_no_failure():
+    claim = Claim("sockets", "m", "framelane-sockets", "1")
+    disabled = BrokenPlugin(claim, Obstacle("a", "b", "c", "d"), is_disabled=True)
+    standing = stand("sockets", Registry({}, (disabled,)), TransportConfig(), {}, None, False)
+    assert (standing.reason, standing.is_wanted) == ("is disabled by FRAMELANE_DISABLE_TRANSPORTS", False)
+
+
+def test_only_what_is_named_or_has_hardware_is_probed(site):
+    registry = discover(
+        claims=[site.add(name, distribution=f"test-{name}") for name in ("efvi", "xdp", "acme", "sockets")]
+    )
+    assert registry.broken == ()
+
+    def probed(hardware=None, **config):
+        return {plugin.name for plugin in considered(registry, TransportConfig(**config), hardware or {})}
+
+    assert probed() == {"sockets"}
+    assert probed(hardware={"efvi": ("0000:03:00.0",)}) == {"efvi", "sockets"}
+    assert probed(tables=frozenset({"xdp"})) == {"sockets", "xdp"}
+    assert probed(require="xdp") == {"sockets", "xdp"}
+    assert probed(rules=(Rule(transport="acme", endpoint="*:1"),)) == {"acme", "sockets"}
+    assert probed(use=("acme", "efvi"), use_is_default=False) == {"acme", "efvi"}

@@ -1,7 +1,7 @@
 /* A wrapper that treats datagrams badly: loss, duplication, reordering, corruption, delay, short sends, blackhole.
  *
- * A wrapper is a transport: bind it with fl_binding_new(fl_..._ops(wrapper), wrapper, name). Its close op closes what it wraps
- * and frees the wrapper. The wrapped binding outlives it. Functions are called on the control thread unless they say
+ * A wrapper is a transport: bind it with fl_binding_new(fl_..._ops(wrapper), wrapper, name). Its close op frees the wrapper
+ * alone; what it wraps outlives it and is closed by whoever opened it. Functions are called on the control thread unless they say
  * otherwise.
  */
 #ifndef FL_API_TRANSPORT_FAULT_H

@@ -49,7 +49,21 @@ def veth_pair() -> Iterator[tuple[Site, Site]]:
         for name in names:
             _run("ip", "netns", "add", name)
             made.append(name)
-        _run("ip", "link", "add", links[0], "netns", names[0], "type", "veth", "peer", "name", links[1], "netns", names[1])
+        _run(
+            "ip",
+            "link",
+            "add",
+            links[0],
+            "netns",
+            names[0],
+            "type",
+            "veth",
+            "peer",
+            "name",
+            links[1],
+            "netns",
+            names[1],
+        )
         for name, link, address in zip(names, links, addresses, strict=True):
             _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", link)
             _run("ip", "-n", name, "link", "set", link, "up")

@@ -20,7 +20,11 @@ FRAME_LENGTHS: tuple[Lengths, ...] = (64, 320, 1408, "mixed")
 FRAME_BOUNDS = (64, 1408)
 #: Socket buffers of both sides: large enough that the system's default is not what is measured.
 BUFFER_LENGTH = 4 * 1024 * 1024
-FLOOR_NAMES = {"sendto": "raw sendto/recvfrom", "sendmmsg": "raw sendmmsg/recvmmsg", "segment": "raw UDP_SEGMENT/UDP_GRO"}
+FLOOR_NAMES = {
+    "sendto": "raw sendto/recvfrom",
+    "sendmmsg": "raw sendmmsg/recvmmsg",
+    "segment": "raw UDP_SEGMENT/UDP_GRO",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,6 @@ def ends(options: Options) -> Iterator[tuple[Site, Site]]:
     """The two sites of a benchmark."""
     with veth_pair() if options.veth else loopback() as pair:
         yield pair
-
 
 
 def lengths_of(options: Options) -> list[Lengths]:

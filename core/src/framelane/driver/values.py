@@ -95,7 +95,7 @@ class Flag(Kind):
     def parse(self, raw: object) -> bool:
         if isinstance(raw, bool):
             return raw
-        text = str(raw).lower()
+        text = str(raw).lower() if isinstance(raw, str | int) else ""
         if text.startswith(("1", "on", "true")):
             return True
         if text.startswith(("0", "off", "false")):

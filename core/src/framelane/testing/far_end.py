@@ -7,21 +7,17 @@ answered while no command is under way.
 
 from __future__ import annotations
 
-import importlib
-import itertools
 import os
 import subprocess
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 from framelane._native import lib
-from framelane.errors import FramelaneError, NativeError
-from framelane.testing.station import WAIT_LIMIT_S, Datagram, Endpoint, Run, Station
+from framelane.errors import NativeError
+from framelane.testing.station import WAIT_LIMIT_S, Datagram, Run, Station
 from framelane.transport.address import Address
-from framelane.transport.native import OpenTransport
 
 __all__ = ["RemoteEndpoint", "RemoteStation"]
 
@@ -59,13 +55,13 @@ class RemoteStation:
     :param opener: ``"module:function"`` of a function without arguments that returns an
         :class:`~framelane.transport.native.OpenTransport`; called in the child.
     :param prefix: put before the child's command line, such as ``("ip", "netns", "exec", "far")``.
-    :param near: cycled while this one waits for an answer, as a driver would be.
+    :param near: does its upkeep while this one waits for an answer, as a driver would.
     """
 
-    def __init__(self, opener: str, prefix: Sequence[str] = (), near: Callable[[], object] | None = None) -> None:
+    def __init__(self, opener: str, prefix: Sequence[str] = (), near: Station | None = None) -> None:
         child_in, out = os.pipe()
         into, child_out = os.pipe()
-        command = [*prefix, sys.executable, "-m", "framelane.testing.far_end", opener, str(child_in), str(child_out)]
+        command = [*prefix, sys.executable, "-m", "framelane.testing.far_child", opener, str(child_in), str(child_out)]
         self._process = subprocess.Popen(command, pass_fds=(child_in, child_out))
         os.close(child_in)
         os.close(child_out)
@@ -80,9 +76,9 @@ class RemoteStation:
         :raises FramelaneError: or whatever else the child's call raised.
         """
         self._commands.send((name, arguments, keywords))
-        while not self._answers.poll(0 if self.near is not None else None):
-            if self.near is not None:
-                self.near()
+        while not self._answers.poll(0.0005 if self.near is not None else None):
+            if self.near is not None and not self.near.transport.is_closed:
+                self.near.reap()
         try:
             kind, *answer = self._answers.recv()
         except EOFError:
@@ -122,6 +118,10 @@ class RemoteStation:
         )
         return RemoteEndpoint(self, number, local)
 
+    def reset(self) -> None:
+        """Close all endpoints, so that another pair can use this station."""
+        self.call("reset")
+
     def close(self) -> None:
         """Close the child's transport and wait for its end."""
         if self._process.poll() is None:
@@ -131,57 +131,3 @@ class RemoteStation:
                 self._commands.close()
                 self._answers.close()
                 self._process.wait(WAIT_LIMIT_S)
-
-
-class _Child:
-    """The commands, in the child."""
-
-    def __init__(self, opener: str) -> None:
-        module, function = opener.split(":")
-        transport: OpenTransport = getattr(importlib.import_module(module), function)()
-        self.station = Station(transport)
-        self.endpoints: dict[int, Endpoint] = {}
-        self._numbers = itertools.count(1)
-
-    def ready(self) -> None:
-        """Answer once the transport is open."""
-
-    def open(self, **keywords: Any) -> tuple[int, Address]:
-        endpoint = self.station.open(**keywords)
-        number = next(self._numbers)
-        self.endpoints[number] = endpoint
-        return number, endpoint.local
-
-    def send_all(self, number: int, runs: list[Run]) -> None:
-        self.endpoints[number].send_all(runs)
-
-    def receive(self, number: int, count: int, limit_s: float) -> list[Datagram]:
-        return self.endpoints[number].receive(count, limit_s)
-
-    def close_endpoint(self, number: int) -> None:
-        self.endpoints.pop(number).close()
-
-    def close(self) -> None:
-        self.station.close()
-
-
-def _serve(opener: str, commands: Connection, answers: Connection) -> None:
-    child: _Child | None = None
-    name = ""
-    while name != "close":
-        while child is not None and not commands.poll(0.0001):
-            child.station.cycle()
-        try:
-            name, arguments, keywords = commands.recv()
-        except EOFError:
-            return
-        try:
-            child = child or _Child(opener)
-            answers.send((None, getattr(child, name)(*arguments, **keywords)))
-        except (FramelaneError, AssertionError, OSError) as error:
-            code = error.code if isinstance(error, NativeError) else None
-            answers.send((type(error), str(error), code, traceback.format_exc()))
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1], Connection(int(sys.argv[2]), writable=False), Connection(int(sys.argv[3]), readable=False))

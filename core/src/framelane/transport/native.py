@@ -132,6 +132,9 @@ class OpenTransport:
 
     Not closed by garbage collection: an agent may hold the binding's address. ``close`` is called once every endpoint
     and poller is closed, and does nothing in a forked child.
+
+    :param host: closed with the transport.
+    :param close: closes the device; :meth:`close_native` if nothing is given.
     """
 
     def __init__(
@@ -140,12 +143,12 @@ class OpenTransport:
         native: NativeTransport,
         capabilities: Capabilities,
         host: NativeHost,
-        on_close: Callable[[], None] | None = None,
+        close: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self.capabilities = capabilities
         self.host = host
-        self._on_close = on_close
+        self._close = self.close_native if close is None else close
         self._pid = os.getpid()
         self._binding = lib.fl_binding_new(
             ffi.cast("void *", native.ops), ffi.cast("void *", native.object), name.encode()
@@ -178,38 +181,27 @@ class OpenTransport:
         count = self.binding.ops.stats(self.binding.transport, stats, count)
         return {ffi.string(stats[i].name).decode(): int(stats[i].value) for i in range(count)}
 
-    def disown(self) -> Callable[[], None]:
-        """Hand this transport over to a wrapper, whose native close closes it.
-
-        :returns: what the wrapper calls after that; frees the rest, but for the host, which the wrapper shares.
-        """
-        binding = self.binding
-        self._binding = ffi.NULL
-
-        def free() -> None:
-            lib.fl_binding_free(binding)
-            if self._on_close is not None:
-                self._on_close()
-
-        return free
-
     def close(self) -> None:
         """Close the device and free what belongs to it.
 
-        :raises NativeError: if the transport refuses, such as with ``FL_EBUSY`` while endpoints are open; it is still
-            open then.
+        :raises FramelaneError: if the transport refuses, such as while endpoints are open; it is still open then.
         """
         if self._binding == ffi.NULL:
             return
         if os.getpid() == self._pid:
-            status = self._binding.ops.close(self._binding.transport)
-            if status < 0:
-                raise_native(status, f"close of transport '{self.name}'")
+            self._close()
             lib.fl_binding_free(self._binding)
         self._binding = ffi.NULL
-        if self._on_close is not None and os.getpid() == self._pid:
-            self._on_close()
         self.host.close()
+
+    def close_native(self) -> None:
+        """Call the ops table's ``close``.
+
+        :raises NativeError: if it fails.
+        """
+        status = self.binding.ops.close(self.binding.transport)
+        if status < 0:
+            raise_native(status, f"close of transport '{self.name}'")
 
 
 def open_transport(

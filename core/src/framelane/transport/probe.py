@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -24,6 +25,8 @@ __all__ = ["PROBE_LIMIT_S", "run_probes"]
 PROBE_LIMIT_S = 2.0
 _START_LIMIT_S = 10.0  # for the interpreter and framelane itself, which the probe is not to blame for
 _KILL_LIMIT_S = 1.0
+_LIFETIME_S = 60  # longer than any of the above: for a child whose parent has died
+_LOOK_INTERVAL_S = 0.01  # a child that ends closes its pipes, which is seen at once; this is for one that does not
 _ANSWER_LIMIT = 1 << 20
 _OUTPUT_KEPT = 2000
 
@@ -40,7 +43,6 @@ _BOOT = (
 class _Child:
     plugin: Plugin
     process: subprocess.Popen[bytes]
-    pidfd: int
     answer_fd: int
     output_fd: int
     deadline: float
@@ -48,6 +50,10 @@ class _Child:
     output: bytearray = field(default_factory=bytearray)
     started: bool = False
     stopped_because: str = ""
+
+    def close(self) -> None:
+        os.close(self.answer_fd)
+        os.close(self.output_fd)
 
 
 def run_probes(
@@ -64,51 +70,62 @@ def run_probes(
     :param settings: by transport name; a missing one is the transport unconfigured.
     """
     verdicts: dict[str, Verdict] = {}
-    children: list[_Child] = []
-    running: set[_Child] = set()
+    running: list[_Child] = []
     with selectors.DefaultSelector() as selector:
         try:
             for plugin in plugins:
                 try:
-                    child = _start(plugin, settings.get(plugin.name) or plugin.spec.settings(), limit_s)
+                    child = _start(plugin, settings.get(plugin.name) or plugin.spec.settings())
                 except (OSError, ValueError) as error:
                     verdicts[plugin.name] = _failed(plugin, f"its process could not be started: {error}")
                     continue
-                children.append(child)
-                running.add(child)
-                for fd in (child.pidfd, child.answer_fd, child.output_fd):
+                running.append(child)
+                for fd in (child.answer_fd, child.output_fd):
                     selector.register(fd, selectors.EVENT_READ, child)
             while running:
-                pause = min(child.deadline for child in running) - time.monotonic()
-                for key, _ in selector.select(max(pause, 0)):
-                    child = key.data
-                    if key.fd == child.pidfd:
-                        running.discard(child)
-                        _finish(child, selector)
-                        verdicts[child.plugin.name] = _verdict(child)
-                    elif child in running:
-                        _read(child, key.fd, selector, limit_s)
-                for child in [child for child in running if time.monotonic() >= child.deadline]:
-                    if child.stopped_because:
-                        # It sits in the kernel, in a driver most likely; it is left to end there.
-                        running.discard(child)
-                        verdicts[child.plugin.name] = _failed(
-                            child.plugin, f"{child.stopped_because}, which process {child.process.pid} still resists"
-                        )
-                        continue
-                    limit = limit_s if child.started else _START_LIMIT_S
-                    _stop(child, f"it did not answer within {limit:g} s and was killed")
+                for key, _ in selector.select(_LOOK_INTERVAL_S):
+                    _read(key.data, key.fd, selector, limit_s)
+                for child in list(running):
+                    verdict = _verdict_if_over(child, selector, limit_s)
+                    if verdict is not None:
+                        verdicts[child.plugin.name] = verdict
+                        running.remove(child)
+                        child.close()
         finally:
-            for child in children:
-                if child in running:  # only if this function is interrupted
-                    _kill_group(child)
-                    child.process.wait()
-                for fd in (child.pidfd, child.answer_fd, child.output_fd):
-                    os.close(fd)
+            for child in running:  # only if this function is interrupted
+                _kill_group(child)
+                child.process.wait()
+                child.close()
     return verdicts
 
 
-def _start(plugin: Plugin, settings: BaseModel, limit_s: float) -> _Child:
+def _verdict_if_over(child: _Child, selector: selectors.BaseSelector, limit_s: float) -> Verdict | None:
+    """Return a child's verdict if it has ended or cannot be ended; kill it if its time is up."""
+    if _has_ended(child):
+        _finish(child, selector)
+        return _verdict(child)
+    if time.monotonic() < child.deadline:
+        return None
+    if child.stopped_because:
+        # It sits in the kernel, in a driver most likely, and is left to end there.
+        for fd in (child.answer_fd, child.output_fd):
+            _forget(fd, selector)
+        return _failed(child.plugin, f"{child.stopped_because}, which process {child.process.pid} still resists")
+    _stop(child, f"it did not answer within {limit_s if child.started else _START_LIMIT_S:g} s and was killed")
+    return None
+
+
+def _has_ended(child: _Child) -> bool:
+    """Look without reaping, so that the process number stays the child's until its group was killed."""
+    try:
+        return os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # this process ignores SIGCHLD, and the kernel has reaped it
+        return True
+
+
+def _start(plugin: Plugin, settings: BaseModel) -> _Child:
+    if not sys.executable:
+        raise OSError("this interpreter does not know its own path (sys.executable)")
     answer_read, answer_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     output_read, output_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     ours = [answer_read, output_read]
@@ -120,7 +137,7 @@ def _start(plugin: Plugin, settings: BaseModel, limit_s: float) -> _Child:
             "claim": asdict(plugin.claim),
             "settings": settings.model_dump_json(),
             "fd": answer_write,
-            "lifetime_s": int(limit_s + _START_LIMIT_S) + 1,
+            "lifetime_s": _LIFETIME_S,
         }
         # A memory file takes a request of any size without anybody waiting for anybody.
         with os.fdopen(os.memfd_create("framelane-probe", os.MFD_CLOEXEC), "w+b") as stdin:
@@ -134,7 +151,6 @@ def _start(plugin: Plugin, settings: BaseModel, limit_s: float) -> _Child:
                 pass_fds=(answer_write,),
                 start_new_session=True,
             )
-        pidfd = os.pidfd_open(process.pid)
     except BaseException:
         for fd in ours:
             os.close(fd)
@@ -142,7 +158,7 @@ def _start(plugin: Plugin, settings: BaseModel, limit_s: float) -> _Child:
     finally:
         os.close(answer_write)
         os.close(output_write)
-    return _Child(plugin, process, pidfd, answer_read, output_read, time.monotonic() + _START_LIMIT_S)
+    return _Child(plugin, process, answer_read, output_read, time.monotonic() + _START_LIMIT_S)
 
 
 def _read(child: _Child, fd: int, selector: selectors.BaseSelector, limit_s: float) -> bool:
@@ -174,24 +190,25 @@ def _stop(child: _Child, because: str) -> None:
 
 def _kill_group(child: _Child) -> None:
     """Kill the child and what it started. Before it is reaped, so its number cannot be somebody else's."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # it did not come as far as making its session
-        child.process.kill()
 
 
 def _finish(child: _Child, selector: selectors.BaseSelector) -> None:
     """Reap an ended child and take what its pipes still hold."""
     _kill_group(child)
     child.process.wait()
-    selector.unregister(child.pidfd)
     for fd in (child.answer_fd, child.output_fd):
         # A pipe holds 64 KiB; the bound is for a process that left the group and writes on.
         for _ in range(32):
             if fd not in selector.get_map() or not _read(child, fd, selector, 0):
                 break
-        if fd in selector.get_map():
-            selector.unregister(fd)
+        _forget(fd, selector)
+
+
+def _forget(fd: int, selector: selectors.BaseSelector) -> None:
+    if fd in selector.get_map():
+        selector.unregister(fd)
 
 
 def _verdict(child: _Child) -> Verdict:

@@ -13,7 +13,11 @@ __all__ = ["Question", "ask"]
 
 @dataclass(frozen=True)
 class Question:
-    """One endpoint that wants a transport, and all that selection may look at."""
+    """One endpoint that wants a transport, and all that selection may look at.
+
+    An endpoint without a fixed peer, such as a multi-destination publication's, is asked for as one that receives at
+    its bind address.
+    """
 
     label: str  #: for messages: the channel, or what stands for it
     address: IpAddress  #: the peer of an endpoint that sends, the bind address or group of one that receives
@@ -33,7 +37,9 @@ class Question:
 
     @property
     def text(self) -> str:
-        """The address with its port."""
+        """The address with its port; of an endpoint without a port yet, what the channel states."""
+        if self.port == 0 and self.endpoint:
+            return self.endpoint
         return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
 
     def matches(self, rule: Rule) -> bool:
@@ -63,7 +69,8 @@ def ask(
     """Gather a question: where the traffic goes, and whether the peer is this host.
 
     :param address: as in :class:`Question`, resolved.
-    :param interface_address: of the interface that the channel chose, or ``None`` if it did not or chose the wildcard.
+    :param interface_address: of the interface that the channel chose, or ``None`` if it did not. A multicast channel
+        always has one, which the search of ``wire`` 5.5 found; without, the route to the group stands in for it.
     """
     interface: str | None = None
     source: IpAddress | None = None

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 
 from framelane.errors import TransportError
+from framelane.netstack.routes import IpAddress
 from framelane.transport.config import TransportConfig
 from framelane.transport.names import nearest
 from framelane.transport.question import Question
 from framelane.transport.spec import Device, Verdict
 from framelane.transport.standing import Standing
 
-__all__ = ["Chosen", "PassedOver", "check_required", "effective_order", "select"]
+__all__ = ["Chosen", "NoTransportError", "PassedOver", "check_required", "effective_order", "select"]
+
+
+_ONE_QUEUE = (
+    "Threading mode DEDICATED needs a queue each for sender and receiver, and {name} has one; "
+    "threading_mode AUTO, SHARED_NETWORK or SHARED does with one."
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,17 @@ class Chosen:
         return "\n".join([*lines, *(f"  not {one.name:<10} {one.why}" for one in self.passed_over)])
 
 
+class NoTransportError(TransportError):
+    """No transport can serve an endpoint.
+
+    :ivar passed_over: all that were tried, with their reasons.
+    """
+
+    def __init__(self, message: str, passed_over: tuple[PassedOver, ...]) -> None:
+        super().__init__(message)
+        self.passed_over = passed_over
+
+
 def select(
     config: TransportConfig,
     standings: Mapping[str, Standing],
@@ -57,7 +75,8 @@ def select(
     The channel's ``transport=`` comes first and alone; else the first matching rule's transport and then the order.
 
     :param dedicated: the threading mode is an explicit DEDICATED: sender and receiver need a queue each.
-    :raises TransportError: if none can serve it; the message gives the reason for each.
+    :raises NoTransportError: if none can serve it; the message gives the reason for each.
+    :raises TransportError: if the channel names a transport that nobody knows.
     """
     order, why = _candidates(config, standings, question)
     named = order[0] if why else None
@@ -68,7 +87,7 @@ def select(
             reason = why if name == named else _order_reason(config, passed_over)
             return Chosen(question.label, name, reason + _extent(standings[name], question), tuple(passed_over))
         passed_over.append(obstacle)
-    raise TransportError(_none_message(question, passed_over))
+    raise NoTransportError(_none_message(question, passed_over), tuple(passed_over))
 
 
 def effective_order(config: TransportConfig, standings: Mapping[str, Standing]) -> tuple[str, ...]:
@@ -80,9 +99,10 @@ def effective_order(config: TransportConfig, standings: Mapping[str, Standing]) 
     )
 
 
-def check_required(config: TransportConfig, standings: Mapping[str, Standing]) -> None:
+def check_required(config: TransportConfig, standings: Mapping[str, Standing], *, dedicated: bool = False) -> None:
     """Check at driver start that the transport of ``transport.require`` can be used at all.
 
+    :param dedicated: as for :func:`select`.
     :raises TransportError: with its verdict.
     """
     name = config.require
@@ -91,6 +111,8 @@ def check_required(config: TransportConfig, standings: Mapping[str, Standing]) -
     standing = standings.get(name, Standing(name, reason="is not installed"))
     verdict = standing.verdict
     if verdict is not None and verdict.usable:
+        if dedicated and verdict.capabilities.queues == 1:
+            raise TransportError(f'transport.require = "{name}" cannot be met: {_ONE_QUEUE.format(name=name)}')
         return
     if verdict is None:
         lines = [f'transport.require = "{name}" cannot be met: {name} {standing.reason}']
@@ -153,7 +175,8 @@ def _obstacle(
 
 def _not_meant_for(name: str, verdict: Verdict, question: Question, *, is_named: bool) -> str | None:
     """Return why an endpoint is no business of a transport, however able it is."""
-    if question.is_local and not verdict.capabilities.loops_back:
+    is_local = question.is_local or (question.sends and _has_address(verdict, question.address))
+    if is_local and not verdict.capabilities.loops_back:
         return f"{question.address} is an address of this host, and {name} does not loop datagrams back."
     if verdict.devices is None:
         return None
@@ -168,7 +191,8 @@ def _not_meant_for(name: str, verdict: Verdict, question: Question, *, is_named:
         return None
     devices = ", ".join(device.name for device in verdict.devices) or "no device"
     if question.interface is not None:
-        return f"{question.text} is reached through {question.interface}, and {name} has {devices}."
+        where = "is reached through" if question.sends else "is on"
+        return f"{question.text} {where} {question.interface}, and {name} has {devices}."
     return f"The kernel has no interface for {question.text}, and it is not on a network of {name} ({devices})."
 
 
@@ -182,11 +206,13 @@ def _incapable(name: str, verdict: Verdict, question: Question, *, dedicated: bo
     if question.mtu_length > able.max_datagram:
         return f"The channel's mtu is {question.mtu_length} bytes, and {name} carries at most {able.max_datagram}."
     if dedicated and able.queues == 1:
-        return (
-            f"Threading mode DEDICATED needs a queue each for sender and receiver, and {name} has one; "
-            "threading_mode auto, SHARED_NETWORK or SHARED does with one."
-        )
+        return _ONE_QUEUE.format(name=name)
     return None
+
+
+def _has_address(verdict: Verdict, address: IpAddress) -> bool:
+    """Whether a device that the kernel does not have has an address, which is this host's although no route says so."""
+    return any(ip_interface(own).ip == address for device in verdict.devices or () for own in device.addresses)
 
 
 def _reaches(device: Device, question: Question) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_interface, ip_network
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
@@ -99,7 +100,10 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class Device:
-    """A device that a transport can open, and what is reached through it; selection compares it with the route."""
+    """A device that a transport can open, and what is reached through it; selection compares it with the route.
+
+    :raises ValueError: if an address or a network is none.
+    """
 
     name: str  #: as the transport's settings name it: ``eth2``, ``0000:03:00.0``, ``net_memif0``
     interface: str | None = None  #: the kernel's interface that it is or shares; its routes are then the kernel's
@@ -107,6 +111,12 @@ class Device:
     addresses: tuple[str, ...] = ()
     #: A device that the kernel does not have: networks behind its gateways, ``10.0.0.0/8``.
     reaches: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for address in self.addresses:
+            ip_interface(address)
+        for network in self.reaches:
+            ip_network(network)
 
 
 @dataclass(frozen=True)
@@ -159,7 +169,10 @@ class Transport(Protocol):
     def close(self) -> None:
         """Close the device. Called once, on the control thread, after the last endpoint and poller were closed.
 
-        A native transport closes through its ops table's ``close``; this then frees what Python holds.
+        The host calls nothing but this: a native transport calls its ops table's ``close`` here and then frees what
+        Python holds.
+
+        :raises TransportError: if something is still open; nothing is closed then.
         """
         ...
 

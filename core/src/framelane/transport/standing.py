@@ -54,18 +54,15 @@ def standings(
     *,
     hardware: Mapping[str, tuple[str, ...]] | None = None,
     probe: Probe = run_probes,
-    probe_all: bool = False,
 ) -> dict[str, Standing]:
     """Probe what is worth it and return the standing of every known transport.
 
     :param hardware: what :func:`find_hardware` found; ``None``: look.
-    :param probe_all: probe every plugin that loads, to show it; those that a driver would not consider are then still
-        not chosen.
     """
     if hardware is None:
         hardware = find_hardware()
     chosen = considered(registry, config, hardware)
-    verdicts = probe(registry.plugins.values() if probe_all else chosen, config.plugins)
+    verdicts = probe(chosen, config.plugins)
     names = sorted({*DEFAULT_ORDER, *config.order, *registry.names, *config.configured})
     worth = {plugin.name for plugin in chosen}
     return {name: stand(name, registry, config, hardware, verdicts.get(name), name in worth) for name in names}
@@ -80,7 +77,8 @@ def stand(
     is_considered: bool,
 ) -> Standing:
     """Return the standing of one transport; ``is_considered`` as :func:`considered` decided."""
-    wanted = name in config.configured or name in hardware
+    asked_for = name in config.configured or name in hardware
+    wanted = asked_for or (name in config.order and name not in DEVICE_TRANSPORTS)
     broken = registry.broken_named(name)
     if broken and broken[0].is_disabled:
         return Standing(name, reason="is disabled by FRAMELANE_DISABLE_TRANSPORTS")
@@ -92,11 +90,11 @@ def stand(
             reason += f" (pip install framelane-{name})"
         if name in hardware:
             reason += f", though its hardware is here: {', '.join(hardware[name])}"
-        return Standing(name, reason=reason, is_wanted=name in config.configured, is_mentioned=wanted)
+        return Standing(name, reason=reason, is_wanted=name in config.configured, is_mentioned=asked_for)
     if not is_considered:
         if name in DEVICE_TRANSPORTS:
             reason = "is not configured, and none of its hardware is in /sys"
         else:
             reason = "is not named in transport.use or in a rule"
         return Standing(name, reason=reason)
-    return Standing(name, verdict=verdict, is_wanted=wanted or name not in DEVICE_TRANSPORTS)
+    return Standing(name, verdict=verdict, is_wanted=wanted)

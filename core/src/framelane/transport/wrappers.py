@@ -17,11 +17,16 @@ from framelane.transport.spec import Capabilities, NativeTransport
 __all__ = ["FaultDirection", "FaultInjector", "FaultTotals", "PacketCapture", "wrap_capture", "wrap_faults"]
 
 
-def _wrap(name: str, inner: OpenTransport, ops: Any, wrapper: Any, capabilities: Capabilities) -> OpenTransport:
-    """Bind to a wrapper whose native close also closes ``inner``'s transport."""
+def _wrap(inner: OpenTransport, ops: Any, wrapper: Any, capabilities: Capabilities) -> OpenTransport:
+    """Bind to a wrapper; closing it closes ``inner`` too."""
+
+    def close() -> None:
+        outer.close_native()
+        inner.close()
 
     native = NativeTransport(int(ffi.cast("uintptr_t", ops)), int(ffi.cast("uintptr_t", wrapper)))
-    return OpenTransport(name, native, capabilities, inner.host, inner.disown())
+    outer = OpenTransport(inner.name, native, capabilities, inner.host, close)
+    return outer
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def wrap_faults(inner: OpenTransport, *, seed: int) -> FaultInjector:
     if fault == ffi.NULL:
         raise_native(-lib.FL_ENOMEM, "wrap faults")
     capabilities = replace(inner.capabilities, zero_copy_tx=False, zero_copy_rx=False)
-    return FaultInjector(fault, _wrap(inner.name, inner, lib.fl_fault_ops(fault), fault, capabilities))
+    return FaultInjector(fault, _wrap(inner, lib.fl_fault_ops(fault), fault, capabilities))
 
 
 class PacketCapture:
@@ -103,13 +108,13 @@ class PacketCapture:
         self._capture = capture
         self.transport = transport
 
-    def flush(self, timeout_s: float = 5.0) -> None:
-        """Wait until what was captured so far is in the file.
+    def flush(self) -> None:
+        """Have what was captured so far in the file. Control thread.
 
-        :raises NativeError: if it could not be written, or not in time.
+        :raises NativeError: if it could not be written.
         """
         _ = self.transport.binding
-        status = lib.fl_capture_flush(self._capture, int(timeout_s * 1e9))
+        status = lib.fl_capture_flush(self._capture)
         if status < 0:
             raise_native(status, "flush of the capture")
 
@@ -137,4 +142,4 @@ def wrap_capture(inner: OpenTransport, path: str | Path, *, ring_length: int = 0
     capture = lib.fl_capture_new(inner.binding, inner.host.table, os.fsencode(path), ring_length)
     if capture == ffi.NULL:
         raise_native(-lib.FL_EIO, "wrap capture")
-    return PacketCapture(capture, _wrap(inner.name, inner, lib.fl_capture_ops(capture), capture, inner.capabilities))
+    return PacketCapture(capture, _wrap(inner, lib.fl_capture_ops(capture), capture, inner.capabilities))

@@ -26,8 +26,8 @@ class Family:
 
     near: str  #: an address of the near transport
     far: str  #: an address of the far transport, that the near one reaches
+    absent: str  #: an address that neither has
     group: str | None = None  #: a multicast group that both may join; needed if ``multicast`` is declared
-    absent: str | None = None  #: an address that neither has
 
 
 @dataclass
