@@ -111,8 +111,8 @@ static inline int script_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capa
     for (; count < script->injected_count && count < capacity; count++)
     {
         const script_datagram_t *datagram = &script->injected[count];
-        runs[count] = (fl_run_t){.data = datagram->bytes, .length = datagram->length, .segment_length = datagram->length,
-            .peer = &script->source, .context = script->context, .flags = script->injected_flags};
+        runs[count] = (fl_run_t){.data = datagram->bytes, .length = datagram->length,
+            .segment_length = datagram->length, .peer = &script->source, .context = script->context, .flags = script->injected_flags};
     }
     return (int)count;
 }

@@ -1,5 +1,5 @@
-/* The sender on a thread of its own, while publishers write and the control plane adds and removes publications. It is the
- * thread sanitizer that judges this one. */
+/* The sender on a thread of its own, while publishers write and the control plane adds and removes publications. It is
+ * the thread sanitizer that judges this one. */
 #include <sched.h>
 
 #include "sender_fixture.h"
@@ -57,7 +57,8 @@ static void test_publications_come_and_go_while_the_sender_runs(void)
         {
             views[slot] = log;
             views[slot].session_id = SESSION_ID + 1 + (int32_t)slot;
-            fl_publication_params_t params = fixture_params(&fixture, &views[slot], FIRST_COUNTER + 6 + 6 * (int32_t)slot);
+            fl_publication_params_t params =
+                fixture_params(&fixture, &views[slot], FIRST_COUNTER + 6 + 6 * (int32_t)slot);
             params.registration_id = 100 + slot;
             others[slot] = fl_publication_add(fixture.driver, fixture.endpoint, &params);
             CHECK(NULL != others[slot]);

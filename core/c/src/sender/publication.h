@@ -1,7 +1,7 @@
 /* UDP publications, owned by the sender (wire 3; shm 9.8).
  *
- * publication.c puts things on the wire, publication_life.c moves limits and states, publication_control.c has the calls
- * of the control plane.
+ * publication.c puts things on the wire, publication_feedback.c takes what receivers say, publication_life.c moves
+ * limits and states, publication_control.c has the calls of the control plane.
  */
 #ifndef FL_SENDER_PUBLICATION_H
 #define FL_SENDER_PUBLICATION_H

@@ -30,8 +30,8 @@ static fl_publication_t *fl_send_endpoint_find(const fl_send_endpoint_t *endpoin
     return NULL != publication && FL_PUBLICATION_DONE != publication->state ? publication : NULL;
 }
 
-/* A status message for a stream that is not here is normal: session and stream 0 ask for any (wire 9.2 item 15). It counts
- * as received, and its fields are held against the longest term there is (wire 3.6.1). */
+/* A status message for a stream that is not here is normal: session and stream 0 ask for any (wire 9.2 item 15). It
+ * counts as received, and its fields are held against the longest term there is (wire 3.6.1). */
 static int fl_send_endpoint_on_unknown_status(fl_send_endpoint_t *endpoint, const fl_sm_frame_t *frame)
 {
     fl_driver_context_t *context = endpoint->sender->context;
