@@ -43,6 +43,7 @@ typedef struct fixture
     bool is_exclusive;
     int32_t max_resend;
     uint32_t threading_mode;
+    uint32_t queues;              /* of the transport */
 } fixture_t;
 
 static inline fixture_t fixture_defaults(void)
@@ -95,7 +96,7 @@ static inline void fixture_open_driver(fixture_t *fixture)
     fixture->driver = fl_driver_new(&config);
     CHECK(NULL != fixture->driver);
     CHECK_EQUAL(0, fl_driver_start(fixture->driver));
-    script_init(&fixture->script);
+    script_init(&fixture->script, fixture->queues);
     CHECK_EQUAL(0, fl_driver_add_transport(fixture->driver, fixture->script.binding));
 }
 

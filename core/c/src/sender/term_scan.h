@@ -3,8 +3,9 @@
  * What is sent is the term buffer itself, which clients can write. So every frame is held against what the driver
  * knows: its length is read once, its end lies in the term, version and type are those of a data or padding frame, and
  * offset, session, stream and term are where and whose it is. That costs three loads from a cache line that is there
- * already. A frame that fails is not sent, and nothing behind it is: it has no length that could be trusted. The check is
- * not proof against a client that rewrites a header before the transport has copied it; that would take a copy of our own.
+ * already. A frame that fails is not sent, and nothing behind it is: it has no length that could be trusted. The check
+ * is not proof against a client that rewrites a header before the transport has copied it: only a copy of our own would
+ * be.
  */
 #ifndef FL_SENDER_TERM_SCAN_H
 #define FL_SENDER_TERM_SCAN_H
