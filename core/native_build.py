@@ -50,16 +50,32 @@ def declarations(header: Path) -> str:
     for line in header.read_text().splitlines():
         if line.startswith("#") and not re.match(r"#define\s+\w+\s+\(?-?(0x)?[0-9A-Fa-f]+\)?\s*(/\*.*)?$", line):
             continue
-        kept.append(re.sub(r"#define\s+(\w+)\s+.*", r"#define \1 ...", line))
+        line = re.sub(r"#define\s+(\w+)\s+\(.*", r"#define \1 ...", line)
+        kept.append(re.sub(r"(#define\s+\w+\s+\w+)\s*/\*.*", r"\1", line))
     text = re.sub(r"\bstatic_assert\s*\(.*?\);", "", "\n".join(kept), flags=re.DOTALL)
     return re.sub(r"^FL_(BEGIN|END)_DECLS$", "", text, flags=re.MULTILINE)
+
+
+def in_dependency_order(headers: list[Path]) -> list[Path]:
+    """Return API headers so that each stands behind those it includes, as cffi needs it."""
+    ordered: list[Path] = []
+
+    def visit(header: Path) -> None:
+        for name in re.findall(r'#include "api/(\w+\.h)"', header.read_text()):
+            visit(SOURCE / "api" / name)
+        if header not in ordered:
+            ordered.append(header)
+
+    for header in headers:
+        visit(header)
+    return ordered
 
 
 def make_ffibuilder() -> FFI:
     """Return the builder of ``framelane._native._core``."""
     abi = Path(framelane_abi.get_include())
     public = [abi / "framelane" / name for name in ("types.h", "host.h", "transport.h")]
-    api = sorted((SOURCE / "api").glob("*.h"))
+    api = in_dependency_order(sorted((SOURCE / "api").glob("*.h")))
     builder = FFI()
     for header in [*public, *api]:
         builder.cdef(declarations(header))

@@ -8,7 +8,14 @@ class FramelaneError(Exception):
 
 
 class ConfigError(FramelaneError):
-    """The configuration is wrong; the message lists every problem that was found."""
+    """The configuration is wrong; the message lists every problem that was found.
+
+    :ivar problems: the same, one by one.
+    """
+
+    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems or (message,)
 
 
 class TransportError(FramelaneError):

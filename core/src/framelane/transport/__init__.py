@@ -3,6 +3,7 @@
 from framelane.transport.spec import (
     ENTRY_POINT_GROUP,
     Capabilities,
+    Device,
     Fact,
     Level,
     NativeTransport,
@@ -20,6 +21,7 @@ from framelane.transport.spec import (
 __all__ = [
     "ENTRY_POINT_GROUP",
     "Capabilities",
+    "Device",
     "Fact",
     "Level",
     "NativeTransport",

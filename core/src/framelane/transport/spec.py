@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_interface, ip_network
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENTRY_POINT_GROUP",
     "Capabilities",
+    "Device",
     "Fact",
     "Level",
     "NativeTransport",
@@ -97,6 +99,27 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
+class Device:
+    """A device that a transport can open, and what is reached through it; selection compares it with the route.
+
+    :raises ValueError: if an address or a network is none.
+    """
+
+    name: str  #: as the transport's settings name it: ``eth2``, ``0000:03:00.0``, ``net_memif0``
+    interface: str | None = None  #: the kernel's interface that it is or shares; its routes are then the kernel's
+    #: A device that the kernel does not have: its own addresses with prefix length, ``10.1.0.5/24``.
+    addresses: tuple[str, ...] = ()
+    #: A device that the kernel does not have: networks behind its gateways, ``10.0.0.0/8``.
+    reaches: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for address in self.addresses:
+            ip_interface(address)
+        for network in self.reaches:
+            ip_network(network)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The outcome of a probe.
 
@@ -108,6 +131,9 @@ class Verdict:
     capabilities: Capabilities = field(default_factory=Capabilities)
     facts: tuple[Fact, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
+    #: What it can open. ``None`` is for a transport above the kernel's stack: it serves whatever the host routes to,
+    #: and binds to the wildcard address.
+    devices: tuple[Device, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,52 @@
+#include "agent/poll_set.h"
+
+#include <stddef.h>
+
+int64_t fl_poll_set_poll(fl_poll_set_t *set, int64_t now_ns)
+{
+    fl_run_t runs[FL_POLL_RUNS];
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < set->count; i++)
+    {
+        fl_poll_entry_t *entry = &set->entries[i];
+        const int polled = entry->binding->ops.poll(entry->poller, runs, FL_POLL_RUNS);
+        if (polled <= 0)
+        {
+            continue;   /* a dead device is the control plane's business; it hears of it from `events` */
+        }
+        for (int k = 0; k < polled; k++)
+        {
+            const fl_run_t *run = &runs[k];
+            bytes += run->length;
+            set->datagrams += run->length > run->segment_length
+                ? (run->length + run->segment_length - 1) / run->segment_length
+                : 1;
+            ((fl_sink_t *)run->context)->on_run(run->context, run, now_ns);
+        }
+        entry->binding->ops.release(entry->poller, runs, (uint32_t)polled);
+    }
+    set->bytes += (uint64_t)bytes;
+    return bytes;
+}
+
+void fl_poll_set_reap(fl_poll_set_t *set)
+{
+    fl_completion_t completions[FL_POLL_RUNS];
+    for (uint32_t i = 0; i < set->count; i++)
+    {
+        fl_poll_entry_t *entry = &set->entries[i];
+        entry->binding->ops.reap(entry->poller, completions, FL_POLL_RUNS);
+    }
+}
+
+fl_poll_entry_t *fl_poll_set_find(fl_poll_set_t *set, const fl_binding_t *binding)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+    {
+        if (set->entries[i].binding == binding)
+        {
+            return &set->entries[i];
+        }
+    }
+    return NULL;
+}

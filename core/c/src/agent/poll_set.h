@@ -1,0 +1,37 @@
+/* The pollers of one agent, each polled in turn. */
+#ifndef FL_AGENT_POLL_SET_H
+#define FL_AGENT_POLL_SET_H
+
+#include <stdint.h>
+
+#include "agent/sink.h"
+#include "transport/binding.h"
+
+#define FL_POLL_SET_CAPACITY 16    /* transports at once */
+#define FL_POLL_RUNS 16            /* runs taken in one poll */
+
+typedef struct fl_poll_entry
+{
+    fl_binding_t *binding;
+    fl_poller_t *poller;
+    uint32_t roles;                /* FL_ROLE_* that this poller serves */
+} fl_poll_entry_t;
+
+typedef struct fl_poll_set
+{
+    fl_poll_entry_t entries[FL_POLL_SET_CAPACITY];
+    uint32_t count;
+    uint64_t datagrams;            /* received since the set was made */
+    uint64_t bytes;
+} fl_poll_set_t;
+
+/* Poll every poller once, hand each run to its sink, release. Returns how many bytes came. */
+int64_t fl_poll_set_poll(fl_poll_set_t *set, int64_t now_ns);
+
+/* Reap every poller once; what comes back from FL_RUN_HOLD is nothing yet, since no sender holds. */
+void fl_poll_set_reap(fl_poll_set_t *set);
+
+/* Find the poller of a binding. NULL if it is not there. */
+fl_poll_entry_t *fl_poll_set_find(fl_poll_set_t *set, const fl_binding_t *binding);
+
+#endif

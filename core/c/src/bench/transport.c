@@ -1,0 +1,178 @@
+/* Runs through a transport's ops, without a driver. */
+#include <sched.h>
+#include <string.h>
+
+#include "bench/bench.h"
+#include "util/error.h"
+
+#define FL_BENCH_RUNS 64
+#define FL_BENCH_MEMORY 65536
+
+static uint8_t fl_bench_payload[FL_BENCH_MEMORY];
+
+/* One endpoint on one poller, entered by the calling thread. */
+typedef struct fl_bench_endpoint
+{
+    fl_binding_t *binding;
+    fl_poller_t *poller;
+    fl_endpoint_t *endpoint;
+    fl_endpoint_params_t params;
+} fl_bench_endpoint_t;
+
+static void fl_bench_endpoint_close(fl_bench_endpoint_t *at)
+{
+    const fl_transport_ops_t *ops = &at->binding->ops;
+    if (NULL != at->poller)
+    {
+        if (NULL != at->endpoint)
+        {
+            ops->poller_remove(at->poller, at->endpoint);
+        }
+        ops->poller_leave(at->poller);
+        ops->poller_close(at->poller);
+    }
+    if (NULL != at->endpoint)
+    {
+        ops->close_endpoint(at->endpoint);
+    }
+}
+
+static int fl_bench_endpoint_open(
+    fl_bench_endpoint_t *at, fl_binding_t *binding, const fl_bench_params_t *params, uint32_t role)
+{
+    const fl_transport_ops_t *ops = &binding->ops;
+    memset(at, 0, sizeof(*at));
+    at->binding = binding;
+    at->params = (fl_endpoint_params_t){
+        .size = sizeof(at->params),
+        .role = role,
+        .flags = FL_ROLE_SENDER == role ? FL_ENDPOINT_CONNECT : 0,
+        .bind = params->local,
+        .peer = params->peer,
+        .mtu_length = 0 != params->length ? params->length : params->max_length,
+        .send_buffer_length = params->buffer_length,
+        .receive_buffer_length = params->buffer_length,
+    };
+    int result = ops->open_endpoint(binding->transport, &at->params, &at->endpoint);
+    if (0 == result)
+    {
+        result = ops->poller_open(binding->transport, 0, role, &at->poller);
+    }
+    if (0 == result)
+    {
+        ops->poller_enter(at->poller);
+        result = ops->poller_add(at->poller, at->endpoint, at);
+    }
+    if (result < 0)
+    {
+        fl_error_append(" (benchmark endpoint on transport '%s')", binding->name);
+        fl_bench_endpoint_close(at);
+    }
+    return result;
+}
+
+/* Cut the payload into runs as the sender agent would: uniform lengths into one, mixed ones into one each. */
+static uint32_t fl_bench_fill_runs(
+    const fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_bench_lengths_t *lengths, fl_run_t *runs)
+{
+    memset(runs, 0, sizeof(*runs) * FL_BENCH_RUNS);
+    if (0 != params->length)
+    {
+        uint32_t segments = at->params.max_run_length / params->length;
+        segments = segments < at->params.max_run_segments ? segments : at->params.max_run_segments;
+        segments = segments > 0 ? segments : 1;
+        runs[0].data = fl_bench_payload;
+        runs[0].length = segments * params->length;
+        runs[0].segment_length = params->length;
+        return 1;
+    }
+    for (uint32_t i = 0; i < FL_BENCH_RUNS; i++)
+    {
+        runs[i].data = fl_bench_payload;
+        runs[i].length = runs[i].segment_length = fl_bench_lengths_next(lengths);
+    }
+    return FL_BENCH_RUNS;
+}
+
+int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result)
+{
+    fl_bench_endpoint_t at;
+    fl_bench_lengths_t lengths;
+    fl_run_t runs[FL_BENCH_RUNS];
+    fl_completion_t completions[FL_BENCH_RUNS];
+    memset(result, 0, sizeof(*result));
+    const int code = fl_bench_endpoint_open(&at, binding, params, FL_ROLE_SENDER);
+    if (code < 0)
+    {
+        return code;
+    }
+    fl_bench_lengths_init(&lengths, params);
+    const int64_t cpu_ns = fl_bench_cpu();
+    const int64_t begin_ns = fl_bench_now();
+    int64_t now_ns = begin_ns;
+    while (now_ns - begin_ns < params->duration_ns)
+    {
+        for (int turn = 0; turn < 16; turn++)
+        {
+            const uint32_t count = fl_bench_fill_runs(&at, params, &lengths, runs);
+            const int whole = binding->ops.send(at.endpoint, runs, count);
+            binding->ops.reap(at.poller, completions, FL_BENCH_RUNS);
+            for (uint32_t i = 0; i < count; i++)
+            {
+                const uint64_t bytes = (uint64_t)runs[i].accepted * runs[i].segment_length;
+                result->messages += runs[i].accepted;
+                result->bytes += bytes < runs[i].length ? bytes : runs[i].length;
+            }
+            if (whole < (int)count)
+            {
+                sched_yield();
+            }
+        }
+        now_ns = fl_bench_now();
+    }
+    result->elapsed_ns = now_ns - begin_ns;
+    result->cpu_ns = fl_bench_cpu() - cpu_ns;
+    fl_bench_endpoint_close(&at);
+    return 0;
+}
+
+int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result)
+{
+    fl_bench_endpoint_t at;
+    fl_bench_watch_t watch;
+    fl_run_t runs[FL_BENCH_RUNS];
+    memset(result, 0, sizeof(*result));
+    const int code = fl_bench_endpoint_open(&at, binding, params, FL_ROLE_RECEIVER);
+    if (code < 0)
+    {
+        return code;
+    }
+    fl_bench_watch_begin(&watch);
+    for (;;)
+    {
+        const int count = binding->ops.poll(at.poller, runs, FL_BENCH_RUNS);
+        for (int i = 0; i < count; i++)
+        {
+            result->bytes += runs[i].length;
+            result->messages += runs[i].length > runs[i].segment_length
+                ? (runs[i].length + runs[i].segment_length - 1) / runs[i].segment_length
+                : 1;
+        }
+        if (count > 0)
+        {
+            binding->ops.release(at.poller, runs, (uint32_t)count);
+            fl_bench_watch_arrived(&watch);
+        }
+        else if (fl_bench_watch_is_over(&watch, params))
+        {
+            break;
+        }
+        else
+        {
+            sched_yield();
+        }
+    }
+    fl_bench_watch_end(&watch, result);
+    fl_bench_endpoint_close(&at);
+    return 0;
+}

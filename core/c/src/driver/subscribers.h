@@ -1,0 +1,111 @@
+/* The subscribers linked to one source of data: where each has read to.
+ *
+ * A subscriber writes its position counter, and can write anything: a value is believed only if it lies between the last
+ * believed one and the position up to which there is data.
+ */
+#ifndef FL_DRIVER_SUBSCRIBERS_H
+#define FL_DRIVER_SUBSCRIBERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/driver.h"
+#include "util/error.h"
+
+typedef struct fl_subscriber
+{
+    int64_t subscription_id;
+    int64_t position;                    /* as last believed */
+    const _Atomic int64_t *counter;
+} fl_subscriber_t;
+
+typedef struct fl_subscribers
+{
+    fl_subscriber_t *entries;
+    uint32_t count;
+    uint32_t capacity;
+} fl_subscribers_t;
+
+/* Read all positions.
+ *
+ * limit     no position beyond this is believed
+ * lowest    out, and highest: INT64_MAX and INT64_MIN without subscribers
+ * thread    the owner's
+ */
+static inline void fl_subscribers_read(
+    fl_subscribers_t *subscribers, int64_t limit, int64_t *lowest, int64_t *highest)
+{
+    *lowest = INT64_MAX;
+    *highest = INT64_MIN;
+    for (uint32_t i = 0; i < subscribers->count; i++)
+    {
+        fl_subscriber_t *subscriber = &subscribers->entries[i];
+        /* Acquire: pairs with the release in the client's poll; it has read what lies before, so that may be cleaned. */
+        const int64_t position = atomic_load_explicit(subscriber->counter, memory_order_acquire);
+        if (position > subscriber->position && position <= limit)
+        {
+            subscriber->position = position;
+        }
+        *lowest = subscriber->position < *lowest ? subscriber->position : *lowest;
+        *highest = subscriber->position > *highest ? subscriber->position : *highest;
+    }
+}
+
+/* Allocate what the next append may need; count and capacity change on the control thread's request alone.
+ *
+ * larger    out: memory for the append, or NULL if there is room already
+ * returns   0 or -FL_ENOMEM with error text
+ * thread    control
+ */
+static inline int fl_subscribers_reserve(
+    const fl_subscribers_t *subscribers, fl_subscriber_t **larger, uint32_t *larger_capacity)
+{
+    *larger = NULL;
+    if (subscribers->count < subscribers->capacity)
+    {
+        return 0;
+    }
+    *larger_capacity = 0 == subscribers->capacity ? 4 : 2 * subscribers->capacity;
+    *larger = malloc(*larger_capacity * sizeof(**larger));
+    return NULL == *larger ? fl_error(FL_ENOMEM, "no memory for %u subscribers", *larger_capacity) : 0;
+}
+
+/* Append a subscriber.
+ *
+ * larger    from fl_subscribers_reserve; afterwards what the caller frees
+ * thread    the owner's
+ */
+static inline void fl_subscribers_append(
+    fl_subscribers_t *subscribers, fl_subscriber_t **larger, uint32_t larger_capacity, const fl_subscriber_t *entry)
+{
+    if (subscribers->count == subscribers->capacity)
+    {
+        fl_subscriber_t *old = subscribers->entries;
+        if (subscribers->count > 0)
+        {
+            memcpy(*larger, old, subscribers->count * sizeof(*old));
+        }
+        subscribers->entries = *larger;
+        subscribers->capacity = larger_capacity;
+        *larger = old;
+    }
+    subscribers->entries[subscribers->count++] = *entry;
+}
+
+/* Remove a subscriber, keeping no order. Returns 0, or -FL_ENOENT if it is not linked. Thread: the owner's. */
+static inline int fl_subscribers_remove(fl_subscribers_t *subscribers, int64_t subscription_id)
+{
+    for (uint32_t i = 0; i < subscribers->count; i++)
+    {
+        if (subscribers->entries[i].subscription_id == subscription_id)
+        {
+            subscribers->entries[i] = subscribers->entries[--subscribers->count];
+            return 0;
+        }
+    }
+    return -FL_ENOENT;
+}
+
+#endif

@@ -1,0 +1,63 @@
+#include "sender/flow_control.h"
+
+#include "api/driver.h"
+#include "util/error.h"
+
+/* Unicast and max follow the receiver that is furthest ahead (wire 3.6.2). For unicast that is the only one. */
+
+static int64_t fl_flow_control_max_on_status_message(
+    fl_flow_control_t *flow, const fl_status_t *status, int64_t limit, int64_t now_ns)
+{
+    (void)flow, (void)now_ns;
+    const int64_t edge = status->position + status->receiver_window;
+    return edge > limit ? edge : limit;
+}
+
+static int64_t fl_flow_control_max_on_idle(fl_flow_control_t *flow, int64_t limit, int64_t now_ns)
+{
+    (void)flow, (void)now_ns;
+    return limit;
+}
+
+static void fl_flow_control_max_on_setup_elicited(fl_flow_control_t *flow, const fl_status_t *status, int64_t now_ns)
+{
+    (void)flow, (void)status, (void)now_ns;
+}
+
+static void fl_flow_control_max_on_setup_sent(fl_flow_control_t *flow, int64_t limit, int64_t now_ns)
+{
+    (void)flow, (void)limit, (void)now_ns;
+}
+
+static void fl_flow_control_max_on_error(fl_flow_control_t *flow, int64_t receiver_id, int64_t now_ns)
+{
+    (void)flow, (void)receiver_id, (void)now_ns;
+}
+
+static bool fl_flow_control_max_has_required_receivers(const fl_flow_control_t *flow)
+{
+    (void)flow;
+    return true;
+}
+
+static const fl_flow_control_ops_t fl_flow_control_max = {
+    .on_status_message = fl_flow_control_max_on_status_message,
+    .on_idle = fl_flow_control_max_on_idle,
+    .on_setup_elicited = fl_flow_control_max_on_setup_elicited,
+    .on_setup_sent = fl_flow_control_max_on_setup_sent,
+    .on_error = fl_flow_control_max_on_error,
+    .has_required_receivers = fl_flow_control_max_has_required_receivers,
+};
+
+int fl_flow_control_init(fl_flow_control_t *flow, uint32_t kind)
+{
+    switch (kind)
+    {
+        case FL_FLOW_CONTROL_UNICAST:
+        case FL_FLOW_CONTROL_MAX:
+            flow->ops = &fl_flow_control_max;
+            return 0;
+        default:
+            return fl_error(FL_EINVAL, "flow control is of kind %u, which is neither unicast nor max", kind);
+    }
+}

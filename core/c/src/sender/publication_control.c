@@ -1,0 +1,279 @@
+/* What the control plane does with UDP publications: each call is one step of the sender. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/driver.h"
+#include "sender/publication.h"
+#include "util/error.h"
+
+#define FL_CACHE_LINE 64
+#define FL_RESEND_LENGTH_MAX (128 * 1024)    /* of one NAK, before the multiple (wire 3.7) */
+
+typedef struct fl_publication_call
+{
+    fl_sender_t *sender;
+    fl_publication_t *publication;
+    fl_publication_t **array;       /* allocated by the control thread; out: what it is to free */
+    uint32_t capacity;
+    fl_publication_table_t table;   /* likewise */
+} fl_publication_call_t;
+
+/* ---- add ---- */
+
+/* Larger memory where one more does not fit. What is counted here changes in the sender's calls alone, of which this
+ * thread makes all. */
+static int fl_publication_call_reserve(fl_publication_call_t *call)
+{
+    const fl_sender_t *sender = call->sender;
+    const fl_publication_table_t *table = &call->publication->endpoint->publications;
+    if (sender->publication_count == sender->publication_capacity)
+    {
+        call->capacity = 0 == sender->publication_capacity ? 16 : 2 * sender->publication_capacity;
+        call->array = malloc(call->capacity * sizeof(fl_publication_t *));
+        if (NULL == call->array)
+        {
+            return -FL_ENOMEM;
+        }
+    }
+    if (!fl_publication_table_has_room(table) && fl_publication_table_init(&call->table, 2 * table->count) < 0)
+    {
+        free(call->array);
+        return -FL_ENOMEM;
+    }
+    return 0;
+}
+
+static int64_t fl_publication_call_add(void *argument)
+{
+    fl_publication_call_t *call = argument;
+    fl_sender_t *sender = call->sender;
+    fl_publication_t *publication = call->publication;
+    const fl_log_t *log = publication->log;
+    fl_publication_table_t *table = &publication->endpoint->publications;
+    const fl_publication_t *known = fl_publication_table_find(table, log->stream_id, log->session_id);
+    if (NULL != known && FL_PUBLICATION_DONE != known->state)
+    {
+        return -FL_EEXIST;
+    }
+    if (NULL != call->array)
+    {
+        fl_publication_t **old = sender->publications;
+        if (sender->publication_count > 0)
+        {
+            memcpy(call->array, old, sender->publication_count * sizeof(*old));
+        }
+        sender->publications = call->array;
+        sender->publication_capacity = call->capacity;
+        call->array = old;
+    }
+    if (NULL != call->table.entries)
+    {
+        const fl_publication_table_t old = *table;
+        fl_publication_table_copy(&call->table, &old);
+        *table = call->table;
+        call->table = old;
+    }
+    const int64_t now_ns = fl_clock_nano_now(sender->context->clock);
+    publication->time_of_last_send_ns = publication->time_of_checked_position_ns = now_ns;
+    publication->time_of_last_setup_ns = now_ns - FL_SETUP_INTERVAL_NS;
+    publication->setup_deadline_ns = INT64_MIN;
+    sender->publications[sender->publication_count++] = publication;
+    fl_publication_table_insert(table, log->stream_id, log->session_id, publication);
+    fl_timer_schedule(&sender->wheel, &publication->timer, now_ns + FL_HEARTBEAT_INTERVAL_NS);
+    return 0;
+}
+
+static int fl_publication_check(const fl_publication_params_t *params)
+{
+    const fl_log_t *log = params->log;
+    const long long id = (long long)params->registration_id;
+    if (params->start_position < 0 || 0 != params->start_position % FL_FRAME_ALIGNMENT ||
+        params->start_position > fl_log_max_position(log))
+    {
+        return fl_error(FL_EINVAL, "publication %lld: start position %lld is not a multiple of %d that the log can have", id,
+            (long long)params->start_position, FL_FRAME_ALIGNMENT);
+    }
+    if (params->publication_window_length < log->mtu_length || params->publication_window_length > log->term_length / 2)
+    {
+        return fl_error(FL_EINVAL, "publication %lld: window length %d is not in %d to %d", id,
+            params->publication_window_length, log->mtu_length, log->term_length / 2);
+    }
+    if (params->max_resend < 1 || params->max_resend > 256 || params->retransmit_window_multiple < 1)
+    {
+        return fl_error(FL_EINVAL,
+            "publication %lld: %d retransmit slots and window multiple %d are not in 1 to 256 and above 0", id,
+            params->max_resend, params->retransmit_window_multiple);
+    }
+    return 0;
+}
+
+static int fl_publication_find_counters(
+    fl_publication_t *publication, fl_driver_context_t *context, const fl_publication_params_t *params)
+{
+    const struct
+    {
+        const char *name;
+        int32_t id;
+        int64_t value;
+        _Atomic int64_t **counter;
+    } counters[] = {
+        {"pub-pos", params->publisher_position_counter_id, params->start_position, &publication->publisher_position_counter},
+        {"pub-lmt", params->publisher_limit_counter_id, params->start_position, &publication->publisher_limit_counter},
+        {"snd-pos", params->sender_position_counter_id, params->start_position, &publication->sender_position_counter},
+        {"snd-lmt", params->sender_limit_counter_id, params->start_position, &publication->sender_limit_counter},
+        {"snd-bpe", params->sender_bpe_counter_id, 0, &publication->sender_bpe_counter},
+        {"snd-naks-received", params->sender_naks_received_counter_id, 0, &publication->sender_naks_counter},
+    };
+    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+    {
+        *counters[i].counter = fl_driver_counter(context, counters[i].id);
+        if (NULL == *counters[i].counter)
+        {
+            return fl_error(FL_EINVAL, "publication %lld: %s: %d is no counter of this driver",
+                (long long)params->registration_id, counters[i].name, counters[i].id);
+        }
+        fl_i64_store_release(*counters[i].counter, counters[i].value);
+    }
+    return 0;
+}
+
+static void fl_publication_free(fl_publication_t *publication)
+{
+    fl_retransmit_destroy(&publication->retransmit);
+    free(publication);
+}
+
+fl_publication_t *fl_publication_add(
+    fl_driver_t *driver, fl_send_endpoint_t *endpoint, const fl_publication_params_t *params)
+{
+    const fl_driver_config_t *config = &driver->context.config;
+    fl_log_t *log = params->log;
+    if (fl_publication_check(params) < 0)
+    {
+        return NULL;
+    }
+    const size_t size = (sizeof(fl_publication_t) + FL_CACHE_LINE - 1) / FL_CACHE_LINE * FL_CACHE_LINE;
+    fl_publication_t *publication = aligned_alloc(FL_CACHE_LINE, size);
+    if (NULL == publication)
+    {
+        fl_error(FL_ENOMEM, "publication %lld: no memory", (long long)params->registration_id);
+        return NULL;
+    }
+    const int64_t start = params->start_position;
+    const int64_t resend_length = log->term_length / 2 < FL_RESEND_LENGTH_MAX ? log->term_length / 2 : FL_RESEND_LENGTH_MAX;
+    *publication = (fl_publication_t){
+        .sender_position = start,
+        .sender_limit = start,
+        .state = FL_PUBLICATION_ACTIVE,
+        .burst_length = log->mtu_length,
+        .log = log,
+        .endpoint = endpoint,
+        .sender = &driver->sender,
+        .bounds = {
+            .term_length = log->term_length,
+            .mtu_length = log->mtu_length,
+            .max_datagrams = config->max_messages_per_send > 0 ? config->max_messages_per_send : UINT32_MAX,
+            .max_run_segments = endpoint->max_run_segments > 1 ? endpoint->max_run_segments : 1,
+            .max_run_length = endpoint->max_run_length,
+            .session_id = log->session_id,
+            .stream_id = log->stream_id,
+        },
+        .publisher_limit = start,
+        .publisher_position = start,
+        .clean_position = start,
+        .window_length = params->publication_window_length,
+        .end_of_stream_position = INT64_MAX,
+        .invalid_position = -1,
+        .checked_position = start,
+        .linger_timeout_ns = params->linger_timeout_ns,
+        .is_exclusive = params->is_exclusive,
+        .signal_eos = params->signal_eos,
+        .ttl = params->ttl,
+        .setup_flags = params->has_group_semantics ? FL_SETUP_FLAG_GROUP : 0,
+        .resend_limit = resend_length * params->retransmit_window_multiple,
+        .object = {.kind = FL_OBJECT_PUBLICATION, .id = params->registration_id},
+    };
+    fl_timer_init(&publication->timer, fl_publication_on_timer);
+    fl_publication_seek(publication);
+    fl_publication_call_t call = {.sender = &driver->sender, .publication = publication};
+    if (fl_flow_control_init(&publication->flow, params->flow_control) < 0 ||
+        fl_publication_find_counters(publication, &driver->context, params) < 0 ||
+        fl_retransmit_init(&publication->retransmit, params->has_group_semantics ? (uint32_t)params->max_resend : 1,
+            params->has_group_semantics, config->retransmit_delay_ns, config->retransmit_linger_ns) < 0)
+    {
+        goto failed;
+    }
+    if (fl_publication_call_reserve(&call) < 0)
+    {
+        fl_error(FL_ENOMEM, "publication %lld: no memory", (long long)params->registration_id);
+        goto failed;
+    }
+    const int64_t result = fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_add, &call);
+    free(call.array);
+    fl_publication_table_destroy(&call.table);
+    if (result < 0)
+    {
+        fl_error(FL_EEXIST, "publication %lld: session %d of stream %d is on the endpoint already",
+            (long long)params->registration_id, log->session_id, log->stream_id);
+        goto failed;
+    }
+    return publication;
+
+failed:
+    fl_publication_free(publication);
+    return NULL;
+}
+
+/* ---- end of life ---- */
+
+static int64_t fl_publication_call_drain(void *argument)
+{
+    fl_publication_drain_now(((fl_publication_call_t *)argument)->publication);
+    return 0;
+}
+
+int fl_publication_drain(fl_driver_t *driver, fl_publication_t *publication)
+{
+    fl_publication_call_t call = {.publication = publication};
+    return (int)fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_drain, &call);
+}
+
+static int64_t fl_publication_call_revoke(void *argument)
+{
+    fl_publication_t *publication = ((fl_publication_call_t *)argument)->publication;
+    fl_publication_revoke_now(publication, fl_clock_nano_now(publication->sender->context->clock));
+    return 0;
+}
+
+int fl_publication_revoke(fl_driver_t *driver, fl_publication_t *publication)
+{
+    fl_publication_call_t call = {.publication = publication};
+    return (int)fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_revoke, &call);
+}
+
+static int64_t fl_publication_call_remove(void *argument)
+{
+    fl_publication_t *publication = ((fl_publication_call_t *)argument)->publication;
+    fl_sender_t *sender = publication->sender;
+    for (uint32_t i = 0; i < sender->publication_count; i++)
+    {
+        if (sender->publications[i] == publication)
+        {
+            sender->publications[i] = sender->publications[--sender->publication_count];
+            break;
+        }
+    }
+    fl_publication_table_remove(
+        &publication->endpoint->publications, publication->log->stream_id, publication->log->session_id, publication);
+    fl_timer_cancel(&sender->wheel, &publication->timer);
+    return 0;
+}
+
+int fl_publication_remove(fl_driver_t *driver, fl_publication_t *publication)
+{
+    fl_publication_call_t call = {.publication = publication};
+    fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_remove, &call);
+    fl_driver_forget(driver, &publication->object);
+    fl_publication_free(publication);
+    return 0;
+}

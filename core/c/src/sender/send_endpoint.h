@@ -1,0 +1,40 @@
+/* Send endpoints: where publications send to, and where their receivers' frames come in (wire 2.2, 9.1). */
+#ifndef FL_SENDER_SEND_ENDPOINT_H
+#define FL_SENDER_SEND_ENDPOINT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/sink.h"
+#include "sender/publication_table.h"
+#include "sender/sender.h"
+
+struct fl_send_endpoint
+{
+    fl_sink_t sink;                         /* first: what the poller calls */
+    fl_sender_t *sender;
+    fl_binding_t *binding;
+    fl_endpoint_t *endpoint;
+    fl_poller_t *poller;
+    int64_t id;
+    bool is_multicast;
+    uint32_t max_run_segments;
+    uint32_t max_run_length;
+    fl_publication_table_t publications;
+    _Atomic int64_t time_of_last_sm_ns;
+    fl_peer_t peers[2];                     /* one in use by the transport, one for the next set_peer */
+    uint32_t peer_index;
+};
+
+/* Take a run of control frames. Thread: the poller's, which is the sender's. */
+void fl_send_endpoint_on_run(fl_sink_t *sink, const fl_run_t *run, int64_t now_ns);
+
+/* Send runs to wherever the endpoint sends: all that publications put on the wire goes through here. As the transport's
+ * send; a negative result takes nothing. Thread: sender. */
+static inline int fl_send_endpoint_send(fl_send_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
+{
+    return endpoint->binding->ops.send(endpoint->endpoint, runs, count);
+}
+
+#endif

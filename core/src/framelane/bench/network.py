@@ -1,0 +1,77 @@
+"""Where a benchmark runs: on loopback, or between two network namespaces that it makes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from framelane.errors import FramelaneError
+
+__all__ = ["Site", "loopback", "veth_pair"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One end: which address it has and how a command is started there."""
+
+    address: str
+    prefix: tuple[str, ...] = ()  #: before a command
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FramelaneError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+
+
+@contextmanager
+def loopback() -> Iterator[tuple[Site, Site]]:
+    """Both ends on 127.0.0.1."""
+    yield Site("127.0.0.1"), Site("127.0.0.1")
+
+
+@contextmanager
+def veth_pair() -> Iterator[tuple[Site, Site]]:
+    """Two namespaces joined by a veth pair, removed afterwards.
+
+    :raises FramelaneError: without root, or without iproute2.
+    """
+    if os.geteuid() != 0:
+        raise FramelaneError("--veth makes network namespaces, which needs root: run as root, or leave it out")
+    names = [f"framelane-{os.getpid()}-{end}" for end in "ab"]
+    links = [f"flb{os.getpid() % 100000}{end}" for end in "ab"]
+    addresses = ["10.73.0.1", "10.73.0.2"]
+    made: list[str] = []
+    try:
+        for name in names:
+            _run("ip", "netns", "add", name)
+            made.append(name)
+        _run(
+            "ip",
+            "link",
+            "add",
+            links[0],
+            "netns",
+            names[0],
+            "type",
+            "veth",
+            "peer",
+            "name",
+            links[1],
+            "netns",
+            names[1],
+        )
+        for name, link, address in zip(names, links, addresses, strict=True):
+            _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", link)
+            _run("ip", "-n", name, "link", "set", link, "up")
+            _run("ip", "-n", name, "link", "set", "lo", "up")
+        first, second = (
+            Site(address, ("ip", "netns", "exec", name)) for name, address in zip(names, addresses, strict=True)
+        )
+        yield first, second
+    finally:
+        for name in made:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)

@@ -1,0 +1,51 @@
+"""Destinations of multi-destination channels (wire 3.8, shm 9.5)."""
+
+from __future__ import annotations
+
+from framelane.channel.addresses import parse_host_port
+from framelane.channel.errors import ChannelError, ErrorCode
+from framelane.channel.uri import ChannelUri, Media
+
+__all__ = ["check_receive_destination", "check_send_destination"]
+
+_FORBIDDEN_KEYS = ("mtu", "rcv-wnd", "so-rcvbuf", "so-sndbuf", "response-correlation-id")
+
+
+def check_send_destination(uri: ChannelUri) -> None:
+    """Check a destination for a publication.
+
+    :raises ChannelError: INVALID_CHANNEL or GENERIC_ERROR for what can be no destination; NOT_SUPPORTED for one that
+        could, since this release has no multi-destination publications.
+    """
+    if uri.is_spy:
+        raise ChannelError(ErrorCode.INVALID_CHANNEL, f"Aeron spies are invalid as send destinations: {uri}")
+    endpoint = uri.get("endpoint")
+    if uri.media is not Media.UDP or endpoint is None:
+        raise ChannelError(ErrorCode.GENERIC_ERROR, f"incorrect URI format for destination: {uri}")
+    _check_keys(uri)
+    if parse_host_port(endpoint, "endpoint").port == 0:
+        raise ChannelError(ErrorCode.GENERIC_ERROR, f"a destination cannot have port 0: {uri}")
+    raise _not_supported(uri)
+
+
+def check_receive_destination(uri: ChannelUri) -> None:
+    """Check a destination for a subscription; as :func:`check_send_destination`, but spies and IPC may be one."""
+    if uri.media is Media.UDP and not uri.is_spy:
+        _check_keys(uri)
+    raise _not_supported(uri)
+
+
+def _check_keys(uri: ChannelUri) -> None:
+    forbidden = [key for key in _FORBIDDEN_KEYS if uri.get(key) is not None]
+    if uri.get("control-mode") == "response":
+        forbidden.append("control-mode=response")
+    if forbidden:
+        raise ChannelError(
+            ErrorCode.INVALID_CHANNEL, f"destinations must not contain the key: {forbidden[0]} channel={uri}"
+        )
+
+
+def _not_supported(uri: ChannelUri) -> ChannelError:
+    return ChannelError(
+        ErrorCode.NOT_SUPPORTED, f"destinations (control-mode=manual) are not supported by this release: {uri}"
+    )

@@ -1,0 +1,1 @@
+"""The media driver: its settings, its control plane and its life cycle."""

@@ -1,0 +1,98 @@
+"""The installed transports as one driver uses them: probed, chosen among, opened (design 4.3)."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from framelane.driver.clock import Clock
+from framelane.driver.plane_config import resolve_threading_mode
+from framelane.driver.settings import ResolvedSettings
+from framelane.driver.transports import Choice, Wanted
+from framelane.errors import TransportError
+from framelane.netstack.routes import NetlinkRoutes
+from framelane.transport.hardware import find_hardware
+from framelane.transport.names import DEVICE_TRANSPORTS
+from framelane.transport.native import OpenTransport, open_transport
+from framelane.transport.question import ask
+from framelane.transport.selection import check_required, select
+from framelane.transport.spec import Verdict
+from framelane.transport.standing import Standing, standings
+
+__all__ = ["Installed"]
+
+
+class Installed:
+    """A :class:`framelane.driver.transports.TransportSource` over the plugins.
+
+    Probes take a moment, so they begin at once on a thread. Only what decides the start is waited for: devices that
+    are configured or present, and ``transport.require``.
+
+    :ivar threading_mode: ``AUTO`` resolved.
+    :ivar at_start: the transports that are opened before the driver serves clients.
+    :raises TransportError: if ``transport.require`` cannot be met.
+    """
+
+    def __init__(self, settings: ResolvedSettings, clock: Clock, seed: int) -> None:
+        self._config = settings.transport
+        self._registry = settings.registry
+        self._clock = clock
+        self._seed = seed
+        self._routes = NetlinkRoutes()
+        mode = settings.driver.threading_mode
+        self._is_dedicated = mode == "DEDICATED"
+        hardware = find_hardware()
+        self._prober = ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
+        self._standings: Future[dict[str, Standing]] = self._prober.submit(
+            lambda: standings(self._registry, self._config, hardware=hardware)
+        )
+        self.at_start: list[str] = []
+        wanted = (self._config.configured | set(hardware)) & set(self._registry.plugins)
+        devices = sorted(name for name in wanted if name in DEVICE_TRANSPORTS)
+        verdicts: dict[str, Verdict] = {}
+        try:
+            if devices or self._config.require is not None:
+                found = self._standings.result()
+                check_required(self._config, found)
+                verdicts = {name: one.verdict for name, one in found.items() if one.verdict is not None}
+                required = [] if self._config.require is None else [self._config.require]
+                usable = [name for name in devices if name in verdicts and verdicts[name].usable]
+                self.at_start = list(dict.fromkeys([*required, *usable]))
+        except BaseException:
+            self.close()
+            raise
+        self.threading_mode = resolve_threading_mode(mode, verdicts.values())
+
+    def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
+        """See :class:`framelane.driver.transports.TransportSource`."""
+        standing = {**self._standings.result(), **{name: _unusable(name) for name in without}}
+        question = ask(self._routes, **vars(wanted))
+        chosen = select(self._config, standing, question, dedicated=self._is_dedicated)
+        verdict = standing[chosen.transport].verdict
+        has_devices = verdict is not None and verdict.devices is not None
+        return Choice(chosen, question.source if has_devices and not question.address.is_multicast else None)
+
+    def open(self, name: str) -> OpenTransport:
+        """See :class:`framelane.driver.transports.TransportSource`."""
+        plugin = self._registry.plugins.get(name)
+        if plugin is None:
+            raise TransportError(f"transport '{name}' is not installed")
+        return open_transport(
+            plugin.spec,
+            self._config.plugins.get(name),
+            driver_name="framelane",
+            clock=self._clock.native,
+            seed=self._seed,
+        )
+
+    def is_required(self, name: str) -> bool:
+        """Whether the driver must not run without a transport."""
+        return name == self._config.require
+
+    def close(self) -> None:
+        """End look-ups; a probe that still runs ends by its own limit."""
+        self._prober.shutdown(wait=False, cancel_futures=True)
+        self._routes.close()
+
+
+def _unusable(name: str) -> Standing:
+    return Standing(name, reason="was chosen and could not be used; the error log tells why", is_wanted=True)

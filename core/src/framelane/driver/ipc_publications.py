@@ -1,0 +1,250 @@
+"""IPC publications (shm 9.3, 9.6, 9.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from framelane._native import lib
+from framelane.channel import (
+    ChannelUri,
+    PublicationDefaults,
+    PublicationParams,
+    SessionIds,
+    UntetheredTimeouts,
+    check_session_id,
+)
+from framelane.channel.publication_params import FindTagged
+from framelane.driver.clients import Clients
+from framelane.driver.events import wire_text
+from framelane.driver.links import Link, Links
+from framelane.driver.native import DataPlane, IpcPublicationParams, PlaneEvent, PlaneIpcPublication
+from framelane.driver.publication import (
+    Publication,
+    PublicationState,
+    allocate_publisher_counters,
+    choose_start,
+    log_params,
+)
+from framelane.driver.resources import Steps
+from framelane.driver.services import Services
+from framelane.driver.stream import Stream
+from framelane.protocol.commands import AddExclusivePublication, AddPublication
+from framelane.protocol.error_codes import ErrorCode
+from framelane.protocol.events import IPC_SOURCE_IDENTITY, AddressType, PublicationError
+
+__all__ = ["IpcPublication", "IpcPublications", "LinksSubscribers"]
+
+#: Loopback with its bytes reversed, as the native driver reports it (shm 8.4.12).
+_IPC_ADDRESS = bytes([1, 0, 0, 127]).ljust(16, b"\0")
+
+
+@dataclass(eq=False)
+class IpcPublication(Publication):
+    """One IPC publication; a source of subscriptions."""
+
+    data_plane: DataPlane = field(kw_only=True)
+    plane: PlaneIpcPublication = field(kw_only=True)
+    links: dict[int, Link] = field(default_factory=dict)
+    source_identity: str = IPC_SOURCE_IDENTITY
+
+    @property
+    def correlation_id(self) -> int:
+        """What clients know its images by."""
+        return self.registration_id
+
+    def link(self, subscription_id: int, counter_id: int) -> int:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.data_plane.ipc_publication_link(self.plane, subscription_id, counter_id)
+
+    def unlink(self, subscription_id: int) -> None:
+        """See :class:`framelane.driver.links.Source`."""
+        self.data_plane.ipc_publication_unlink(self.plane, subscription_id)
+
+    def _drain(self) -> None:
+        self.data_plane.ipc_publication_drain(self.plane)
+
+    def _revoke(self) -> None:
+        self.data_plane.ipc_publication_revoke(self.plane)
+
+
+class LinksSubscribers(Protocol):
+    """Whoever knows the IPC subscriptions."""
+
+    def link_ipc(self, publication: IpcPublication) -> None:
+        """Link all matching subscriptions that are not linked yet."""
+        ...
+
+
+class IpcPublications:
+    """All IPC publications. Control thread."""
+
+    def __init__(self, services: Services, clients: Clients, links: Links, sessions: SessionIds) -> None:
+        settings = services.settings
+        self._services = services
+        self._clients = clients
+        self._links = links
+        self._sessions = sessions
+        self._publications: dict[int, IpcPublication] = {}
+        self._defaults = PublicationDefaults(
+            mtu_length=settings.ipc_mtu_length,
+            term_length=settings.ipc_term_buffer_length,
+            publication_window_length=settings.ipc_publication_term_window_length,
+            linger_timeout_ns=settings.publication_linger_timeout,
+            is_sparse=settings.term_buffer_sparse_file,
+            max_resend=settings.max_resend,
+            untethered=UntetheredTimeouts(
+                settings.untethered_window_limit_timeout,
+                settings.untethered_linger_timeout,
+                settings.untethered_resting_timeout,
+            ),
+        )
+
+    def __iter__(self) -> Iterator[IpcPublication]:
+        return iter(list(self._publications.values()))
+
+    def __contains__(self, registration_id: object) -> bool:
+        return registration_id in self._publications
+
+    def sessions(self, stream_id: int) -> set[int]:
+        """Return the session ids of live publications of a stream (shm 9.3)."""
+        live = (PublicationState.ACTIVE, PublicationState.REVOKED, PublicationState.DRAINING)
+        return {one.session_id for one in self if one.stream_id == stream_id and one.state in live}
+
+    def add(
+        self, command: AddPublication, uri: ChannelUri, find_tagged: FindTagged, subscriptions: LinksSubscribers
+    ) -> Steps[None]:
+        """Make or join a publication and answer (shm 9.3).
+
+        :raises FramelaneError: nothing has changed then.
+        """
+        is_exclusive = isinstance(command, AddExclusivePublication)
+        params = PublicationParams.parse(uri, self._defaults, find_tagged)
+        publication = None if is_exclusive else self._find(command.stream_id)
+        is_new = publication is None
+        if publication is not None:
+            params.check_matches(publication)
+        else:
+            publication = yield from self._make(command, params, is_exclusive)
+        try:
+            client = self._clients.get_or_add(command.client_id)
+        except BaseException:
+            if is_new:
+                self._discard(publication)
+            raise
+        publication.references += 1
+        client.publications[command.correlation_id] = publication
+        self._services.events.send(publication.ready(command.correlation_id, -1))
+        subscriptions.link_ipc(publication)
+
+    def _find(self, stream_id: int) -> IpcPublication | None:
+        return next((one for one in self if one.can_be_joined(stream_id)), None)
+
+    def _make(self, command: AddPublication, params: PublicationParams, is_exclusive: bool) -> Steps[IpcPublication]:
+        services, stream_id = self._services, command.stream_id
+        live = self.sessions(stream_id)
+        session_id = params.session_id
+        if session_id is None:
+            session_id = self._sessions.choose(live)
+        else:
+            check_session_id(session_id, live, stream_id, str(params.uri))
+        start = choose_start(params, services.random)
+        registration_id = command.correlation_id
+        log = yield from services.storage.create_publication(
+            log_params(command, params, session_id, start, services.settings.file_page_size)
+        )
+        counter_ids: list[int] = []
+        try:
+            position = start.position(params.term_length)
+            counter_ids = allocate_publisher_counters(
+                services.counters,
+                Stream(registration_id, session_id, stream_id, str(params.uri)),
+                client_id=command.client_id,
+                is_exclusive=is_exclusive,
+                start_position=position,
+            )
+            plane = services.plane.ipc_publication_add(
+                log.native,
+                IpcPublicationParams(
+                    registration_id=registration_id,
+                    start_position=position,
+                    publication_window_length=params.publication_window_length,
+                    is_exclusive=is_exclusive,
+                    publisher_position_counter_id=counter_ids[0],
+                    publisher_limit_counter_id=counter_ids[1],
+                ),
+            )
+        except BaseException:
+            for counter_id in counter_ids:
+                services.counters.free(counter_id)
+            services.storage.remove(log)
+            raise
+        publication = self._publications[registration_id] = IpcPublication(
+            registration_id=registration_id,
+            client_id=command.client_id,
+            session_id=session_id,
+            stream_id=stream_id,
+            is_exclusive=is_exclusive,
+            params=params,
+            start=start,
+            log=log,
+            counter_ids=counter_ids,
+            data_plane=services.plane,
+            plane=plane,
+        )
+        return publication
+
+    def _discard(self, publication: IpcPublication) -> None:
+        """Free a publication, in whatever state."""
+        del self._publications[publication.registration_id]
+        self._services.plane.ipc_publication_remove(publication.plane)
+        self._links.forget_all(publication)
+        for counter_id in reversed(publication.counter_ids):
+            self._services.counters.free(counter_id)
+        self._services.storage.remove(publication.log)
+
+    def reject(self, registration_id: int, reason: str) -> bool:
+        """Carry out a rejection (shm 9.7); ``False`` if there is no such publication."""
+        publication = self._publications.get(registration_id)
+        if publication is None:
+            return False
+        self._services.events.send(
+            PublicationError(
+                registration_id=registration_id,
+                destination_registration_id=-1,
+                session_id=publication.session_id,
+                stream_id=publication.stream_id,
+                receiver_id=-1,
+                group_tag=-1,
+                address_type=AddressType.IPV4,
+                source_port=0,
+                source_address=_IPC_ADDRESS,
+                error_code=ErrorCode.IMAGE_REJECTED,
+                error_message=wire_text(reason),
+            )
+        )
+        self._services.plane.ipc_publication_reject(publication.plane, self._services.settings.image_liveness_timeout)
+        self._links.announce_unavailable(publication)
+        self._links.forget_all(publication)
+        return True
+
+    def on_event(self, event: PlaneEvent, subscriptions: LinksSubscribers) -> None:
+        """Follow what the conductor agent says of a publication."""
+        publication = self._publications.get(event.id)
+        if publication is None:
+            return
+        if event.mask & lib.FL_EVENT_PUBLICATION_COOLED:
+            subscriptions.link_ipc(publication)
+        if event.mask & lib.FL_EVENT_PUBLICATION_LINGER:
+            publication.state = PublicationState.LINGER
+            self._links.announce_unavailable(publication)
+            for link in list(publication.links.values()):
+                self._links.unlink(link)
+        if event.mask & lib.FL_EVENT_PUBLICATION_DONE:
+            self._discard(publication)
+
+    def close(self) -> None:
+        """Free all of them, after the agents have stopped."""
+        for publication in self:
+            self._discard(publication)

@@ -1,0 +1,179 @@
+"""Links between subscriptions and what they read: images and IPC publications (shm 9.4).
+
+Linking takes two steps. The owning agent chooses the join position and stores it in a counter that readers do not see
+yet; from then on the subscriber holds back cleaning. Then the counter is shown and the client is told. However long
+the control plane pauses in between, the subscriber misses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from framelane.driver.events import wire_text
+from framelane.driver.native import TRY_AGAIN
+from framelane.driver.services import Services
+from framelane.driver.storage import LogFile
+from framelane.driver.stream import Stream
+from framelane.errors import NativeError
+from framelane.protocol.events import AvailableImage, UnavailableImage
+from framelane.shm.counter_types import CounterType
+
+if TYPE_CHECKING:
+    from framelane.driver.subscriptions import Subscription
+
+__all__ = ["Link", "Links", "Source"]
+
+
+class Source(Protocol):
+    """What a subscription reads.
+
+    :ivar correlation_id: of an image, or the registration id of an IPC publication.
+    :ivar links: by the registration id of the subscription.
+    """
+
+    @property
+    def correlation_id(self) -> int: ...
+    @property
+    def session_id(self) -> int: ...
+    @property
+    def stream_id(self) -> int: ...
+    @property
+    def log(self) -> LogFile: ...
+    @property
+    def source_identity(self) -> str: ...
+    @property
+    def links(self) -> dict[int, Link]: ...
+
+    def link(self, subscription_id: int, counter_id: int) -> int:
+        """Let the owning agent link a subscriber; returns the join position.
+
+        :raises NativeError: with ``TRY_AGAIN`` if it takes no subscribers now.
+        """
+        ...
+
+    def unlink(self, subscription_id: int) -> None:
+        """Let the owning agent unlink a subscriber."""
+        ...
+
+
+@dataclass(eq=False)
+class Link:
+    """One subscription reading one source."""
+
+    subscription: Subscription
+    source: Source
+    counter_id: int
+
+
+class Links:
+    """Makes and undoes links.
+
+    :ivar between_steps: called between the two steps; for tests that pause there.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.between_steps: Callable[[], None] = lambda: None
+
+    def link(self, subscription: Subscription, source: Source) -> bool:
+        """Link a subscription to a source and announce the image.
+
+        :returns: ``False`` if the source takes no subscribers now, or has this one already.
+        :raises CommandError: if no counter is left.
+        """
+        if subscription.registration_id in source.links:
+            return False
+        counter_id = self._services.counters.reserve()
+        try:
+            position = source.link(subscription.registration_id, counter_id)
+        except NativeError as error:
+            self._services.counters.free(counter_id)
+            if error.code == TRY_AGAIN:
+                return False
+            raise
+        self.between_steps()
+        self._show(subscription, source, counter_id, position)
+        return True
+
+    def reserve(self, subscriptions: Sequence[Subscription]) -> list[int]:
+        """Reserve position counters for the first subscribers of an image, all or none.
+
+        :raises CommandError: if not enough counters are left.
+        """
+        reserved: list[int] = []
+        try:
+            for _ in subscriptions:
+                reserved.append(self._services.counters.reserve())
+        except BaseException:
+            self.release(reserved)
+            raise
+        return reserved
+
+    def release(self, counter_ids: Sequence[int]) -> None:
+        """Give reserved position counters back."""
+        for counter_id in counter_ids:
+            self._services.counters.free(counter_id)
+
+    def show_first(
+        self, subscriptions: Sequence[Subscription], counter_ids: Sequence[int], source: Source, position: int
+    ) -> None:
+        """Take the second step for subscribers that an image was made with."""
+        self.between_steps()
+        for subscription, counter_id in zip(subscriptions, counter_ids, strict=True):
+            self._show(subscription, source, counter_id, position)
+
+    def _show(self, subscription: Subscription, source: Source, counter_id: int, position: int) -> None:
+        stream = Stream(subscription.registration_id, source.session_id, source.stream_id, subscription.channel)
+        self._services.counters.show(
+            counter_id,
+            CounterType.SUBSCRIBER_POSITION,
+            stream.key,
+            stream.label("sub-pos", position),
+            registration_id=subscription.registration_id,
+            owner_id=subscription.client_id,
+            reference_id=source.correlation_id,
+        )
+        link = Link(subscription, source, counter_id)
+        source.links[subscription.registration_id] = link
+        subscription.links.append(link)
+        self._services.events.send(
+            AvailableImage(
+                correlation_id=source.correlation_id,
+                session_id=source.session_id,
+                stream_id=source.stream_id,
+                subscription_registration_id=subscription.registration_id,
+                subscriber_position_counter_id=counter_id,
+                log_file=wire_text(str(source.log.path)),
+                source_identity=source.source_identity,
+            )
+        )
+
+    def announce_unavailable(self, source: Source) -> None:
+        """Tell every subscriber of a source that its image is gone."""
+        for link in source.links.values():
+            self._services.events.send(
+                UnavailableImage(
+                    correlation_id=source.correlation_id,
+                    subscription_registration_id=link.subscription.registration_id,
+                    stream_id=source.stream_id,
+                    channel=wire_text(link.subscription.channel),
+                )
+            )
+
+    def unlink(self, link: Link) -> None:
+        """Undo a link. No event (shm 9.4)."""
+        link.source.unlink(link.subscription.registration_id)
+        self.forget(link)
+
+    def forget(self, link: Link) -> None:
+        """Drop a link that the owning agent has dropped already, and free its counter."""
+        del link.source.links[link.subscription.registration_id]
+        link.subscription.links.remove(link)
+        self._services.counters.free(link.counter_id)
+
+    def forget_all(self, source: Source) -> None:
+        """Drop the links of a source that the owning agent has let go of."""
+        for link in list(source.links.values()):
+            self.forget(link)

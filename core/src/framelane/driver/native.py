@@ -1,0 +1,501 @@
+"""The data plane as the control plane calls it: ``core/c/src/api/driver.h``, typed, with errors raised.
+
+Method and field names are those of the header without their prefix; the header is the contract. Everything but
+:meth:`DataPlane.wake` is called on the control thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NewType
+
+from framelane._native import ffi, lib
+from framelane.errors import NativeError
+from framelane.transport.address import Address
+
+__all__ = [
+    "DataPlane",
+    "EndpointParams",
+    "ImageParams",
+    "IpcPublicationParams",
+    "NetworkPublicationParams",
+    "OpenedEndpoint",
+    "PlaneEvent",
+    "PlaneImage",
+    "PlaneIpcPublication",
+    "PlanePublication",
+    "PlaneReceiveEndpoint",
+    "PlaneSendEndpoint",
+    "ReceiveEndpointParams",
+    "TRY_AGAIN",
+]
+
+# What the data plane gave for an object; NewType keeps one kind from being passed for another.
+PlaneSendEndpoint = NewType("PlaneSendEndpoint", object)
+PlaneReceiveEndpoint = NewType("PlaneReceiveEndpoint", object)
+PlanePublication = NewType("PlanePublication", object)
+PlaneIpcPublication = NewType("PlaneIpcPublication", object)
+PlaneImage = NewType("PlaneImage", object)
+
+#: ``NativeError.code`` of "not now".
+TRY_AGAIN = 11
+
+_COMMAND_CAPACITY = 1 << 20
+
+
+def _native_address(address: Address | None) -> Any:
+    native = ffi.new("fl_address_t *")
+    if address is not None:
+        address.store(native)
+    return native
+
+
+@dataclass(frozen=True)
+class EndpointParams:
+    """What ``open_endpoint`` is asked for (``fl_endpoint_params_t``)."""
+
+    bind: Address
+    peer: Address | None = None
+    interface_address: Address | None = None
+    interface_index: int = 0
+    flags: int = 0
+    ttl: int = 0
+    mtu_length: int = 0
+    send_buffer_length: int = 0
+    receive_buffer_length: int = 0
+
+
+@dataclass(frozen=True)
+class OpenedEndpoint:
+    """What ``open_endpoint`` granted."""
+
+    max_run_segments: int
+    max_run_length: int
+    send_buffer_granted: int
+    receive_buffer_granted: int
+    note: str
+
+
+@dataclass(frozen=True)
+class ReceiveEndpointParams:
+    """``fl_receive_endpoint_params_t``."""
+
+    id: int
+    is_multicast: bool
+    control: Address | None
+    has_control: bool
+    group_tag: int | None
+    ttl: int
+
+
+@dataclass(frozen=True)
+class NetworkPublicationParams:
+    """``fl_publication_params_t`` but for the log; fields are named as there."""
+
+    registration_id: int
+    start_position: int
+    publication_window_length: int
+    max_resend: int
+    retransmit_window_multiple: int
+    ttl: int
+    flow_control: int
+    is_exclusive: bool
+    has_group_semantics: bool
+    signal_eos: bool
+    linger_timeout_ns: int
+    publisher_position_counter_id: int
+    publisher_limit_counter_id: int
+    sender_position_counter_id: int
+    sender_limit_counter_id: int
+    sender_bpe_counter_id: int
+    sender_naks_received_counter_id: int
+
+
+@dataclass(frozen=True)
+class IpcPublicationParams:
+    """``fl_ipc_publication_params_t`` but for the log."""
+
+    registration_id: int
+    start_position: int
+    publication_window_length: int
+    is_exclusive: bool
+    publisher_position_counter_id: int
+    publisher_limit_counter_id: int
+
+
+@dataclass(frozen=True)
+class ImageParams:
+    """``fl_image_params_t`` but for the log and the source."""
+
+    correlation_id: int
+    initial_window_length: int
+    congestion_control: int
+    join_position: int
+    is_reliable: bool
+    treat_as_group: bool
+    nak_delay_ns: int
+    rcv_hwm_counter_id: int
+    rcv_pos_counter_id: int
+    rcv_naks_sent_counter_id: int
+
+
+@dataclass(frozen=True)
+class PlaneEvent:
+    """``fl_driver_event_t``; fields that its kind does not fill are zero."""
+
+    kind: int
+    mask: int
+    id: int
+    session_id: int = 0
+    stream_id: int = 0
+    initial_term_id: int = 0
+    active_term_id: int = 0
+    term_offset: int = 0
+    term_length: int = 0
+    mtu_length: int = 0
+    ttl: int = 0
+    flags: int = 0
+    error_code: int = 0
+    receiver_id: int = 0
+    group_tag: int = 0
+    source: Address | None = None
+    text: str = ""
+
+
+class DataPlane:
+    """The agents of one driver and what they own.
+
+    :param config: an ``fl_driver_config_t *``; copied.
+    :param keep: what the configuration points to, kept as long as the data plane.
+    """
+
+    def __init__(self, config: Any, keep: object = None) -> None:
+        self._keep = keep
+        self._driver = _pointer(lib.fl_driver_new(config))
+        self._command = ffi.new("uint8_t[]", _COMMAND_CAPACITY)
+        self._type_id = ffi.new("int32_t *")
+        self._event = ffi.new("fl_driver_event_t *")
+        self._address = ffi.new("fl_address_t *")
+
+    # ---- life ----
+
+    def start(self) -> None:
+        """Start the agents' threads."""
+        _check(lib.fl_driver_start(self._driver))
+
+    def invoke(self) -> int:
+        """Run one duty cycle of every agent here; returns the work done."""
+        return _check(lib.fl_driver_invoke(self._driver))
+
+    def stop(self) -> None:
+        """Stop the agents; later calls execute on the caller."""
+        _check(lib.fl_driver_stop(self._driver))
+
+    def free(self) -> None:
+        """Free it, after every object was removed and :meth:`stop`. Nothing in a forked child."""
+        lib.fl_driver_free(self._driver)
+        self._driver = ffi.NULL
+
+    # ---- what the control plane waits for ----
+
+    def wait(self, timeout_ns: int) -> int:
+        """Wait without the GIL; returns ``FL_WAIT_*`` bits."""
+        return _check(lib.fl_driver_wait(self._driver, timeout_ns))
+
+    def wake(self) -> None:
+        """End a wait. Any thread."""
+        lib.fl_driver_wake(self._driver)
+
+    def next_command(self) -> tuple[int, bytes] | None:
+        """Take the next command: type id and body.
+
+        :raises NativeError: it was longer than any command can be, and was skipped.
+        """
+        length = lib.fl_driver_next_command(self._driver, self._type_id, self._command, _COMMAND_CAPACITY)
+        if length == -TRY_AGAIN:
+            return None
+        _check(length)
+        return self._type_id[0], bytes(ffi.buffer(self._command, length))
+
+    def next_event(self) -> PlaneEvent | None:
+        """Take the next event."""
+        if not _check(lib.fl_driver_next_event(self._driver, self._event)):
+            return None
+        event = self._event
+        return PlaneEvent(
+            kind=event.kind,
+            mask=event.mask,
+            id=event.id,
+            session_id=event.session_id,
+            stream_id=event.stream_id,
+            initial_term_id=event.initial_term_id,
+            active_term_id=event.active_term_id,
+            term_offset=event.term_offset,
+            term_length=event.term_length,
+            mtu_length=event.mtu_length,
+            ttl=event.ttl,
+            flags=event.flags,
+            error_code=event.error_code,
+            receiver_id=event.receiver_id,
+            group_tag=event.group_tag,
+            source=Address.from_native(event.source),
+            text=bytes(ffi.buffer(event.text, min(event.text_length, 1024))).decode("utf-8", "replace"),
+        )
+
+    def set_has_clients(self, has_clients: bool) -> None:
+        """Tell the agents how long they may sleep."""
+        lib.fl_driver_set_has_clients(self._driver, has_clients)
+
+    def add_client(self, client_id: int, heartbeat_counter_id: int) -> None:
+        """Let keepalive commands of a client refresh its heartbeat."""
+        _check(lib.fl_driver_add_client(self._driver, client_id, heartbeat_counter_id))
+
+    def remove_client(self, client_id: int) -> None:
+        """Forget a client."""
+        _check(lib.fl_driver_remove_client(self._driver, client_id))
+
+    # ---- transports and endpoints ----
+
+    def add_transport(self, binding: Any) -> None:
+        """Put an open transport, an ``fl_binding_t *``, under the agents."""
+        _check(lib.fl_driver_add_transport(self._driver, binding))
+
+    def remove_transport(self, binding: Any) -> None:
+        """Take it off."""
+        _check(lib.fl_driver_remove_transport(self._driver, binding))
+
+    def send_endpoint_open(
+        self, binding: Any, identifier: int, params: EndpointParams, is_multicast: bool
+    ) -> tuple[PlaneSendEndpoint, OpenedEndpoint]:
+        """Open a send endpoint and hand it to the sender."""
+        native = _endpoint_params(params)
+        endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, identifier, native, is_multicast))
+        return PlaneSendEndpoint(endpoint), _opened(native)
+
+    def send_endpoint_close(self, endpoint: PlaneSendEndpoint) -> None:
+        """Close a send endpoint without publications."""
+        _check(lib.fl_send_endpoint_close(self._driver, endpoint))
+
+    def send_endpoint_local_address(self, endpoint: PlaneSendEndpoint) -> Address | None:
+        """Return the address it is bound to."""
+        _check(lib.fl_send_endpoint_local_address(endpoint, self._address))
+        return Address.from_native(self._address)
+
+    def send_endpoint_set_peer(self, endpoint: PlaneSendEndpoint, peer: Address) -> None:
+        """Send to another address from now on."""
+        _check(lib.fl_send_endpoint_set_peer(self._driver, endpoint, _native_address(peer)))
+
+    def send_endpoint_time_of_last_sm(self, endpoint: PlaneSendEndpoint) -> int:
+        """Return the monotonic time of the last accepted status message, nanoseconds."""
+        return int(lib.fl_send_endpoint_time_of_last_sm(endpoint))
+
+    def receive_endpoint_open(
+        self, binding: Any, params: EndpointParams, receive: ReceiveEndpointParams
+    ) -> tuple[PlaneReceiveEndpoint, OpenedEndpoint]:
+        """Open a receive endpoint and hand it to the receiver."""
+        native = _endpoint_params(params)
+        native_receive = ffi.new(
+            "fl_receive_endpoint_params_t *",
+            {
+                "id": receive.id,
+                "is_multicast": receive.is_multicast,
+                "has_group_tag": receive.group_tag is not None,
+                "has_control": receive.has_control,
+                "group_tag": receive.group_tag or 0,
+                "control": _native_address(receive.control)[0],
+                "ttl": receive.ttl,
+            },
+        )
+        endpoint = _pointer(lib.fl_receive_endpoint_open(self._driver, binding, native, native_receive))
+        return PlaneReceiveEndpoint(endpoint), _opened(native)
+
+    def receive_endpoint_close(self, endpoint: PlaneReceiveEndpoint) -> None:
+        """Close a receive endpoint without images and streams."""
+        _check(lib.fl_receive_endpoint_close(self._driver, endpoint))
+
+    def receive_endpoint_local_address(self, endpoint: PlaneReceiveEndpoint) -> Address | None:
+        """Return the address it is bound to."""
+        _check(lib.fl_receive_endpoint_local_address(endpoint, self._address))
+        return Address.from_native(self._address)
+
+    def receive_endpoint_set_control(self, endpoint: PlaneReceiveEndpoint, control: Address) -> None:
+        """Send status messages to another control address from now on."""
+        _check(lib.fl_receive_endpoint_set_control(self._driver, endpoint, _native_address(control)))
+
+    def receive_endpoint_add_stream(
+        self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int | None
+    ) -> None:
+        """Add interest in a stream; ``None``: all sessions."""
+        has = session_id is not None
+        _check(lib.fl_receive_endpoint_add_stream(self._driver, endpoint, stream_id, has, session_id or 0))
+
+    def receive_endpoint_remove_stream(
+        self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int | None
+    ) -> None:
+        """Undo one :meth:`receive_endpoint_add_stream`."""
+        has = session_id is not None
+        _check(lib.fl_receive_endpoint_remove_stream(self._driver, endpoint, stream_id, has, session_id or 0))
+
+    def receive_endpoint_refuse_setup(self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int) -> None:
+        """Make no image for a SETUP."""
+        _check(lib.fl_receive_endpoint_refuse_setup(self._driver, endpoint, stream_id, session_id))
+
+    def receive_endpoint_remove_cool_down(
+        self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int
+    ) -> None:
+        """Let a session whose image ended early come back; one that reached its end has no cool-down."""
+        status = lib.fl_receive_endpoint_remove_cool_down(self._driver, endpoint, stream_id, session_id)
+        if status != -lib.FL_ENOENT:
+            _check(status)
+
+    # ---- publications ----
+
+    def publication_add(
+        self, endpoint: PlaneSendEndpoint, log: Any, params: NetworkPublicationParams
+    ) -> PlanePublication:
+        """Make a publication over a log, an ``fl_log_t *``, and hand it to the sender."""
+        native = ffi.new("fl_publication_params_t *", {**vars(params), "log": log})
+        return PlanePublication(_pointer(lib.fl_publication_add(self._driver, endpoint, native)))
+
+    def publication_drain(self, publication: PlanePublication) -> None:
+        """The last reference is gone."""
+        _check(lib.fl_publication_drain(self._driver, publication))
+
+    def publication_revoke(self, publication: PlanePublication) -> None:
+        """The metadata says that it is revoked."""
+        _check(lib.fl_publication_revoke(self._driver, publication))
+
+    def publication_remove(self, publication: PlanePublication) -> None:
+        """Take it from the sender and free it."""
+        _check(lib.fl_publication_remove(self._driver, publication))
+
+    def ipc_publication_add(self, log: Any, params: IpcPublicationParams) -> PlaneIpcPublication:
+        """Make an IPC publication over a log, an ``fl_log_t *``."""
+        native = ffi.new("fl_ipc_publication_params_t *", {**vars(params), "log": log})
+        return PlaneIpcPublication(_pointer(lib.fl_ipc_publication_add(self._driver, native)))
+
+    def ipc_publication_drain(self, publication: PlaneIpcPublication) -> None:
+        """The last reference is gone."""
+        _check(lib.fl_ipc_publication_drain(self._driver, publication))
+
+    def ipc_publication_revoke(self, publication: PlaneIpcPublication) -> None:
+        """The metadata says that it is revoked."""
+        _check(lib.fl_ipc_publication_revoke(self._driver, publication))
+
+    def ipc_publication_reject(self, publication: PlaneIpcPublication, cool_down_ns: int) -> None:
+        """Unlink all subscribers and take none until the cool-down is over."""
+        _check(lib.fl_ipc_publication_reject(self._driver, publication, cool_down_ns))
+
+    def ipc_publication_remove(self, publication: PlaneIpcPublication) -> None:
+        """Take it from the conductor agent and free it."""
+        _check(lib.fl_ipc_publication_remove(self._driver, publication))
+
+    def ipc_publication_link(
+        self, publication: PlaneIpcPublication, subscription_id: int, position_counter_id: int
+    ) -> int:
+        """Link a subscriber; returns its join position.
+
+        :raises NativeError: with :data:`TRY_AGAIN` if it takes no subscribers now.
+        """
+        return _check(lib.fl_ipc_publication_link(self._driver, publication, subscription_id, position_counter_id))
+
+    def ipc_publication_unlink(self, publication: PlaneIpcPublication, subscription_id: int) -> None:
+        """Unlink a subscriber."""
+        _check(lib.fl_ipc_publication_unlink(self._driver, publication, subscription_id))
+
+    # ---- images ----
+
+    def image_add(
+        self,
+        endpoint: PlaneReceiveEndpoint,
+        log: Any,
+        source: Address,
+        params: ImageParams,
+        subscribers: Sequence[tuple[int, int]],
+    ) -> PlaneImage:
+        """Make the image that a SETUP asked for.
+
+        :param subscribers: subscription id and position counter id of each first subscriber.
+        """
+        native = ffi.new("fl_image_params_t *", {**vars(params), "log": log, "source": _native_address(source)[0]})
+        subscription_ids = ffi.new("int64_t[]", [subscription for subscription, _ in subscribers])
+        counter_ids = ffi.new("int32_t[]", [counter for _, counter in subscribers])
+        return PlaneImage(
+            _pointer(lib.fl_image_add(self._driver, endpoint, native, subscription_ids, counter_ids, len(subscribers)))
+        )
+
+    def image_link(self, image: PlaneImage, subscription_id: int, position_counter_id: int) -> int:
+        """Link a subscriber; returns its join position.
+
+        :raises NativeError: with :data:`TRY_AGAIN` if it takes no subscribers now.
+        """
+        return _check(lib.fl_image_link(self._driver, image, subscription_id, position_counter_id))
+
+    def image_unlink(self, image: PlaneImage, subscription_id: int) -> None:
+        """Unlink a subscriber."""
+        _check(lib.fl_image_unlink(self._driver, image, subscription_id))
+
+    def image_reject(self, image: PlaneImage, reason: bytes) -> None:
+        """Answer with ERR frames in place of status messages."""
+        _check(lib.fl_image_reject(self._driver, image, reason, len(reason)))
+
+    def image_set_loss_entry(self, image: PlaneImage, record: Any) -> None:
+        """Note further losses in a loss report record; ``None``: the report is full."""
+        _check(lib.fl_image_set_loss_entry(self._driver, image, ffi.NULL if record is None else record))
+
+    def image_loss(self, image: PlaneImage) -> tuple[int, int]:
+        """Return bytes lost and the number of losses so far."""
+        lost, count = ffi.new("int64_t *"), ffi.new("int64_t *")
+        _check(lib.fl_image_loss(self._driver, image, lost, count))
+        return lost[0], count[0]
+
+    def image_remove(self, image: PlaneImage) -> None:
+        """Take it from the receiver and free it."""
+        _check(lib.fl_image_remove(self._driver, image))
+
+
+def _failure(code: int) -> NativeError:
+    text = ffi.string(lib.fl_error_text()).decode("utf-8", "replace")
+    lib.fl_error_clear()
+    return NativeError(text or f"the data plane answered with error {code}", code)
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        raise _failure(-result)
+    return result
+
+
+def _pointer(pointer: Any) -> Any:
+    if pointer == ffi.NULL:
+        raise _failure(5)
+    return pointer
+
+
+def _endpoint_params(params: EndpointParams) -> Any:
+    return ffi.new(
+        "fl_endpoint_params_t *",
+        {
+            "size": ffi.sizeof("fl_endpoint_params_t"),
+            "flags": params.flags,
+            "ttl": params.ttl,
+            "bind": _native_address(params.bind)[0],
+            "peer": _native_address(params.peer)[0],
+            "interface_address": _native_address(params.interface_address)[0],
+            "interface_index": params.interface_index,
+            "mtu_length": params.mtu_length,
+            "send_buffer_length": params.send_buffer_length,
+            "receive_buffer_length": params.receive_buffer_length,
+        },
+    )
+
+
+def _opened(native: Any) -> OpenedEndpoint:
+    return OpenedEndpoint(
+        native.max_run_segments,
+        native.max_run_length,
+        native.send_buffer_granted,
+        native.receive_buffer_granted,
+        ffi.string(native.note).decode("utf-8", "replace"),
+    )

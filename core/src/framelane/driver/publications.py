@@ -1,0 +1,300 @@
+"""UDP publications (shm 9.3, 9.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from framelane._native import lib
+from framelane.channel import (
+    ChannelUri,
+    Interfaces,
+    NameResolver,
+    PublicationDefaults,
+    PublicationParams,
+    SessionIds,
+    UdpChannel,
+    UntetheredTimeouts,
+    check_session_id,
+)
+from framelane.driver.clients import Clients
+from framelane.driver.endpoints import SendEndpoint, SendEndpoints
+from framelane.driver.errors import CommandError
+from framelane.driver.events import wire_text
+from framelane.driver.native import DataPlane, NetworkPublicationParams, PlaneEvent, PlanePublication
+from framelane.driver.publication import (
+    Publication,
+    PublicationState,
+    allocate_publisher_counters,
+    choose_start,
+    log_params,
+)
+from framelane.driver.resources import Steps, slowly
+from framelane.driver.services import Services
+from framelane.driver.stream import Stream
+from framelane.protocol.commands import AddExclusivePublication, AddPublication
+from framelane.protocol.error_codes import ErrorCode
+from framelane.protocol.events import AddressType, PublicationError
+from framelane.shm.counter_types import CounterType
+
+__all__ = ["NetworkPublication", "NetworkPublications"]
+
+_POSITIONS = (
+    (CounterType.SENDER_POSITION, "snd-pos"),
+    (CounterType.SENDER_LIMIT, "snd-lmt"),
+)
+_COUNTS = (
+    (CounterType.SENDER_BACK_PRESSURE, "snd-bpe"),
+    (CounterType.SENDER_NAKS_RECEIVED, "snd-naks-received"),
+)
+
+
+def _flow_control(channel: UdpChannel) -> int:
+    kind = lib.FL_FLOW_CONTROL_MAX if channel.has_group_semantics else lib.FL_FLOW_CONTROL_UNICAST
+    return int(kind)
+
+
+@dataclass(eq=False)
+class NetworkPublication(Publication):
+    """One UDP publication."""
+
+    data_plane: DataPlane = field(kw_only=True)
+    plane: PlanePublication = field(kw_only=True)
+    endpoint: SendEndpoint = field(kw_only=True)
+
+    def _drain(self) -> None:
+        self.data_plane.publication_drain(self.plane)
+
+    def _revoke(self) -> None:
+        self.data_plane.publication_revoke(self.plane)
+
+
+class NetworkPublications:
+    """All UDP publications. Control thread."""
+
+    def __init__(
+        self,
+        services: Services,
+        clients: Clients,
+        endpoints: SendEndpoints,
+        sessions: SessionIds,
+        resolver: NameResolver,
+        interfaces: Interfaces,
+    ) -> None:
+        settings = services.settings
+        self._services = services
+        self._clients = clients
+        self._endpoints = endpoints
+        self._sessions = sessions
+        self._resolver = resolver
+        self._interfaces = interfaces
+        self._publications: dict[int, NetworkPublication] = {}
+        self._defaults = PublicationDefaults(
+            mtu_length=settings.mtu_length,
+            term_length=settings.term_buffer_length,
+            publication_window_length=settings.publication_term_window_length,
+            linger_timeout_ns=settings.publication_linger_timeout,
+            is_sparse=settings.term_buffer_sparse_file,
+            spies_simulate_connection=settings.spies_simulate_connection,
+            max_resend=settings.max_resend,
+            untethered=UntetheredTimeouts(
+                settings.untethered_window_limit_timeout,
+                settings.untethered_linger_timeout,
+                settings.untethered_resting_timeout,
+            ),
+        )
+
+    def __iter__(self) -> Iterator[NetworkPublication]:
+        return iter(list(self._publications.values()))
+
+    def __contains__(self, registration_id: object) -> bool:
+        return registration_id in self._publications
+
+    def find_tagged(self, entity_tag: int) -> NetworkPublication | None:
+        """Return the publication with an entity tag."""
+        return next((one for one in self if one.params.entity_tag == entity_tag), None)
+
+    def sessions(self, stream_id: int, endpoint: SendEndpoint | None = None) -> set[int]:
+        """Return the session ids of a stream, on one endpoint if one is given."""
+        return {
+            one.session_id
+            for one in self
+            if one.stream_id == stream_id and (endpoint is None or one.endpoint is endpoint)
+        }
+
+    def add(self, command: AddPublication, uri: ChannelUri) -> Steps[None]:
+        """Make or join a publication and answer (shm 9.3).
+
+        :raises FramelaneError: nothing has changed then.
+        """
+        is_exclusive = isinstance(command, AddExclusivePublication)
+        params = PublicationParams.parse(uri, self._defaults, self.find_tagged)
+        udp = params.udp
+        if udp is None:
+            raise CommandError(ErrorCode.INVALID_CHANNEL, f"UDP channels must use UDP URIs: {uri}")
+        channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
+        endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.mtu_length)
+        try:
+            publication = None if is_exclusive else self._find(endpoint, command.stream_id)
+            is_new = publication is None
+            if publication is not None:
+                params.check_matches(publication)
+            else:
+                publication = yield from self._make(command, params, endpoint, is_exclusive)
+            try:
+                client = self._clients.get_or_add(command.client_id)
+            except BaseException:
+                if is_new:
+                    self._discard(publication)
+                raise
+        finally:
+            # A new publication holds a reference of its own.
+            self._endpoints.release(endpoint)
+        publication.references += 1
+        client.publications[command.correlation_id] = publication
+        self._services.events.send(publication.ready(command.correlation_id, endpoint.channel_status_id))
+
+    def _find(self, endpoint: SendEndpoint, stream_id: int) -> NetworkPublication | None:
+        return next((one for one in self if one.endpoint is endpoint and one.can_be_joined(stream_id)), None)
+
+    def _make(
+        self, command: AddPublication, params: PublicationParams, endpoint: SendEndpoint, is_exclusive: bool
+    ) -> Steps[NetworkPublication]:
+        services, stream_id, channel = self._services, command.stream_id, endpoint.channel
+        params.check_send_buffer(endpoint.opened.send_buffer_granted)
+        live = self.sessions(stream_id, endpoint)
+        session_id = params.session_id
+        if session_id is None:
+            session_id = self._sessions.choose(live)
+        else:
+            check_session_id(session_id, live, stream_id, str(params.uri))
+        start = choose_start(params, services.random)
+        registration_id = command.correlation_id
+        udp = channel.params
+        metadata = services.storage.buffers.fill(
+            replace(
+                log_params(command, params, session_id, start, services.settings.file_page_size),
+                group=channel.has_group_semantics,
+            ),
+            udp,
+        )
+        log = yield from services.storage.create_publication(metadata)
+        counter_ids: list[int] = []
+        try:
+            position = start.position(params.term_length)
+            stream = Stream(registration_id, session_id, stream_id, str(params.uri))
+            counter_ids = self._allocate_counters(stream, command.client_id, is_exclusive, position)
+            plane = services.plane.publication_add(
+                endpoint.plane,
+                log.native,
+                NetworkPublicationParams(
+                    registration_id=registration_id,
+                    start_position=position,
+                    publication_window_length=params.publication_window_length,
+                    max_resend=params.retransmit_slots(channel.has_group_semantics),
+                    retransmit_window_multiple=params.retransmit_window_multiple(channel.has_group_semantics),
+                    ttl=udp.ttl or services.settings.socket_multicast_ttl,
+                    flow_control=lib.FL_FLOW_CONTROL_MAX
+                    if channel.has_group_semantics
+                    else lib.FL_FLOW_CONTROL_UNICAST,
+                    is_exclusive=is_exclusive,
+                    has_group_semantics=channel.has_group_semantics,
+                    signal_eos=params.signals_eos,
+                    linger_timeout_ns=params.linger_timeout_ns,
+                    publisher_position_counter_id=counter_ids[0],
+                    publisher_limit_counter_id=counter_ids[1],
+                    sender_position_counter_id=counter_ids[2],
+                    sender_limit_counter_id=counter_ids[3],
+                    sender_bpe_counter_id=counter_ids[4],
+                    sender_naks_received_counter_id=counter_ids[5],
+                ),
+            )
+        except BaseException:
+            for counter_id in reversed(counter_ids):
+                services.counters.free(counter_id)
+            services.storage.remove(log)
+            raise
+        endpoint.references += 1
+        publication = self._publications[registration_id] = NetworkPublication(
+            registration_id=registration_id,
+            client_id=command.client_id,
+            session_id=session_id,
+            stream_id=stream_id,
+            is_exclusive=is_exclusive,
+            params=params,
+            start=start,
+            log=log,
+            counter_ids=counter_ids,
+            data_plane=services.plane,
+            plane=plane,
+            endpoint=endpoint,
+        )
+        return publication
+
+    def _allocate_counters(self, stream: Stream, client_id: int, is_exclusive: bool, position: int) -> list[int]:
+        counters = self._services.counters
+        allocated = allocate_publisher_counters(
+            counters, stream, client_id=client_id, is_exclusive=is_exclusive, start_position=position
+        )
+        try:
+            for group, value in ((_POSITIONS, position), (_COUNTS, 0)):
+                for type_id, name in group:
+                    allocated.append(counters.allocate_stream(type_id, name, stream, owner_id=client_id, value=value))
+        except BaseException:
+            for counter_id in reversed(allocated):
+                counters.free(counter_id)
+            raise
+        return allocated
+
+    def _discard(self, publication: NetworkPublication) -> None:
+        """Free a publication, in whatever state."""
+        del self._publications[publication.registration_id]
+        self._services.plane.publication_remove(publication.plane)
+        for counter_id in reversed(publication.counter_ids):
+            self._services.counters.free(counter_id)
+        self._services.storage.remove(publication.log)
+        self._endpoints.release(publication.endpoint)
+
+    def on_event(self, event: PlaneEvent) -> None:
+        """Follow what the sender says of a publication."""
+        publication = self._publications.get(event.id)
+        if publication is None:
+            return
+        if event.mask & lib.FL_EVENT_PUBLICATION_LINGER:
+            publication.state = PublicationState.LINGER
+        if event.mask & lib.FL_EVENT_PUBLICATION_DONE:
+            self._discard(publication)
+
+    def on_error(self, event: PlaneEvent) -> None:
+        """A receiver sent an ERR frame: tell the clients and the error log (shm 8.4.12)."""
+        publication = self._publications.get(event.id)
+        source = event.source
+        if publication is None or source is None:
+            return
+        message = wire_text(event.text)
+        self._services.errors.record(
+            ErrorCode.GENERIC_ERROR if event.error_code not in set(ErrorCode) else event.error_code,
+            f"publication error: registrationId={publication.registration_id} sessionId={event.session_id} "
+            f"streamId={event.stream_id} receiverId={event.receiver_id} groupTag={event.group_tag} source={source} "
+            f"code={event.error_code}: {event.text}",
+        )
+        self._services.events.send(
+            PublicationError(
+                registration_id=publication.registration_id,
+                destination_registration_id=-1,
+                session_id=publication.session_id,
+                stream_id=publication.stream_id,
+                receiver_id=event.receiver_id,
+                group_tag=event.group_tag,
+                address_type=AddressType.IPV4 if source.ip.version == 4 else AddressType.IPV6,
+                source_port=source.port,
+                source_address=source.ip.packed,
+                error_code=event.error_code,
+                error_message=message[:1023],
+            )
+        )
+
+    def close(self) -> None:
+        """Free all of them, after the agents have stopped."""
+        for publication in self:
+            self._discard(publication)

@@ -1,0 +1,145 @@
+"""Log buffer files: made, mapped and removed (shm 1.2, 9.12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from framelane.channel import UdpParams
+from framelane.driver.counters import Counters
+from framelane.driver.errors import ErrorRecorder, logger
+from framelane.driver.model import DriverSettings
+from framelane.driver.resources import Steps, slowly
+from framelane.protocol.error_codes import ErrorCode
+from framelane.shm.log_buffer import LogBuffer, LogParams, check_storage, log_file_length
+from framelane.shm.system_counters import SystemCounter
+
+__all__ = ["LogFile", "SocketBuffers", "Storage"]
+
+
+@dataclass(eq=False)
+class LogFile:
+    """One mapped log buffer with its place."""
+
+    buffer: LogBuffer
+    path: Path
+    length: int
+
+    @property
+    def native(self) -> Any:
+        """``fl_log_t *``; stays where it is while agents hold it."""
+        return self.buffer.native
+
+    def set_revoked(self) -> None:
+        """Mark the publication as revoked for those who read it (shm 7.2)."""
+        self.buffer.metadata.is_publication_revoked = 1
+
+
+@dataclass(frozen=True)
+class SocketBuffers:
+    """The system's socket buffer lengths, which log metadata tells to tools; 0 where unknown."""
+
+    default_send: int
+    max_send: int
+    default_receive: int
+    max_receive: int
+
+    @classmethod
+    def of_system(cls) -> SocketBuffers:
+        """Read them from /proc."""
+        return cls(*(_system_value(name) for name in ("wmem_default", "wmem_max", "rmem_default", "rmem_max")))
+
+    def fill(self, params: LogParams, channel: UdpParams) -> LogParams:
+        """Return log metadata with these and with what the channel asked for."""
+        return replace(
+            params,
+            socket_sndbuf_length=channel.socket_send_buffer_length,
+            os_default_socket_sndbuf_length=self.default_send,
+            os_max_socket_sndbuf_length=self.max_send,
+            socket_rcvbuf_length=channel.socket_receive_buffer_length,
+            os_default_socket_rcvbuf_length=self.default_receive,
+            os_max_socket_rcvbuf_length=self.max_receive,
+        )
+
+
+def _system_value(name: str) -> int:
+    try:
+        return int(Path(f"/proc/sys/net/core/{name}").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+class Storage:
+    """The log buffers under one driver directory. Control thread, but for the slow part of making one."""
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: DriverSettings,
+        counters: Counters,
+        errors: ErrorRecorder,
+        buffers: SocketBuffers,
+    ) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._counters = counters
+        self._errors = errors
+        self._lingering: list[Path] = []
+        self.buffers = buffers
+
+    def create_publication(self, params: LogParams) -> Steps[LogFile]:
+        """Make the log of a publication.
+
+        :raises CommandError: if there is no room for it.
+        :raises NativeError: if the file cannot be made.
+        """
+        return self._create("publications", params)
+
+    def create_image(self, params: LogParams) -> Steps[LogFile]:
+        """Make the log of an image; errors as above."""
+        return self._create("images", params)
+
+    def _create(self, kind: str, params: LogParams) -> Steps[LogFile]:
+        path = self._directory / kind / f"{params.correlation_id}.logbuffer"
+        buffer, usable = yield from slowly(lambda: self._make(path, params))
+        if usable is not None:
+            self._errors.record(
+                ErrorCode.STORAGE_SPACE,
+                f"space is running low: threshold={self._settings.low_file_store_warning_threshold} "
+                f"usable={usable} in {self._directory}",
+            )
+        self._counters.add_to(SystemCounter.BYTES_CURRENTLY_MAPPED, buffer.length)
+        return LogFile(buffer, path, buffer.length)
+
+    def _make(self, path: Path, params: LogParams) -> tuple[LogBuffer, int | None]:
+        """Make a log on the helper thread; with it come the usable bytes if they are worth a warning."""
+        usable = None
+        if self._settings.perform_storage_checks:
+            length = log_file_length(params.term_length, params.page_size)
+            is_low, left = check_storage(self._directory, length, self._settings.low_file_store_warning_threshold)
+            usable = left if is_low else None
+        return LogBuffer.create(path, params), usable
+
+    def remove(self, log: LogFile) -> None:
+        """Unmap a log that nobody uses any more and remove its file; tried again later if that fails."""
+        log.buffer.close()
+        self._counters.add_to(SystemCounter.BYTES_CURRENTLY_MAPPED, -log.length)
+        if not self._unlink(log.path):
+            self._counters.count(SystemCounter.FREE_FAILS)
+            self._lingering.append(log.path)
+
+    def on_timer(self) -> None:
+        """Try again to remove files."""
+        for path in self._lingering[: self._settings.driver_resource_free_limit]:
+            if self._unlink(path):
+                self._lingering.remove(path)
+
+    @staticmethod
+    def _unlink(path: Path) -> bool:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("log buffer not removed", path=str(path), error=str(error))
+            return False
+        return True

@@ -1,0 +1,246 @@
+"""Which transports are open under this driver, and which one serves an endpoint (design 4.3).
+
+A transport is opened when the first endpoint is given to it and stays open until the driver closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from framelane._native import ffi, lib
+from framelane.driver.counters import STATIC_OWNER
+from framelane.driver.errors import logger
+from framelane.driver.resources import Steps, slowly
+from framelane.driver.services import Services
+from framelane.errors import NativeError, TransportError
+from framelane.netstack.routes import IpAddress
+from framelane.shm.counter_types import CounterType, TransportKey
+from framelane.transport.native import OpenTransport
+from framelane.transport.selection import Chosen
+
+__all__ = ["Choice", "GivenTransport", "Transports", "TransportSource", "Wanted"]
+
+_BUSY = 16
+_LOG_LEVELS = {lib.FL_LOG_INFO: "info", lib.FL_LOG_WARNING: "warning", lib.FL_LOG_ERROR: "error"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an endpoint needs of a transport; the arguments of :func:`framelane.transport.question.ask`."""
+
+    label: str
+    address: IpAddress
+    port: int
+    endpoint: str
+    sends: bool
+    interface_address: IpAddress | None
+    mtu_length: int
+    transport: str | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which transport serves an endpoint."""
+
+    chosen: Chosen
+    source: IpAddress | None = None  #: a device transport's own address, to bind to in place of the wildcard
+
+
+class TransportSource(Protocol):
+    """Where transports come from. Both methods may block; they are called on a helper thread."""
+
+    def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
+        """Choose a transport for an endpoint, not one of ``without``.
+
+        :raises TransportError: if none can serve it.
+        """
+        ...
+
+    def open(self, name: str) -> OpenTransport:
+        """Open a transport's device.
+
+        :raises FramelaneError: if that fails.
+        """
+        ...
+
+
+class GivenTransport:
+    """One transport that is open already, for everything: simulations and tests."""
+
+    def __init__(self, transport: OpenTransport) -> None:
+        self._transport = transport
+
+    def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
+        """See :class:`TransportSource`."""
+        name = self._transport.name
+        if name in without:
+            raise TransportError(f"{wanted.label}: the only transport of this driver, {name}, cannot be used")
+        if wanted.transport not in (None, name):
+            raise TransportError(f"{wanted.label}: transport={wanted.transport} is not here, only {name} is")
+        return Choice(Chosen(wanted.label, name, "It is the only transport of this driver."))
+
+    def open(self, name: str) -> OpenTransport:  # noqa: ARG002 - there is one only
+        """See :class:`TransportSource`."""
+        return self._transport
+
+
+@dataclass(eq=False)
+class _Open:
+    transport: OpenTransport
+    counters: dict[str, int] = field(default_factory=dict)  #: ids by the name of the figure
+
+
+@dataclass(frozen=True)
+class TransportEvent:
+    """What happened to a transport (``fl_event_t``)."""
+
+    kind: int  #: ``FL_EVENT_*``
+    text: str
+
+
+def _events(transport: OpenTransport) -> list[TransportEvent]:
+    capacity = 16
+    events = ffi.new("fl_event_t[]", capacity)
+    count = transport.binding.ops.events(transport.binding.transport, events, capacity)
+    return [TransportEvent(events[i].kind, ffi.string(events[i].text).decode("utf-8", "replace")) for i in range(count)]
+
+
+class Transports:
+    """The transports under the agents of one driver. Control thread."""
+
+    def __init__(self, services: Services, source: TransportSource) -> None:
+        self._services = services
+        self._source = source
+        self._open: dict[str, _Open] = {}
+        #: Called with name and text when a transport's device is gone.
+        self.on_removed: list[Callable[[str, str], None]] = []
+
+    @property
+    def names(self) -> list[str]:
+        """The transports that are open."""
+        return list(self._open)
+
+    def choose(self, wanted: Wanted) -> Steps[tuple[Choice, OpenTransport]]:
+        """Choose a transport for an endpoint and open it if it is not.
+
+        One that cannot be opened or put under the agents is passed over, with an entry in the error log.
+
+        :raises TransportError: if none can serve the endpoint.
+        """
+        without: frozenset[str] = frozenset()
+        while True:
+            tried = without
+            choice = yield from slowly(partial(self._source.choose, wanted, tried))
+            name = choice.chosen.transport
+            try:
+                transport = yield from self._use(name)
+            except Exception as error:
+                self._services.errors.record_exception(error, f"transport {name} for {wanted.label}")
+                without = tried | {name}
+                continue
+            self._report(choice.chosen)
+            return choice, transport
+
+    def open_now(self, names: Sequence[str], is_required: Callable[[str], bool]) -> None:
+        """Open transports at the start, on the caller.
+
+        :raises FramelaneError: if one that is required cannot be opened; others are passed over later, visibly.
+        """
+        for name in names:
+            try:
+                self._add(name, self._source.open(name))
+            except Exception as error:
+                if is_required(name):
+                    raise
+                self._services.errors.record_exception(error, f"transport {name} at the start")
+
+    def _use(self, name: str) -> Steps[OpenTransport]:
+        if name in self._open:
+            return self._open[name].transport
+        return self._add(name, (yield from slowly(lambda: self._source.open(name))))
+
+    def _add(self, name: str, transport: OpenTransport) -> OpenTransport:
+        try:
+            self._services.plane.add_transport(transport.binding)
+        except NativeError as error:
+            transport.close()
+            if error.code == _BUSY:
+                raise TransportError(
+                    f"{name} has one queue, and sender and receiver are different threads: "
+                    "threading_mode SHARED_NETWORK, SHARED or auto does with one"
+                ) from error
+            raise
+        self._open[name] = _Open(transport)
+        logger.info("transport open", transport=name)
+        return transport
+
+    def _report(self, chosen: Chosen) -> None:
+        log = logger.warning if chosen.is_fallback else logger.info
+        passed_over = {one.name: one.why for one in chosen.passed_over}
+        log("transport chosen", endpoint=chosen.label, transport=chosen.transport, why=chosen.why, not_used=passed_over)
+
+    def allocate_verdict(self, chosen: Chosen, channel_status_id: int) -> list[int]:
+        """Show in counters which transport serves an endpoint and which were passed over (docs/counters.md)."""
+        verdict = [(CounterType.TRANSPORT_PASSED_OVER, one.name, one.why) for one in chosen.passed_over]
+        verdict.append((CounterType.TRANSPORT_ENDPOINT, chosen.transport, chosen.why))
+        allocated: list[int] = []
+        try:
+            for place, (type_id, name, why) in enumerate(verdict):
+                word = "transport" if type_id is CounterType.TRANSPORT_ENDPOINT else "transport-passed-over"
+                allocated.append(
+                    self._services.counters.allocate(
+                        type_id,
+                        TransportKey(channel_status_id, place, name).encode(),
+                        f"{word}: {channel_status_id} {name} {why}",
+                        registration_id=channel_status_id,
+                        owner_id=STATIC_OWNER,
+                        value=place,
+                    )
+                )
+        except BaseException:
+            for counter_id in allocated:
+                self._services.counters.free(counter_id)
+            raise
+        return allocated
+
+    def on_timer(self) -> None:
+        """Copy the transports' figures into counters and their log lines into the log."""
+        for name, opened in self._open.items():
+            for line in opened.transport.host.log_lines():
+                level = _LOG_LEVELS.get(line.level, "info")
+                getattr(logger, level)("transport", transport=name, text=line.text)
+                if level == "error":
+                    self._services.errors.record(11, f"transport {name}: {line.text}")
+            for event in _events(opened.transport):
+                self._on_event(name, event)
+            figures = opened.transport.stats()
+            figures |= {counter.label: counter.value for counter in opened.transport.host.private_counters()}
+            self._show(name, opened, figures)
+
+    def _on_event(self, name: str, event: TransportEvent) -> None:
+        if event.kind == lib.FL_EVENT_REMOVED:
+            self._services.errors.record(11, f"transport {name}: its device is gone: {event.text}")
+            for tell in self.on_removed:
+                tell(name, event.text)
+        else:
+            logger.info("transport event", transport=name, kind=event.kind, text=event.text)
+
+    def _show(self, name: str, opened: _Open, figures: Mapping[str, int]) -> None:
+        counters = self._services.counters
+        for figure, value in figures.items():
+            counter_id = opened.counters.get(figure)
+            if counter_id is None:
+                counter_id = opened.counters[figure] = counters.allocate(
+                    CounterType.TRANSPORT_FIGURE, name.encode(), figure, owner_id=STATIC_OWNER
+                )
+            counters.set(counter_id, value)
+
+    def close(self) -> None:
+        """Take every transport off and close it; after the last endpoint is closed."""
+        for opened in self._open.values():
+            self._services.plane.remove_transport(opened.transport.binding)
+            opened.transport.close()
+        self._open.clear()

@@ -1,0 +1,122 @@
+"""Stock settings whose feature this driver does not have: accepted at their default, refused otherwise.
+
+Removing an entry is part of adding its feature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["UNSUPPORTED", "Unsupported"]
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """Why a setting may only have its default."""
+
+    feature: str  #: what the driver does not have
+    #: Values that ask for nothing more than the default does.
+    same_as_default: frozenset[object] = frozenset()
+    instead: str = ""  #: what to use
+
+
+def _all(feature: str, *keys: str, instead: str = "") -> dict[str, Unsupported]:
+    return dict.fromkeys(keys, Unsupported(feature, instead=instead))
+
+
+UNSUPPORTED: dict[str, Unsupported] = {
+    **_all(
+        "min and tagged flow control",
+        "receiver_group_tag",
+        "flow_control_group_tag",
+        "flow_control_group_min_size",
+        "flow_control_receiver_timeout",
+    ),
+    "unicast_flowcontrol_supplier": Unsupported(
+        "flow control other than unicast for unicast channels", frozenset({"unicast"})
+    ),
+    "multicast_flowcontrol_supplier": Unsupported(
+        "flow control other than max for multicast channels", frozenset({"max"})
+    ),
+    **_all(
+        "retransmit window multiples other than the default",
+        "unicast_flow_control_rrwm",
+        "multicast_flow_control_rrwm",
+    ),
+    "congestioncontrol_supplier": Unsupported(
+        "congestion control other than the static window",
+        frozenset({"static", "aeron_static_window_congestion_control_strategy_supplier"}),
+    ),
+    **_all(
+        "CUBIC congestion control",
+        "cubiccongestioncontrol_measurertt",
+        "cubiccongestioncontrol_initialrtt",
+        "cubiccongestioncontrol_tcpmode",
+    ),
+    "spies_simulate_connection": Unsupported("spies"),
+    **_all(
+        "untethered subscriptions",
+        "tether_subscriptions",
+        "untethered_window_limit_timeout",
+        "untethered_linger_timeout",
+        "untethered_resting_timeout",
+    ),
+    **_all(
+        "name resolvers other than the host's",
+        "name_resolver_supplier",
+        "name_resolver_init_args",
+        "name_resolver_csv_lookup_table_args",
+    ),
+    **_all(
+        "driver name resolution",
+        "driver_resolver_name",
+        "driver_resolver_interface",
+        "driver_resolver_bootstrap_neighbor",
+        "driver_resolver_neighbor_timeout",
+        "driver_resolver_self_resolution_interval",
+        "driver_resolver_neighbor_resolution_interval",
+        "driver_resolver_bootstrap_neighbor_resolution_interval",
+    ),
+    **_all(
+        "loadable transport bindings",
+        "udp_channel_transport_bindings_media",
+        "conductor_udp_channel_transport_bindings_media",
+        instead="name frame transports in transport.use",
+    ),
+    **_all(
+        "loadable interceptors and libraries",
+        "udp_channel_outgoing_interceptors",
+        "udp_channel_incoming_interceptors",
+        "driver_dynamic_libraries",
+        "agent_on_start_function",
+        instead="write a frame transport plugin",
+    ),
+    **_all(
+        "the stock driver's loss generators",
+        "debug_receive_data_loss_rate",
+        "debug_receive_data_loss_seed",
+        "debug_receive_control_loss_rate",
+        "debug_receive_control_loss_seed",
+        "debug_send_data_loss_rate",
+        "debug_send_data_loss_seed",
+        "debug_send_control_loss_rate",
+        "debug_send_control_loss_seed",
+        "udp_channel_transport_bindings_loss_args",
+        "udp_channel_transport_bindings_fixed_loss_args",
+        "udp_channel_transport_bindings_multi_gap_loss_args",
+    ),
+    **_all("event logging", "event_log", "event_log_disable", "event_log_filename", "event_log_file_max_length"),
+    **_all("experimental features", "enable_experimental_features"),
+    **_all(
+        "pinning derived from the cpuset",
+        "driver_cpuset_affinity",
+        "driver_cpuset_warnings_as_errors",
+        instead="set conductor_cpu_affinity, sender_cpu_affinity and receiver_cpu_affinity",
+    ),
+    **_all(
+        "a native resource agent",
+        "driver_native_resource_agent_idle_strategy",
+        "driver_native_resource_agent_idle_strategy_init_args",
+        "driver_native_resource_agent_cpu_affinity",
+    ),
+}

@@ -1,0 +1,1 @@
+"""The files that a driver shares with its clients."""
