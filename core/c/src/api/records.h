@@ -145,6 +145,9 @@ int64_t *fl_counters_value(const fl_counters_t *counters, int32_t id);
 int64_t fl_counters_load(const int64_t *value);
 void fl_counters_store(int64_t *value, int64_t to);
 
+/* Add to a counter that several threads write; relaxed. */
+void fl_counters_add(int64_t *value, int64_t delta);
+
 /* A record as it was read: key and label are copied, the label's length is bounded. */
 typedef struct fl_counter_snapshot
 {

@@ -41,6 +41,11 @@ void fl_counters_store(int64_t *value, int64_t to)
     fl_counter_set(value, to);
 }
 
+void fl_counters_add(int64_t *value, int64_t delta)
+{
+    fl_counter_add(value, delta);
+}
+
 int fl_counters_read(const fl_counters_t *counters, int32_t id, fl_counter_snapshot_t *snapshot)
 {
     if (id < 0 || id >= counters->count)

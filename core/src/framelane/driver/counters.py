@@ -190,8 +190,8 @@ class Counters:
         self.add_to(counter, 1)
 
     def add_to(self, counter: SystemCounter, delta: int) -> None:
-        """Add to a system counter that nobody else writes."""
-        self._values.set_value(counter, self._values.value(counter) + delta)
+        """Add to a system counter, which agents may write too."""
+        self._values.add(counter, delta)
 
     def raise_to(self, counter: SystemCounter, value: int) -> None:
         """Raise a system counter that holds a maximum."""

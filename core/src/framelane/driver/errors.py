@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandError", "ErrorRecorder", "error_code", "logger"]
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger("framelane.driver")
+_base = logging.getLogger("framelane.driver")
+_base.addHandler(logging.NullHandler())  # quiet, until an application or the command line listens
+
+#: The driver's log, through :mod:`logging`.
+logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+    _base,
+    processors=[
+        structlog.stdlib.filter_by_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
 
 _NO_SPACE = 28
 

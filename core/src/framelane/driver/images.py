@@ -172,8 +172,8 @@ class Images:
     def _log_params(
         self, correlation_id: int, event: PlaneEvent, first: Subscription, endpoint: ReceiveEndpoint
     ) -> LogParams:
-        udp, untethered = endpoint.channel.params, first.params.untethered
-        return LogParams(
+        untethered = first.params.untethered
+        params = LogParams(
             type=LogType.IMAGE,
             correlation_id=correlation_id,
             session_id=event.session_id,
@@ -191,10 +191,8 @@ class Images:
             reliable=first.params.is_reliable,
             sparse=first.params.is_sparse,
             tether=True,
-            **self._services.storage.buffers.log_params(
-                udp.socket_send_buffer_length, udp.socket_receive_buffer_length
-            ),
         )
+        return self._services.storage.buffers.fill(params, endpoint.channel.params)
 
     def _allocate_counters(self, correlation_id: int, event: PlaneEvent, first: Subscription) -> list[int]:
         counters = self._services.counters

@@ -33,12 +33,18 @@ class Source(Protocol):
     :ivar links: by the registration id of the subscription.
     """
 
-    correlation_id: int
-    session_id: int
-    stream_id: int
-    log: LogFile
-    source_identity: str
-    links: dict[int, Link]
+    @property
+    def correlation_id(self) -> int: ...
+    @property
+    def session_id(self) -> int: ...
+    @property
+    def stream_id(self) -> int: ...
+    @property
+    def log(self) -> LogFile: ...
+    @property
+    def source_identity(self) -> str: ...
+    @property
+    def links(self) -> dict[int, Link]: ...
 
     def link(self, subscription_id: int, counter_id: int) -> int:
         """Let the owning agent link a subscriber; returns the join position.

@@ -169,6 +169,7 @@ class MediaDriver:
         transports = Transports(services, source)
         send_endpoints = SendEndpoints(services, transports, resolver)
         receive_endpoints = ReceiveEndpoints(services, transports, resolver)
+        transports.on_removed += [send_endpoints.on_transport_removed, receive_endpoints.on_transport_removed]
         subscriptions = Subscriptions(services, links, receive_endpoints, resolver, interfaces)
         clients = Clients(services, subscriptions.remove_of)
         sessions = SessionIds(

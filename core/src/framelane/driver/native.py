@@ -344,8 +344,10 @@ class DataPlane:
     def receive_endpoint_remove_cool_down(
         self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int
     ) -> None:
-        """Let a session whose image ended early come back."""
-        _check(lib.fl_receive_endpoint_remove_cool_down(self._driver, endpoint, stream_id, session_id))
+        """Let a session whose image ended early come back; one that reached its end has no cool-down."""
+        status = lib.fl_receive_endpoint_remove_cool_down(self._driver, endpoint, stream_id, session_id)
+        if status != -lib.FL_ENOENT:
+            _check(status)
 
     # ---- publications ----
 

@@ -49,6 +49,11 @@ _COUNTS = (
 )
 
 
+def _flow_control(channel: UdpChannel) -> int:
+    kind = lib.FL_FLOW_CONTROL_MAX if channel.has_group_semantics else lib.FL_FLOW_CONTROL_UNICAST
+    return int(kind)
+
+
 @dataclass(eq=False)
 class NetworkPublication(Publication):
     """One UDP publication."""
@@ -166,10 +171,12 @@ class NetworkPublications:
         start = choose_start(params, services.random)
         registration_id = command.correlation_id
         udp = channel.params
-        metadata = replace(
-            log_params(command, params, session_id, start, services.settings.file_page_size),
-            group=channel.has_group_semantics,
-            **services.storage.buffers.log_params(udp.socket_send_buffer_length, udp.socket_receive_buffer_length),
+        metadata = services.storage.buffers.fill(
+            replace(
+                log_params(command, params, session_id, start, services.settings.file_page_size),
+                group=channel.has_group_semantics,
+            ),
+            udp,
         )
         log = yield from services.storage.create_publication(metadata)
         counter_ids: list[int] = []

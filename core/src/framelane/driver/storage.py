@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+<<<<<<< HEAD
+=======
+from framelane.channel import UdpParams
+>>>>>>> part-driver
 from framelane.driver.counters import Counters
 from framelane.driver.errors import ErrorRecorder, logger
 from framelane.driver.model import DriverSettings
@@ -49,16 +53,17 @@ class SocketBuffers:
         """Read them from /proc."""
         return cls(*(_system_value(name) for name in ("wmem_default", "wmem_max", "rmem_default", "rmem_max")))
 
-    def log_params(self, send: int, receive: int) -> dict[str, int]:
-        """Return the fields of the metadata, given what the channel asked for."""
-        return {
-            "socket_sndbuf_length": send,
-            "os_default_socket_sndbuf_length": self.default_send,
-            "os_max_socket_sndbuf_length": self.max_send,
-            "socket_rcvbuf_length": receive,
-            "os_default_socket_rcvbuf_length": self.default_receive,
-            "os_max_socket_rcvbuf_length": self.max_receive,
-        }
+    def fill(self, params: LogParams, channel: UdpParams) -> LogParams:
+        """Return log metadata with these and with what the channel asked for."""
+        return replace(
+            params,
+            socket_sndbuf_length=channel.socket_send_buffer_length,
+            os_default_socket_sndbuf_length=self.default_send,
+            os_max_socket_sndbuf_length=self.max_send,
+            socket_rcvbuf_length=channel.socket_receive_buffer_length,
+            os_default_socket_rcvbuf_length=self.default_receive,
+            os_max_socket_rcvbuf_length=self.max_receive,
+        )
 
 
 def _system_value(name: str) -> int:

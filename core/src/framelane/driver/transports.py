@@ -17,7 +17,7 @@ from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
 from framelane.errors import NativeError, TransportError
 from framelane.netstack.routes import IpAddress
-from framelane.shm.counter_types import CounterType, transport_key
+from framelane.shm.counter_types import CounterType, TransportKey
 from framelane.transport.native import OpenTransport
 from framelane.transport.selection import Chosen
 
@@ -82,7 +82,7 @@ class GivenTransport:
             raise TransportError(f"{wanted.label}: transport={wanted.transport} is not here, only {name} is")
         return Choice(Chosen(wanted.label, name, "It is the only transport of this driver."))
 
-    def open(self, name: str) -> OpenTransport:
+    def open(self, name: str) -> OpenTransport:  # noqa: ARG002 - there is one only
         """See :class:`TransportSource`."""
         return self._transport
 
@@ -116,7 +116,7 @@ class Transports:
         self._source = source
         self._open: dict[str, _Open] = {}
         #: Called with name and text when a transport's device is gone.
-        self.on_removed: Callable[[str, str], None] = lambda name, text: None
+        self.on_removed: list[Callable[[str, str], None]] = []
 
     @property
     def names(self) -> list[str]:
@@ -184,26 +184,25 @@ class Transports:
 
     def allocate_verdict(self, chosen: Chosen, channel_status_id: int) -> list[int]:
         """Show in counters which transport serves an endpoint and which were passed over (docs/counters.md)."""
-        counters = self._services.counters
-        verdict = [(CounterType.TRANSPORT_ENDPOINT, chosen.transport, chosen.why)]
-        verdict += [(CounterType.TRANSPORT_PASSED_OVER, one.name, one.why) for one in chosen.passed_over]
+        verdict = [(CounterType.TRANSPORT_PASSED_OVER, one.name, one.why) for one in chosen.passed_over]
+        verdict.append((CounterType.TRANSPORT_ENDPOINT, chosen.transport, chosen.why))
         allocated: list[int] = []
         try:
-            for index, (type_id, name, why) in enumerate(verdict):
-                word = "transport" if index == 0 else "transport-passed-over"
+            for place, (type_id, name, why) in enumerate(verdict):
+                word = "transport" if type_id is CounterType.TRANSPORT_ENDPOINT else "transport-passed-over"
                 allocated.append(
-                    counters.allocate(
+                    self._services.counters.allocate(
                         type_id,
-                        transport_key(channel_status_id, index, name),
+                        TransportKey(channel_status_id, place, name).encode(),
                         f"{word}: {channel_status_id} {name} {why}",
                         registration_id=channel_status_id,
                         owner_id=STATIC_OWNER,
-                        value=1 if index == 0 else 0,
+                        value=place,
                     )
                 )
         except BaseException:
             for counter_id in allocated:
-                counters.free(counter_id)
+                self._services.counters.free(counter_id)
             raise
         return allocated
 
@@ -224,7 +223,8 @@ class Transports:
     def _on_event(self, name: str, event: TransportEvent) -> None:
         if event.kind == lib.FL_EVENT_REMOVED:
             self._services.errors.record(11, f"transport {name}: its device is gone: {event.text}")
-            self.on_removed(name, event.text)
+            for tell in self.on_removed:
+                tell(name, event.text)
         else:
             logger.info("transport event", transport=name, kind=event.kind, text=event.text)
 

@@ -12,6 +12,7 @@ __all__ = [
     "CounterType",
     "LocalAddressKey",
     "StreamKey",
+    "TransportKey",
     "channel_key",
     "decode_channel_key",
     "decode_heartbeat_key",
@@ -25,11 +26,13 @@ NULL_COUNTER_ID = -1
 STREAM_CHANNEL_LENGTH = 92
 CHANNEL_LENGTH = 108
 ADDRESS_LENGTH = 103
+TRANSPORT_LENGTH = 100
 
 _STREAM = struct.Struct("<qiii")
 _I32 = struct.Struct("<i")
 _I64 = struct.Struct("<q")
 _LOCAL_ADDRESS = struct.Struct("<ii")
+_TRANSPORT = struct.Struct("<iii")
 _ENCODING = ("ascii", "surrogateescape")
 
 
@@ -65,6 +68,7 @@ class CounterType(enum.IntEnum):
     DROPPED_FRAMES = 7704
     MALFORMED_COMMANDS = 7705
     AGENT_FIGURE = 7706
+    TRANSPORT_PASSED_OVER = 7707
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,8 @@ OWN_TYPES: tuple[OwnType, ...] = (
     ),
     OwnType(
         CounterType.TRANSPORT_ENDPOINT,
-        "transport: NAME ROLE CHANNEL",
-        "channel",
+        "transport: K NAME WHY",
+        "i32 channel status K, i32 place, NAME",
         "place of the transport that serves the endpoint in the order, 0 for the first choice",
     ),
     OwnType(
@@ -107,6 +111,12 @@ OWN_TYPES: tuple[OwnType, ...] = (
     ),
     OwnType(
         CounterType.AGENT_FIGURE, "AGENT-FIGURE", "i32 figure", "a figure of an agent's duty cycle, such as its stalls"
+    ),
+    OwnType(
+        CounterType.TRANSPORT_PASSED_OVER,
+        "transport-passed-over: K NAME WHY",
+        "i32 channel status K, i32 place, NAME",
+        "place in the order of a transport that stood before the one that serves the endpoint",
     ),
 )
 
@@ -164,6 +174,24 @@ class LocalAddressKey:
     def decode(cls, key: bytes) -> LocalAddressKey:
         counter_id, length = _LOCAL_ADDRESS.unpack_from(key)
         return cls(counter_id, _counted(key, _LOCAL_ADDRESS.size, length, ADDRESS_LENGTH))
+
+
+@dataclass(frozen=True)
+class TransportKey:
+    """Key of the counters that tell which transport serves an endpoint, and which were passed over."""
+
+    channel_status_counter_id: int
+    place: int  #: in the order, from 0
+    transport: str
+
+    def encode(self) -> bytes:
+        name = _cut(self.transport, TRANSPORT_LENGTH)
+        return _TRANSPORT.pack(self.channel_status_counter_id, self.place, len(name)) + name
+
+    @classmethod
+    def decode(cls, key: bytes) -> TransportKey:
+        counter_id, place, length = _TRANSPORT.unpack_from(key)
+        return cls(counter_id, place, _counted(key, _TRANSPORT.size, length, TRANSPORT_LENGTH))
 
 
 def channel_key(channel: str) -> bytes:

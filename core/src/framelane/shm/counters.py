@@ -58,6 +58,13 @@ class CountersReader(View):
         """
         lib.fl_counters_store(self._address(counter_id), value)
 
+    def add(self, counter_id: int, delta: int) -> None:
+        """Add to a counter that several threads write.
+
+        :raises IndexError: if there is no such id.
+        """
+        lib.fl_counters_add(self._address(counter_id), delta)
+
     def address(self, counter_id: int) -> int:
         """Return the address of a value's word, to give to the data plane.
 
