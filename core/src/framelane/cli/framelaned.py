@@ -1,0 +1,97 @@
+"""``framelaned``: the drop-in for ``aeronmd``.
+
+Takes the stock driver's arguments and environment, prints nothing while all is well, and exits 0 after SIGTERM, SIGINT or
+a termination request that the driver's validator allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framelane.errors import ConfigError, FramelaneError
+
+if TYPE_CHECKING:
+    from framelane.driver.settings import Property
+
+__all__ = ["main"]
+
+USAGE = """\
+usage: framelaned [-v] [-h] [-Dname=value ...] [property file ...]
+
+  -Dname=value    set a property, such as -Daeron.term.buffer.length=1m
+  property file   lines of name=value; later ones win, and -D wins by its place among them
+  -v              print the version and exit
+  -h              print this and exit
+
+Works with no argument, configured by AERON_* environment variables alone. FRAMELANE_CONFIG names a TOML file.
+`framelane config show` prints what is in force, and where each value came from.
+"""
+
+
+class _UsageError(Exception):
+    """An argument that is not understood."""
+
+
+def _properties(arguments: Sequence[str]) -> list[Property]:
+    from framelane.driver.settings import parse_definition, read_property_file
+
+    properties: list[Property] = []
+    pending = iter(arguments)
+    for argument in pending:
+        if argument == "-D":
+            argument = "-D" + next(pending, "")
+        if argument.startswith("-D"):
+            properties.append(parse_definition(argument))
+        elif argument.startswith("-"):
+            raise _UsageError(f"unknown argument {argument}")
+        else:
+            properties.extend(read_property_file(Path(argument)))
+    return properties
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a media driver until it is asked to end.
+
+    :param arguments: ``None``: those of the process.
+    :returns: the exit status: 0 after an orderly end, 1 if the driver cannot run, 2 for wrong usage.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE, end="")
+        return 0
+    if "-v" in arguments or "--version" in arguments:
+        from framelane import __version__
+
+        print(f"framelaned {__version__}")
+        return 0
+    # Blocked before any thread exists, so that the main thread alone takes them, with sigwait.
+    wanted = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    from framelane.driver.media_driver import MediaDriver
+    from framelane.driver.settings import load_settings
+
+    try:
+        settings = load_settings(properties=_properties(arguments))
+        driver = MediaDriver.launch(settings, on_termination=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    except _UsageError as error:
+        print(f"framelaned: {error}\n{USAGE}", end="", file=sys.stderr)
+        return 2
+    except (ConfigError, FramelaneError, OSError) as error:
+        print(f"framelaned: {error}", file=sys.stderr)
+        return 1
+    try:
+        signal.sigwait(wanted)
+        driver.close()
+    except FramelaneError as error:
+        print(f"framelaned: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
