@@ -61,7 +61,7 @@ def test_sample_cut_anywhere_is_refused(message: dict[str, Any]) -> None:
     for length in range(shortest):
         if message["type_id"] == RemovePublication.TYPE and length == 24:
             continue
-        with pytest.raises((CommandError, EventError), match="too short|has a length"):
+        with pytest.raises((CommandError, EventError), match=r"too short|has a length"):
             decode(message, body[:length])
 
 
