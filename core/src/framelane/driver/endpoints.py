@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Send and receive endpoints: opened with a transport, shared by channel, closed with their last user (wire 5.4 to 5.9)."""
-=======
 """Send and receive endpoints: opened with a transport, shared by channel, closed with their last user (wire 5.4)."""
->>>>>>> part-driver
 
 from __future__ import annotations
 
@@ -12,21 +8,8 @@ from typing import Generic, TypeVar
 
 from framelane._native import lib
 from framelane.channel import Address as ChannelAddress
-<<<<<<< HEAD
-from framelane.channel import (
-    ChannelError,
-    EndpointTable,
-    ErrorCode,
-    NameResolver,
-    UdpChannel,
-    WildcardPorts,
-    parse_ip,
-    resolve,
-)
-=======
 from framelane.channel import ChannelError, EndpointTable, ErrorCode, NameResolver, UdpChannel, WildcardPorts, resolve
 from framelane.channel.addresses import parse_ip
->>>>>>> part-driver
 from framelane.driver.events import wire_text
 from framelane.driver.native import (
     EndpointParams,
@@ -150,11 +133,7 @@ class _Endpoints(Generic[E]):
             self._services.counters.free(counter_id)
 
     def _show_active(
-<<<<<<< HEAD
-        self, counter_ids: list[int], channel: UdpChannel, local: Address | None, registration: int
-=======
         self, counter_ids: list[int], channel: UdpChannel, local: Address | None, owner: int
->>>>>>> part-driver
     ) -> None:
         """Label the status with the bound address, allocate the local address, and set both to active (shm 5.6)."""
         counters, status_id = self._services.counters, counter_ids[0]

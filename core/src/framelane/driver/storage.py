@@ -6,10 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
-=======
 from framelane.channel import UdpParams
->>>>>>> part-driver
 from framelane.driver.counters import Counters
 from framelane.driver.errors import ErrorRecorder, logger
 from framelane.driver.model import DriverSettings
