@@ -28,10 +28,10 @@ static void fl_endpoint_note(fl_endpoint_t *endpoint, fl_endpoint_params_t *para
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
 
-    const size_t used = strlen(params->note);
-    if (used + 2 + strlen(text) < sizeof(params->note))
+    const char *separator = '\0' == params->note[0] ? "" : "; ";
+    if (strlen(params->note) + strlen(separator) + strlen(text) < sizeof(params->note))
     {
-        snprintf(params->note + used, sizeof(params->note) - used, "%s%s", 0 == used ? "" : "; ", text);
+        strcat(strcat(params->note, separator), text);
     }
     else
     {

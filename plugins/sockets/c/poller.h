@@ -24,8 +24,11 @@
  * share the same few sets of the caches. */
 #define FL_RECEIVE_BUFFER_STRIDE (FL_RECEIVE_BUFFER_LENGTH + 33 * 64)
 
-/* Up to this many endpoints a poll asks every socket; beyond it asks epoll first which ones have something. */
-#define FL_DIRECT_ENDPOINTS 4
+/* Up to this many endpoints a poll asks every socket; beyond it asks epoll first which ones have something. On a 64-bit
+ * machine with Linux 6.18 an empty recvmmsg takes 410 ns and an empty epoll_wait 170 ns, but a datagram announced by epoll
+ * costs the announcement too. Measured as a ping-pong, direct is ahead with one endpoint (8.4 against 11.3 us), they are
+ * equal with two and three, and epoll is ahead from four on (12.1 against 14.1 us; with six 10.6 against 16.0 us). */
+#define FL_DIRECT_ENDPOINTS 2
 
 /* Ready sockets that one look at epoll gives. */
 #define FL_READY_CAPACITY 64
