@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from framelane._native import ffi, lib
 from framelane.protocol import commands
@@ -28,7 +28,7 @@ from framelane.protocol.events import (
 from framelane.shm.cnc import CNC_FILE, CncFile
 from framelane.shm.log_buffer import LogBuffer
 
-__all__ = ["CommandFailed", "RawClient", "RawImage", "RawPublication", "RawSubscription"]
+__all__ = ["CommandFailed", "Fragment", "RawClient", "RawImage", "RawPublication", "RawSubscription"]
 
 E = TypeVar("E", bound=Event)
 
@@ -40,6 +40,14 @@ class CommandFailed(Exception):
         super().__init__(f"{error.error_code}: {error.error_message}")
         self.code = error.error_code
         self.text = error.error_message
+
+
+class Fragment(NamedTuple):
+    """What one poll gave, a fragment or a whole message."""
+
+    position: int  #: behind it
+    session_id: int
+    data: bytes
 
 
 @dataclass(eq=False)
@@ -107,11 +115,18 @@ class RawSubscription:
     def __post_init__(self) -> None:
         self._fragments = ffi.new("fl_fragment_t[]", 64)
 
-    def poll(self, *, assemble: bool = True) -> list[bytes]:
-        """Return the next messages, or fragments, and let the driver have their room."""
+    def poll(self) -> list[bytes]:
+        """Return the next messages and let the driver have their room."""
+        return [fragment.data for fragment in self.poll_fragments(assemble=True)]
+
+    def poll_fragments(self, *, assemble: bool = False) -> list[Fragment]:
+        """Return the next fragments, or whole messages, and let the driver have their room."""
         count = lib.fl_client_subscription_poll(self.native, self._fragments, len(self._fragments), assemble)
         assert count >= 0, f"poll returned {count}"
-        taken = [bytes(ffi.buffer(self._fragments[i].data, self._fragments[i].length)) for i in range(count)]
+        taken = []
+        for i in range(count):
+            found = self._fragments[i]
+            taken.append(Fragment(found.position, found.session_id, bytes(ffi.buffer(found.data, found.length))))
         lib.fl_client_subscription_release(self.native, count)
         return taken
 

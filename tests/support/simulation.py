@@ -1,7 +1,7 @@
 """Whole drivers in one thread, over the simulated network and under a virtual clock.
 
-    with Simulation(tmp_path, seed=7) as sim:
-        left, right = sim.add_host("10.0.0.1"), sim.add_host("10.0.0.2")
+with Simulation(tmp_path, seed=7) as sim:
+    left, right = sim.add_host("10.0.0.1"), sim.add_host("10.0.0.2")
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Host:
             **settings,
         }
         self.driver = MediaDriver.launch(
-            load_settings(environ={}, overrides=[f"driver.{k}={v}" for k, v in overrides.items()], registry=_registry()),
+            load_settings(
+                environ={}, overrides=[f"driver.{k}={v}" for k, v in overrides.items()], registry=_registry()
+            ),
             surroundings=Surroundings(
                 clock=sim.clock,
                 transports=GivenTransport(self.faults.transport),
