@@ -1,7 +1,8 @@
 """How the native half is compiled: against the installed headers of framelane-abi, which is all that it needs."""
 
-import framelane_abi
 from cffi import FFI
+
+import framelane_abi
 
 
 def make_ffibuilder() -> FFI:

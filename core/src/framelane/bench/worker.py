@@ -153,8 +153,10 @@ LOOPS: dict[str, Callable[[Job], Outcome]] = {
 
 def main() -> None:
     """Run the job on standard input."""
-    fields = json.loads(sys.stdin.readline())
-    job = Job(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+    fields: dict[str, Any] = json.loads(sys.stdin.readline())
+    for key in ("local", "peer", "channels", "streams"):
+        fields[key] = tuple(fields[key]) if fields[key] is not None else None
+    job = Job(**fields)
     print(json.dumps(asdict(LOOPS[job.loop](job))), flush=True)
 
 

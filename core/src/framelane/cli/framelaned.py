@@ -1,7 +1,7 @@
 """``framelaned``: the drop-in for ``aeronmd``.
 
-Takes the stock driver's arguments and environment, prints nothing while all is well, and exits 0 after SIGTERM, SIGINT or
-a termination request that the driver's validator allowed.
+Takes the stock driver's arguments and environment, prints nothing while all is well, and exits 0 after SIGTERM, SIGINT
+or a termination request that the driver's validator allowed.
 """
 
 from __future__ import annotations

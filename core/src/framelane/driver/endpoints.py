@@ -132,9 +132,7 @@ class _Endpoints(Generic[E]):
         for counter_id in reversed(counter_ids):
             self._services.counters.free(counter_id)
 
-    def _show_active(
-        self, counter_ids: list[int], channel: UdpChannel, local: Address | None, owner: int
-    ) -> None:
+    def _show_active(self, counter_ids: list[int], channel: UdpChannel, local: Address | None, owner: int) -> None:
         """Label the status with the bound address, allocate the local address, and set both to active (shm 5.6)."""
         counters, status_id = self._services.counters, counter_ids[0]
         bound = "" if local is None else str(local)
