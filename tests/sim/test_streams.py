@@ -1,49 +1,247 @@
-"""Streams between two drivers over a network with faults arrive byte for byte (wire 3, 4; issue: seen 2)."""
+"""Whole drivers over an in-memory network: streams from one client to another."""
 
 from __future__ import annotations
 
+import random
+
 import pytest
-from support.raw_client import RawClient
-from support.simulation import Host, Simulation
-from support.streams import Messages
-from support.transfer import transfer
 
-from framelane.shm.system_counters import SystemCounter
-from framelane.transport.wrappers import FaultDirection
+from framelane._native import lib
+from framelane.protocol.commands import (
+    REVOKE,
+    AddExclusivePublication,
+    AddSubscription,
+    RejectImage,
+    RemovePublication,
+    RemoveSubscription,
+)
+from framelane.protocol.error_codes import ErrorCode
+from framelane.protocol.events import (
+    AvailableImage,
+    ExclusivePublicationReady,
+    OperationSuccess,
+    PublicationError,
+    SubscriptionReady,
+    UnavailableImage,
+)
+from framelane.shm.loss_report import LOSS_REPORT_FILE, read_losses
+from framelane.testing.simulation import MILLISECOND, SECOND, Simulation
+from framelane.transport.wrappers import FaultDirection, wrap_faults
 
-UNICAST = "aeron:udp?endpoint=10.0.0.2:40123"
-MULTICAST = "aeron:udp?endpoint=224.20.30.39:40456|interface=10.0.0.0/24"
-
-MIB = 1024 * 1024
+CHANNEL = "aeron:udp?endpoint=10.0.0.2:40123"
 
 
-def two_hosts(sim: Simulation, **settings: str) -> tuple[Host, Host, RawClient, RawClient]:
-    left = sim.add_host("10.0.0.1", **settings)
-    right = sim.add_host("10.0.0.2", **settings)
-    return left, right, left.add_client(), right.add_client()
+@pytest.fixture
+def world(tmp_path):
+    with Simulation(tmp_path) as world:
+        yield world
 
 
-def disturb(host: Host, loss: float) -> None:
-    """Lose, duplicate and reorder what a host sends and what it receives."""
-    faults = FaultDirection(loss=loss, duplicate=0.02, reorder=0.02)
-    host.faults.configure(send=faults, receive=faults)
+def connect(world, channel=CHANNEL, stream_id=7, **settings):
+    """Return sender's client, receiver's client, the publication and the image."""
+    sender = world.driver("10.0.0.1", **settings).client()
+    receiver = world.driver("10.0.0.2", **settings).client()
+    receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=stream_id, channel=channel)
+    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=stream_id, channel=channel)
+    return sender, receiver, ready, receiver.wait(AvailableImage)
 
 
-@pytest.mark.parametrize("channel", [UNICAST, MULTICAST], ids=["unicast", "multicast"])
-@pytest.mark.parametrize("loss", [0.0, 0.01, 0.1])
-def test_a_stream_survives_loss_duplication_and_reordering(sim: Simulation, channel: str, loss: float) -> None:
-    left, right, publisher, subscriber = two_hosts(sim)
-    for host in (left, right):
-        disturb(host, loss)
-    reader = subscriber.add_subscription(channel)
-    publication = publisher.add_publication(channel)
-    transfer(sim, publisher, publication, [reader], Messages(sim.seed, 4 * MIB))
+def stream(world, clients, writer, reader, messages):
+    """Send messages from writer to reader while time passes; returns what arrived."""
+    arrived = []
+    waiting = list(messages)
 
-    sent, received = left.faults.totals()
-    assert sent.duplicated and sent.reordered
-    assert received.passed
-    if loss:
-        assert sent.lost
-        assert left.count(SystemCounter.RETRANSMITS_SENT)
-        assert right.count(SystemCounter.NAK_MESSAGES_SENT)
-    assert not left.errors() and not right.errors()
+    def turn():
+        while waiting and writer.offer(waiting[0]):
+            waiting.pop(0)
+        arrived.extend(reader.frames())
+        for client in clients:
+            client.keep_alive()
+        return len(arrived) == len(messages)
+
+    world.run_until(turn, "all messages", limit_ns=120 * SECOND)
+    return arrived
+
+
+def payloads(count, seed=3):
+    source = random.Random(seed)
+    return [source.randbytes(source.randrange(1, 1376)) for _ in range(count)]
+
+
+def test_a_stream_arrives_as_it_was_sent(world):
+    sender, receiver, ready, image = connect(world)
+    messages = payloads(1000)
+
+    arrived = stream(world, (sender, receiver), sender.writer(ready), receiver.reader(image), messages)
+
+    assert arrived == messages
+    assert image.source_identity.startswith("10.0.0.1:")
+
+
+def test_a_stream_survives_loss_duplication_and_reordering(world):
+    faults = FaultDirection(loss=0.05, duplicate=0.02, reorder=0.02)
+
+    def wrap(inner):
+        injector = wrap_faults(inner, seed=11)
+        injector.configure(send=faults, receive=faults)
+        return injector.transport
+
+    sender = world.driver("10.0.0.1", wrap=wrap).client()
+    receiver_driver = world.driver("10.0.0.2", wrap=wrap)
+    receiver = receiver_driver.client()
+    receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=7, channel=CHANNEL)
+    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=CHANNEL)
+    image = receiver.wait(AvailableImage)
+    messages = payloads(600)
+
+    arrived = stream(world, (sender, receiver), sender.writer(ready), receiver.reader(image), messages)
+
+    assert arrived == messages
+    (entry,) = read_losses(receiver_driver.directory / LOSS_REPORT_FILE)
+    assert (entry.session_id, entry.stream_id, entry.channel) == (image.session_id, 7, CHANNEL)
+    assert entry.total_bytes_lost > 0
+    assert entry.source == image.source_identity
+
+
+def test_a_subscriber_that_joins_while_the_control_plane_pauses_misses_nothing(world):
+    sender, receiver, ready, image = connect(world)
+    writer, reader = sender.writer(ready), receiver.reader(image)
+    sent = {}
+
+    def turn():
+        """Send at full rate: until the publication takes no more."""
+        while True:
+            position, number = writer.position, len(sent)
+            if writer.offer(number.to_bytes(8, "little") + bytes(1000)):
+                sent[position] = number
+            elif writer.position == position:
+                break
+        list(reader.frames())
+
+    def keep_going():
+        turn()
+        sender.keep_alive()
+        receiver.keep_alive()
+        world.step()
+
+    for _ in range(200):
+        keep_going()
+    pauses = []
+
+    def pause():
+        pauses.append(writer.position)
+        for _ in range(2000):
+            turn()
+            world.clock.advance(MILLISECOND)
+            for one in world.drivers:
+                one.driver.plane.invoke()
+
+    receiver.driver.driver.nouns.links.between_steps = pause
+    receiver.send(AddSubscription, registration_correlation_id=-1, stream_id=7, channel=CHANNEL)
+    late = receiver.wait(AvailableImage, lambda event: event.subscription_registration_id != image.subscription_registration_id)
+    receiver.driver.driver.nouns.links.between_steps = lambda: None
+
+    assert len(pauses) == 1
+    late_reader = receiver.reader(late)
+    joined_at = late_reader.joined_at
+    first = next(late_reader.frames())
+    assert int.from_bytes(first[:8], "little") == sent[joined_at]
+    numbers = [int.from_bytes(one[:8], "little") for one in late_reader.frames(10**6)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert numbers[0] == sent[joined_at] + 1
+
+
+def test_the_end_of_a_stream_makes_its_image_unavailable_and_frees_everything(world):
+    sender, receiver, ready, image = connect(world)
+    reader = receiver.reader(image)
+    stream(world, (sender, receiver), sender.writer(ready), reader, payloads(10))
+
+    sender.call(RemovePublication, OperationSuccess, registration_id=ready.correlation_id, flags=0)
+    unavailable = receiver.wait(UnavailableImage)
+
+    assert unavailable.correlation_id == image.correlation_id
+    assert unavailable.subscription_registration_id == image.subscription_registration_id
+    assert unavailable.channel == CHANNEL
+
+    def gone():
+        sender.keep_alive()
+        receiver.keep_alive()
+        logs = [path for one in world.drivers for path in one.directory.rglob("*.logbuffer")]
+        types = {counter.type_id for client in (sender, receiver) for counter in client.counters}
+        return not logs and not types & {1, 2, 3, 4, 5, 6, 9, 12, 13, 19, 20}
+
+    world.run_until(gone, "files and counters are gone", limit_ns=60 * SECOND)
+
+
+def test_a_revoked_stream_ends_at_once(world):
+    sender, receiver, ready, image = connect(world)
+    stream(world, (sender, receiver), sender.writer(ready), receiver.reader(image), payloads(10))
+    before = world.clock.nano()
+
+    sender.send(RemovePublication, registration_id=ready.correlation_id, flags=REVOKE)
+    receiver.wait(UnavailableImage)
+
+    assert world.clock.nano() - before < 2 * SECOND
+    assert sender.counters.value(40) == 1
+    assert receiver.counters.value(41) == 1
+
+
+def test_a_rejected_image_is_reported_to_the_publisher(world):
+    sender, receiver, ready, image = connect(world)
+
+    receiver.call(
+        RejectImage, OperationSuccess, image_correlation_id=image.correlation_id, position=0, reason="not this one"
+    )
+    error = sender.wait(PublicationError)
+
+    assert error.registration_id == ready.registration_id
+    assert (error.error_code, error.error_message) == (ErrorCode.IMAGE_REJECTED, "not this one")
+    assert receiver.counters.value(42) == 1
+
+
+def test_removing_a_subscription_announces_no_unavailable_image(world):
+    sender, receiver, _, image = connect(world)
+
+    receiver.call(RemoveSubscription, OperationSuccess, registration_id=image.subscription_registration_id)
+    for _ in range(30):
+        sender.keep_alive()
+        receiver.keep_alive()
+        world.run(SECOND, 10 * MILLISECOND)
+    receiver.receive()
+
+    assert not [event for event in receiver.events if isinstance(event, UnavailableImage)]
+    assert not list(receiver.driver.directory.glob("images/*"))
+
+
+def test_a_multicast_stream_reaches_two_receivers(world):
+    channel = "aeron:udp?endpoint=224.0.1.1:40456|interface=10.0.0.0/24"
+    sender = world.driver("10.0.0.1").client()
+    receivers = [world.driver(f"10.0.0.{i}").client() for i in (2, 3)]
+    for receiver in receivers:
+        receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=7, channel=channel)
+    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
+    readers = [receiver.reader(receiver.wait(AvailableImage)) for receiver in receivers]
+    writer, messages = sender.writer(ready), payloads(300)
+    waiting, arrived = list(messages), ([], [])
+
+    def turn():
+        while waiting and writer.offer(waiting[0]):
+            waiting.pop(0)
+        for reader, into in zip(readers, arrived, strict=True):
+            into.extend(reader.frames())
+        for client in (sender, *receivers):
+            client.keep_alive()
+        return all(len(into) == len(messages) for into in arrived)
+
+    world.run_until(turn, "all messages at both")
+
+    assert arrived == (messages, messages)
+
+
+def test_every_drop_reason_has_a_counter(world):
+    client = world.driver("10.0.0.1").client()
+
+    labels = [counter.label for counter in client.counters if counter.type_id == 7704]
+
+    assert len(labels) == lib.FL_DROPS
+    assert len(set(labels)) == lib.FL_DROPS
