@@ -306,6 +306,8 @@ int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
         const int result = fl_socket_connect(endpoint->send_fd, &name, length, rebind);
         if (0 != result)
         {
+            /* A socket that had to let go of its old peer goes back to it. */
+            fl_socket_connect(endpoint->send_fd, &endpoint->peer_name, endpoint->peer_length, rebind);
             return -fl_error_code(-result);
         }
         fl_endpoint_read_local(endpoint, &endpoint->local);

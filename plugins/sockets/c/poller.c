@@ -228,10 +228,7 @@ int fl_poller_remove(fl_poller_t *poller, fl_endpoint_t *endpoint)
     {
         return -FL_EINVAL;
     }
-    if (poller->is_watching)
-    {
-        epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, endpoint->receive_fd, NULL);
-    }
+    epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, endpoint->receive_fd, NULL);
     fl_poller_unlink(poller, endpoint);
     endpoint->poller = NULL;
     return 0;

@@ -35,12 +35,12 @@ static bool fl_peer_is_same(const fl_peer_t *left, const fl_peer_t *right)
         (NULL != left && NULL != right && 0 == memcmp(&left->address, &right->address, sizeof(left->address)));
 }
 
-/* The status with which an earlier run to the same peer stopped, 0 if none did. */
-static int32_t fl_send_stopped(const fl_run_t *runs, uint32_t run, uint32_t first_failed)
+/* The status with which a run before `end` to the same peer stopped, 0 if none did. */
+static int32_t fl_send_stopped(const fl_run_t *runs, uint32_t first_failed, uint32_t end, const fl_run_t *run)
 {
-    for (uint32_t i = first_failed; i < run; i++)
+    for (uint32_t i = first_failed; i < end; i++)
     {
-        if (0 != runs[i].status && fl_peer_is_same(runs[i].peer, runs[run].peer))
+        if (0 != runs[i].status && fl_peer_is_same(runs[i].peer, run->peer))
         {
             return runs[i].status;
         }
@@ -183,7 +183,7 @@ static uint32_t fl_send_fill(const fl_endpoint_t *endpoint, fl_run_t *runs, uint
         fl_run_t *run = &runs[cursor->run];
         const fl_name_t *name = NULL;
         socklen_t name_length = 0;
-        int32_t status = fl_send_stopped(runs, cursor->run, cursor->first_failed);
+        int32_t status = fl_send_stopped(runs, cursor->first_failed, cursor->run, run);
         if (0 == status)
         {
             status = 0 == run->segment_length && 0 != run->length
@@ -225,15 +225,13 @@ static void fl_send_account(
     }
 }
 
-/* Every run from `run` on that has not failed for another reason waits for room. */
-static void fl_send_wait(fl_run_t *runs, uint32_t run, uint32_t count)
+/* There is no room for the run `full` and what follows it; a peer that had stopped before keeps its status. */
+static void fl_send_wait(fl_run_t *runs, uint32_t full, uint32_t count, uint32_t first_failed)
 {
-    for (; run < count; run++)
+    for (uint32_t i = full; i < count; i++)
     {
-        if (0 == runs[run].status)
-        {
-            runs[run].status = -FL_EAGAIN;
-        }
+        const int32_t status = fl_send_stopped(runs, first_failed, full, &runs[i]);
+        runs[i].status = 0 != status ? status : -FL_EAGAIN;
     }
 }
 
@@ -273,7 +271,7 @@ static bool fl_send_flush(
         const fl_send_entry_t entry = poller->send_entries[sent];
         if (EAGAIN == error || ENOBUFS == error || EINTR == error)
         {
-            fl_send_wait(runs, entry.run, count);
+            fl_send_wait(runs, entry.run, count, cursor->first_failed);
             fl_counters_add(counters, FL_TX_EAGAIN, 1);
             has_room = false;
             break;

@@ -93,6 +93,21 @@ def test_a_new_peer_gets_segmentation_by_its_own_route(sockets: Any, run: Any, v
     assert sockets.stats()["tx-segmented"] == 5
 
 
+@pytest.mark.parametrize("bind", ["0.0.0.0", "10.77.0.1"])
+def test_a_new_peer_without_a_route_leaves_the_old_one(sockets: Any, run: Any, veth: Any, bind: str) -> None:
+    with veth.inside(veth.right):
+        receiver = sockets.open(("10.77.0.2", 0), role=2)
+    with veth.inside(veth.left):
+        sender = sockets.open((bind, 0), receiver.address, flags=CONNECT, context=1)
+    lost = run.peer(("192.0.2.1", 9))
+    assert sockets.ops.set_peer(sender.handle, lost) == -101
+    sockets.send(sender, run(b"there"))
+    (there,) = sockets.receive(1)
+    assert there.peer == ("10.77.0.1", sender.address[1])
+    sockets.send(receiver, run(b"and back", peer=run.peer(there.peer)))
+    assert [(r.data, r.context) for r in sockets.receive(1)] == [(b"and back", 1)]
+
+
 def test_a_peer_without_a_route_stops_alone(sockets: Any, run: Any, veth: Any) -> None:
     with veth.inside(veth.right):
         receiver = sockets.open(("10.77.0.2", 0), role=2)
@@ -151,6 +166,9 @@ def test_a_group_that_others_joined_on_the_port_is_not_heard(sockets: Any, run: 
     sender = sockets.open(
         ("224.20.30.46", 40002), ("224.20.30.45", 40002), interface="127.0.0.1", flags=REUSE, context=3
     )
+    sockets.send(sender, run(b"to two"))
+    assert [(r.data, r.context) for r in sockets.receive(1)] == [(b"to two", 2)]
+    sockets.open(("0.0.0.0", 40002), role=2, flags=REUSE, context=4)
     sockets.send(sender, run(b"to two"))
     assert [(r.data, r.context) for r in sockets.receive(1)] == [(b"to two", 2)]
     assert sockets.poll() == []

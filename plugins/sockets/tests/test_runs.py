@@ -125,6 +125,7 @@ def test_a_malformed_run_is_refused_and_the_rest_of_its_peer_waits(sockets: Any,
     assert sorted((r.data, r.context) for r in sockets.receive(3)) == [(b"one", 0), (b"three", 2), (b"two", 2)]
 
 
+@pytest.mark.root
 def test_a_full_send_buffer_takes_a_part_and_the_rest_later(veth: Any, make_sockets: Any, run: Any) -> None:
     """A rate limit on the device keeps what was sent in the socket's send buffer."""
     sockets = make_sockets()
