@@ -272,6 +272,36 @@ static void test_rttm_requests_are_answered_and_others_are_counted(void)
     fixture_free(f);
 }
 
+static void test_a_multicast_receiver_answers_to_the_control_group(void)
+{
+    const fl_address_t group = {.family = FL_FAMILY_IPV4, .port = 40456, .bytes = {224, 20, 30, 40}};
+    const fl_receive_endpoint_params_t params = {.id = ENDPOINT_ID, .is_multicast = 1, .control = group, .ttl = 4};
+    fixture_t *f = fixture_new_with(&params, NULL);
+    uint8_t bytes[FL_SETUP_LENGTH];
+    fl_driver_event_t event;
+    inject_data(f, 0, 64);
+    cycle(f, 0);
+    CHECK_EQUAL(1, f->sent_count);
+    CHECK(0 == memcmp(&f->sent[0].to, &group, sizeof(group)));
+    inject(f, bytes, (uint32_t)fl_setup_encode(bytes, FL_SETUP_FLAG_GROUP, 0, SESSION, STREAM, INITIAL_TERM, INITIAL_TERM,
+        TERM_LENGTH, MTU, 5));
+    cycle(f, 0);
+    CHECK_EQUAL(1, counter(f, FL_COUNTER_POSSIBLE_TTL_ASYMMETRY));
+    CHECK(next_setup(f, &event));
+    CHECK_EQUAL(5, event.ttl);
+    CHECK_EQUAL(FL_SETUP_FLAG_GROUP, event.flags);
+    fixture_add_image(f);
+    cycle(f, 0);
+    CHECK_EQUAL(2, f->sent_count);
+    CHECK(0 == memcmp(&f->sent[1].to, &group, sizeof(group)));
+    pass(f, 3000 * MS);      /* no periodic elicitation */
+    for (uint32_t i = 1; i < f->sent_count; i++)
+    {
+        CHECK_EQUAL(0, ((const fl_frame_header_t *)f->sent[i].bytes)->flags);
+    }
+    fixture_free(f);
+}
+
 int main(void)
 {
     RUN(test_data_of_an_unknown_session_elicits_one_setup_a_second);
@@ -286,5 +316,6 @@ int main(void)
     RUN(test_the_session_limit_refuses_a_second_image);
     RUN(test_many_images_are_found_after_the_table_has_grown);
     RUN(test_rttm_requests_are_answered_and_others_are_counted);
+    RUN(test_a_multicast_receiver_answers_to_the_control_group);
     return 0;
 }

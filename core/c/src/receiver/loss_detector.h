@@ -8,6 +8,8 @@
 
 #include "driver/context.h"
 
+#define FL_NAK_DELAY_MIN_NS 1000    /* unicast (wire 8.2) */
+
 /* How long to wait before the first report of a gap and before each further one. */
 typedef struct fl_nak_delay
 {
@@ -30,6 +32,7 @@ typedef struct fl_loss_detector
 {
     fl_nak_delay_t delay;
     bool is_open;                /* there is a gap */
+    bool is_reported;            /* at least once */
     int32_t length;
     int64_t position;
     int64_t expiry_ns;

@@ -183,6 +183,10 @@ int fl_image_track(fl_image_t *image, int64_t now_ns)
             fl_image_report_gap(image, now_ns);
             work++;
         }
+        else if (image->loss_detector.is_open && !image->loss_detector.is_reported)
+        {
+            work++;   /* an agent that idles now would report the gap a thousand times too late */
+        }
         fl_image_store_positions(image);
         fl_subscribers_read(&image->subscribers, image->rebuild_position, &lowest, &highest);
         if (takes_data)
