@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from support.raw_client import Fragment, RawClient, RawPublication, RawSubscription
-from support.simulation import Host, Simulation
 
 from framelane.protocol.events import UnavailableImage
+from support.raw_client import Fragment, RawClient, RawPublication, RawSubscription
+from support.simulation import Host, Simulation
 
 CHANNEL = "aeron:udp?endpoint=10.0.0.2:40123"
 IPC = "aeron:ipc"

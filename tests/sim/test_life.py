@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.raw_client import RawClient, RawPublication, RawSubscription
-from support.simulation import Host, Simulation
-from support.streams import Messages
-from support.transfer import transfer
 
 from framelane.protocol.events import ClientTimeout, PublicationError, UnavailableImage
 from framelane.shm.system_counters import SystemCounter
 from framelane.transport.wrappers import FaultDirection
+from support.raw_client import RawClient, RawPublication, RawSubscription
+from support.simulation import Host, Simulation
+from support.streams import Messages
+from support.transfer import transfer
 
 CHANNEL = "aeron:udp?endpoint=10.0.0.2:40123"
 SECOND = 1_000_000_000
