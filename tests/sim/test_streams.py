@@ -41,9 +41,7 @@ def connect(world, channel=CHANNEL, stream_id=7, **settings):
     """Return sender's client, receiver's client, the publication and the image."""
     sender = world.driver("10.0.0.1", **settings).client()
     receiver = world.driver("10.0.0.2", **settings).client()
-    receiver.call(
-        AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=stream_id, channel=channel
-    )
+    receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=stream_id, channel=channel)
     ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=stream_id, channel=channel)
     return sender, receiver, ready, receiver.wait(AvailableImage)
 
@@ -140,9 +138,7 @@ def test_a_subscriber_that_joins_while_the_control_plane_pauses_misses_nothing(w
 
     receiver.driver.driver.nouns.links.between_steps = pause
     receiver.send(AddSubscription, registration_correlation_id=-1, stream_id=7, channel=CHANNEL)
-    late = receiver.wait(
-        AvailableImage, lambda event: event.subscription_registration_id != image.subscription_registration_id
-    )
+    late = receiver.wait(AvailableImage, lambda event: event.subscription_registration_id != image.subscription_registration_id)
     receiver.driver.driver.nouns.links.between_steps = lambda: None
 
     assert len(pauses) == 1
