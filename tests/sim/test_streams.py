@@ -37,12 +37,16 @@ def world(tmp_path):
         yield world
 
 
-def connect(world, channel=CHANNEL, stream_id=7, **settings):
+def subscribe(client, channel=CHANNEL):
+    return client.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=7, channel=channel)
+
+
+def connect(world, channel=CHANNEL, **settings):
     """Return sender's client, receiver's client, the publication and the image."""
     sender = world.driver("10.0.0.1", **settings).client()
     receiver = world.driver("10.0.0.2", **settings).client()
-    receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=stream_id, channel=channel)
-    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=stream_id, channel=channel)
+    subscribe(receiver, channel)
+    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
     return sender, receiver, ready, receiver.wait(AvailableImage)
 
 
@@ -89,7 +93,7 @@ def test_a_stream_survives_loss_duplication_and_reordering(world):
     sender = world.driver("10.0.0.1", wrap=wrap).client()
     receiver_driver = world.driver("10.0.0.2", wrap=wrap)
     receiver = receiver_driver.client()
-    receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=7, channel=CHANNEL)
+    subscribe(receiver)
     ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=CHANNEL)
     image = receiver.wait(AvailableImage)
     messages = payloads(600)
@@ -138,17 +142,19 @@ def test_a_subscriber_that_joins_while_the_control_plane_pauses_misses_nothing(w
 
     receiver.driver.driver.nouns.links.between_steps = pause
     receiver.send(AddSubscription, registration_correlation_id=-1, stream_id=7, channel=CHANNEL)
-    late = receiver.wait(AvailableImage, lambda event: event.subscription_registration_id != image.subscription_registration_id)
+    late = receiver.wait(
+        AvailableImage, lambda event: event.subscription_registration_id != image.subscription_registration_id
+    )
     receiver.driver.driver.nouns.links.between_steps = lambda: None
 
     assert len(pauses) == 1
-    late_reader = receiver.reader(late)
+    late_reader, numbers = receiver.reader(late), []
     joined_at = late_reader.joined_at
-    first = next(late_reader.frames())
-    assert int.from_bytes(first[:8], "little") == sent[joined_at]
-    numbers = [int.from_bytes(one[:8], "little") for one in late_reader.frames(10**6)]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert numbers[0] == sent[joined_at] + 1
+    for _ in range(100):
+        keep_going()
+        numbers += [int.from_bytes(one[:8], "little") for one in late_reader.frames()]
+    assert len(numbers) > 500
+    assert numbers == list(range(sent[joined_at], sent[joined_at] + len(numbers)))
 
 
 def test_the_end_of_a_stream_makes_its_image_unavailable_and_frees_everything(world):
@@ -170,7 +176,7 @@ def test_the_end_of_a_stream_makes_its_image_unavailable_and_frees_everything(wo
         types = {counter.type_id for client in (sender, receiver) for counter in client.counters}
         return not logs and not types & {1, 2, 3, 4, 5, 6, 9, 12, 13, 19, 20}
 
-    world.run_until(gone, "files and counters are gone", limit_ns=60 * SECOND)
+    world.run_until(gone, "files and counters are gone", limit_ns=60 * SECOND, step_ns=100 * MILLISECOND)
 
 
 def test_a_revoked_stream_ends_at_once(world):
@@ -203,10 +209,10 @@ def test_removing_a_subscription_announces_no_unavailable_image(world):
     sender, receiver, _, image = connect(world)
 
     receiver.call(RemoveSubscription, OperationSuccess, registration_id=image.subscription_registration_id)
-    for _ in range(30):
+    for _ in range(150):
         sender.keep_alive()
         receiver.keep_alive()
-        world.run(SECOND, 10 * MILLISECOND)
+        world.run(200 * MILLISECOND, 50 * MILLISECOND)
     receiver.receive()
 
     assert not [event for event in receiver.events if isinstance(event, UnavailableImage)]
@@ -218,7 +224,7 @@ def test_a_multicast_stream_reaches_two_receivers(world):
     sender = world.driver("10.0.0.1").client()
     receivers = [world.driver(f"10.0.0.{i}").client() for i in (2, 3)]
     for receiver in receivers:
-        receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=7, channel=channel)
+        subscribe(receiver, channel)
     ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
     readers = [receiver.reader(receiver.wait(AvailableImage)) for receiver in receivers]
     writer, messages = sender.writer(ready), payloads(300)

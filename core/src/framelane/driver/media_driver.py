@@ -6,6 +6,7 @@ with MediaDriver.launch(term_buffer_length="1m") as driver:
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable
@@ -136,6 +137,7 @@ class MediaDriver:
             raise TypeError("launch takes settings or overrides, not both")
         driver = cls(settings, surroundings or Surroundings(), on_termination)
         driver._start()
+        atexit.register(driver.close)
         return driver
 
     def _assemble(self, surroundings: Surroundings, clock: Clock, seed: int, source: TransportSource) -> None:
@@ -297,6 +299,7 @@ class MediaDriver:
         if self._is_closing or os.getpid() != self._pid:
             return
         self._is_closing = True
+        atexit.unregister(self.close)
         if self._thread is None:
             self._end()
         else:

@@ -22,6 +22,7 @@ from framelane.shm.cnc import (
     CncParams,
     semantic_version,
 )
+from framelane.shm.cnc import Clock as WaitClock
 from framelane.shm.directory import prepare_directory
 from framelane.shm.error_log import ErrorLog
 from framelane.shm.loss_report import LOSS_REPORT_FILE, LossReport
@@ -66,6 +67,7 @@ class SharedFiles:
             delete_on_start=settings.dir_delete_on_start,
             warn_if_exists=settings.dir_warn_if_exists,
             warn=_warn,
+            clock=WaitClock(epoch_ms=clock.epoch_ms),
         )
         try:
             return cls._create(directory, settings, clock, threading_mode)

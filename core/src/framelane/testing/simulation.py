@@ -128,14 +128,14 @@ class SimulatedDriver:
         settings: dict[str, object],
     ) -> None:
         values = {**_SMALL, "dir": directory, **settings}
-        resolved = load_settings(
+        self.settings = load_settings(
             environ={}, overrides=[f"driver.{key}={value}" for key, value in values.items()], registry=Registry({})
         )
         self.world = world
         self.address = address
         self.transport = wrap(world.net.attach([address], seed=seed))
         self.driver = MediaDriver.launch(
-            resolved,
+            self.settings,
             surroundings=Surroundings(
                 clock=world.clock,
                 transports=GivenTransport(self.transport),
