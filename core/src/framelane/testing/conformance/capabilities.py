@@ -16,7 +16,7 @@ __all__ = ["BaseCapabilities"]
 
 
 class BaseCapabilities(BaseConformance):
-    """The declared capabilities. Multicast, IPv6, held runs and the longest datagram are checked where they are used."""
+    """The declared capabilities; what belongs to sending or to addresses is checked there."""
 
     def test_queues_are_as_many_as_declared(self, near: Station) -> None:
         queues = near.capabilities.queues
