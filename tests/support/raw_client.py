@@ -20,6 +20,7 @@ from framelane.protocol.events import (
     ExclusivePublicationReady,
     OperationSuccess,
     PublicationError,
+    PublicationAdded,
     PublicationReady,
     SubscriptionReady,
     UnavailableImage,
@@ -55,7 +56,7 @@ class RawPublication:
     """A publication over its mapped log."""
 
     registration_id: int  #: of this use
-    ready: PublicationReady
+    ready: PublicationAdded
     log: LogBuffer
     native: Any
 
@@ -215,7 +216,7 @@ class RawClient:
         correlation_id = self.ring.next_correlation_id()
         kind = commands.AddExclusivePublication if exclusive else commands.AddPublication
         self.send(kind(self.client_id, correlation_id, stream_id, channel))
-        ready: PublicationReady = self._answer(
+        ready: PublicationAdded = self._answer(
             ExclusivePublicationReady if exclusive else PublicationReady, correlation_id
         )
         log = LogBuffer.open(Path(ready.log_file))
