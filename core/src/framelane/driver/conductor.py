@@ -128,7 +128,7 @@ class Conductor:
     def _carry_out(self, command: Command) -> Steps[None]:
         nouns = self._nouns
         match command:
-            case commands.AddPublication():
+            case commands.PublicationCommand():
                 yield from self._add_publication(command)
             case commands.RemovePublication():
                 nouns.clients.remove_publication(command.client_id, command.registration_id, revoke=command.revoke)
@@ -174,7 +174,7 @@ class Conductor:
             if registration_id in known:
                 raise CommandError(ErrorCode.GENERIC_ERROR, f"registration id {registration_id} is in use")
 
-    def _add_publication(self, command: commands.AddPublication) -> Steps[None]:
+    def _add_publication(self, command: commands.PublicationCommand) -> Steps[None]:
         nouns = self._nouns
         self._check_new(command.correlation_id)
         uri = ChannelUri.parse(decode_channel(wire_bytes(command.channel)))
