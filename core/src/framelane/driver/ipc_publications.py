@@ -141,7 +141,9 @@ class IpcPublications:
     def _find(self, stream_id: int) -> IpcPublication | None:
         return next((one for one in self if one.can_be_joined(stream_id)), None)
 
-    def _make(self, command: PublicationCommand, params: PublicationParams, is_exclusive: bool) -> Steps[IpcPublication]:
+    def _make(
+        self, command: PublicationCommand, params: PublicationParams, is_exclusive: bool
+    ) -> Steps[IpcPublication]:
         services, stream_id = self._services, command.stream_id
         live = self.sessions(stream_id)
         session_id = params.session_id
