@@ -18,7 +18,6 @@ from framelane.channel import (
     check_session_id,
 )
 from framelane.driver.clients import Clients
-from framelane.driver.endpoints import SendEndpoint, SendEndpoints
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
 from framelane.driver.native import DataPlane, NetworkPublicationParams, PlaneEvent, PlanePublication
@@ -30,6 +29,7 @@ from framelane.driver.publication import (
     log_params,
 )
 from framelane.driver.resources import Steps, slowly
+from framelane.driver.send_endpoints import SendEndpoint, SendEndpoints
 from framelane.driver.services import Services
 from framelane.driver.stream import Stream
 from framelane.protocol.commands import AddExclusivePublication, PublicationCommand
