@@ -10,7 +10,10 @@
 #include "shm/mpsc_ring.h"
 
 #define RING_CAPACITY 4096
-#define BROADCAST_CAPACITY 4096
+/* So small that the receivers are overrun all the time. */
+#define BROADCAST_CAPACITY 256
+#define BROADCAST_WORDS 4
+#define EVENTS 400000
 #define PRODUCERS 3
 #define RECORDS 20000
 
@@ -137,8 +140,8 @@ static void *receive(void *argument)
         }
         CHECK(event[0] > last);
         last = event[0];
-        CHECK_EQUAL(length, (int32_t)sizeof(int64_t) * (1 + last % 30));
-        for (int i = 0; i <= last % 30; i++)
+        CHECK_EQUAL(length, (int32_t)sizeof(int64_t) * (1 + last % BROADCAST_WORDS));
+        for (int i = 0; i <= last % BROADCAST_WORDS; i++)
         {
             CHECK_EQUAL(event[i], last);
         }
@@ -155,14 +158,14 @@ static void test_events_are_whole_or_lost_while_they_are_overwritten(void)
     {
         CHECK_EQUAL(pthread_create(&threads[i], NULL, receive, NULL), 0);
     }
-    for (int64_t number = 0; number < RECORDS; number++)
+    for (int64_t number = 0; number < EVENTS; number++)
     {
-        int64_t event[30];
-        for (int i = 0; i < 30; i++)
+        int64_t event[BROADCAST_WORDS];
+        for (int i = 0; i < BROADCAST_WORDS; i++)
         {
             event[i] = number;
         }
-        const int32_t length = (int32_t)sizeof(int64_t) * (int32_t)(1 + number % 30);
+        const int32_t length = (int32_t)sizeof(int64_t) * (int32_t)(1 + number % BROADCAST_WORDS);
         CHECK_EQUAL(fl_broadcast_transmit(&transmitter, 1, event, length), 0);
     }
     atomic_store(&is_transmitting, false);
