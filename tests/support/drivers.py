@@ -6,10 +6,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from support.processes import Process, Processes, wait_until
-
 from framelane.errors import FramelaneError
 from framelane.shm.cnc import CNC_FILE, CncFile
+from support.processes import Process, Processes, wait_until
 
 __all__ = ["DriverProcess", "start_driver"]
 
