@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,11 @@ class DriverProcess:
                 return cnc.version != 0
         except FramelaneError:
             return False
+
+    def stop(self) -> None:
+        """Let it end in order."""
+        self.process.kill(signal.SIGTERM)
+        self.process.succeed(15)
 
     def count(self, counter_id: int) -> int:
         """Return a counter's value; system counters are their own ids."""
