@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from support.drivers import start_driver
 from support.namespaces import Link
 from support.processes import Processes

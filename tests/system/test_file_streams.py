@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from framelane.shm.system_counters import SystemCounter
 from support.drivers import start_driver
 from support.namespaces import Link
 from support.processes import Processes
 from support.transfers import faults, move_file
-
-from framelane.shm.system_counters import SystemCounter
 
 MIB = 1024 * 1024
 CHANNELS = {
