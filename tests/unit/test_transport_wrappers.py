@@ -81,6 +81,8 @@ def test_datagrams_of_a_run_are_lost_one_by_one_at_the_rate_asked_for(faulty: Fa
     totals = injector.totals()[0 if direction == "send" else 1]
     assert totals.lost == 10_000 - len(arrived)
     assert 900 < totals.lost < 1100
+    name = "fault-tx-lost" if direction == "send" else "fault-rx-lost"
+    assert injector.transport.stats()[name] == totals.lost
     assert arrived == sorted(set(arrived)), "what is left is in order and once"
     gaps = [b - a for a, b in itertools.pairwise(arrived)]
     assert max(gaps) < 16, "datagrams are judged one by one, not by the run"
@@ -230,6 +232,7 @@ def test_tshark_reads_every_captured_datagram_as_it_was(tmp_path: Path, addresse
         assert len(sender.receive(3)) == 3
         capture.flush()
         assert (capture.written, capture.dropped) == (12, 0)
+        assert capture.transport.stats()["capture-written"] == 12
         packets = read_with_tshark(tmp_path / "capture.pcap")
     net.close()
     lib.fl_clock_virtual_free(clock)

@@ -14,10 +14,12 @@
 #define FL_PORT_ATTEMPTS 16
 
 /* An option, and what to call it when it is refused. */
-#define FL_SET(transport, fd, level, name, value) fl_socket_set(transport, fd, level, name, #name, &(value), sizeof(value))
+#define FL_SET(transport, fd, level, name, value) \
+    fl_socket_set(transport, fd, level, name, #name, &(value), sizeof(value))
 
 static int fl_socket_set(
-    const fl_transport_t *transport, int fd, int level, int option, const char *name, const void *value, socklen_t length)
+    const fl_transport_t *transport, int fd, int level, int option, const char *name, const void *value,
+    socklen_t length)
 {
     return 0 == setsockopt(fd, level, option, value, length)
         ? 0
@@ -83,8 +85,8 @@ static unsigned fl_interface_of(const fl_address_t *address)
     return index;
 }
 
-/* The interface for multicast: the index if it is given, else that of the given address, else 0 for any. An endpoint that
- * names no group may do with an address that is on no interface, such as another one of 127.0.0.0/8. */
+/* The interface for multicast: the index if it is given, else that of the given address, else 0 for any. An endpoint
+ * that names no group may do with an address that is on no interface, such as another one of 127.0.0.0/8. */
 static int fl_socket_interface(const fl_transport_t *transport, const fl_endpoint_params_t *params, unsigned *index)
 {
     const fl_address_t *address = &params->interface_address;
@@ -162,12 +164,15 @@ static int fl_socket_join(
     }
     if (0 != result)
     {
+        const int error = errno;
+        const char *next = ENODEV == error
+            ? "; no interface was given and no route leads to the group: add interface= to the channel"
+            : ENOBUFS == error ? "; raise net.ipv4.igmp_max_memberships"
+                               : "";
         char text[FL_ADDRESS_TEXT_LENGTH];
         return fl_transport_error(
-            transport, errno, "join %s on interface index %u: %s%s", fl_address_format(plan->bind, text), interface_index,
-            strerror(errno),
-            ENODEV == errno ? "; no interface was given and no route leads to the group: add interface= to the channel"
-                : ENOBUFS == errno ? "; raise net.ipv4.igmp_max_memberships" : "");
+            transport, error, "join %s on interface index %u: %s%s", fl_address_format(plan->bind, text),
+            interface_index, strerror(error), next);
     }
     return 0;
 }
@@ -205,7 +210,7 @@ static int fl_socket_error_bind(const fl_transport_t *transport, const fl_addres
     char text[FL_ADDRESS_TEXT_LENGTH];
     const char *next = EADDRINUSE == error ? "; another socket has this address and port"
         : EADDRNOTAVAIL == error           ? "; no interface of this host has this address"
-        : EACCES == error                  ? "; ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
+        : EACCES == error                  ? "; ports below net.ipv4.ip_unprivileged_port_start need a capability"
                                            : "";
     return fl_transport_error(
         transport, error, "bind %s: %s%s", fl_address_format(address, text), strerror(error), next);

@@ -1,6 +1,7 @@
 #include "transport/fault_rules.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "transport/address.h"
 
@@ -136,4 +137,26 @@ void fl_fault_read(const fl_fault_rules_t *rules, fl_fault_totals_t *totals)
         .refused = FL_FAULT_RULE(rules, refused),
         .storage_full = FL_FAULT_RULE(rules, storage_full),
     };
+}
+
+uint32_t fl_fault_rules_stats(const fl_fault_rules_t *rules, const char *prefix, fl_stat_t *stats, uint32_t capacity)
+{
+    fl_fault_totals_t totals;
+    fl_fault_read(rules, &totals);
+    const struct
+    {
+        const char *name;
+        int64_t value;
+    } all[FL_FAULT_STATS] = {
+        { "lost", totals.lost },           { "duplicated", totals.duplicated }, { "reordered", totals.reordered },
+        { "corrupted", totals.corrupted }, { "delayed", totals.delayed },       { "refused", totals.refused },
+        { "storage-full", totals.storage_full },
+    };
+    uint32_t count = 0;
+    for (; count < FL_FAULT_STATS && count < capacity; count++)
+    {
+        snprintf(stats[count].name, sizeof(stats[count].name), "%s-%s", prefix, all[count].name);
+        stats[count].value = all[count].value;
+    }
+    return count;
 }

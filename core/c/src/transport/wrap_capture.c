@@ -410,8 +410,21 @@ static int fl_capture_events(fl_transport_t *transport, fl_event_t *events, uint
 
 static int fl_capture_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
 {
-    const fl_binding_t *inner = fl_capture_of(transport)->inner;
-    return inner->ops.stats(inner->transport, stats, capacity);
+    fl_capture_t *capture = fl_capture_of(transport);
+    const fl_stat_t own[] = {
+        { "capture-written", fl_capture_written(capture) },
+        { "capture-dropped", fl_capture_dropped(capture) },
+    };
+    const uint32_t own_count = sizeof(own) / sizeof(own[0]);
+    const int of_inner = capture->inner->ops.stats(capture->inner->transport, stats, capacity);
+    const uint32_t first = of_inner > 0 ? (uint32_t)of_inner : 0;
+    if (0 == capacity)
+    {
+        return (int)(first + own_count);
+    }
+    const uint32_t room = capacity - first < own_count ? capacity - first : own_count;
+    memcpy(&stats[first], own, room * sizeof(own[0]));
+    return (int)(first + room);
 }
 
 static int fl_capture_register_memory(fl_transport_t *transport, void *memory, size_t length, uint64_t *region)
