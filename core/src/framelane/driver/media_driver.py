@@ -10,6 +10,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -26,6 +27,7 @@ from framelane.driver.images import Images
 from framelane.driver.installed import Installed
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
+from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import DataPlane
 from framelane.driver.plane_config import plane_config
@@ -90,29 +92,27 @@ class MediaDriver:
         self.terminated = threading.Event()  #: a client was allowed to end the driver
         for warning in settings.warnings:
             logger.warning("configuration", text=warning)
-        identity = check_identity(self.settings.user, self.settings.group)
+        self._identity = check_identity(self.settings.user, self.settings.group)
         clock = surroundings.clock or Clock()
         seed = int.from_bytes(os.urandom(8)) if surroundings.seed is None else surroundings.seed
-        is_invoker = self.settings.threading_mode == "INVOKER"
-        slow_work: SlowWork = Inline() if is_invoker else HelperThreads(_LANES, self._wake)
-        self._slow_work = slow_work
-        self._installed: Installed | None = None
-        source = surroundings.transports
-        if source is None:
-            self._installed = source = Installed(settings, clock, seed)
-        self.threading_mode = self.settings.threading_mode
-        if self._installed is not None:
-            self.threading_mode = self._installed.threading_mode
-        self._files = SharedFiles.create(self.settings, clock, self.threading_mode)
-        try:
+        with ExitStack() as undo:
+            source = surroundings.transports
+            self._installed: Installed | None = None
+            self.threading_mode = self.settings.threading_mode
+            if source is None:
+                source = self._installed = Installed(settings, clock, seed)
+                undo.callback(self._installed.close)
+                self.threading_mode = self._installed.threading_mode
+            is_invoker = self.threading_mode == "INVOKER"
+            self._slow_work: SlowWork = Inline() if is_invoker else HelperThreads(_LANES, self._wake)
+            undo.callback(self._slow_work.close)
+            self._files = SharedFiles.create(self.settings, clock, self.threading_mode)
+            undo.callback(self._files.close, delete=True)
             self._assemble(surroundings, clock, seed, source)
-            if identity is not None:
-                self._files.hand_over(*identity)
-        except BaseException:
-            self._files.close(delete=True)
-            slow_work.close()
-            raise
-        self._identity = identity
+            undo.callback(self.plane.free)
+            if self._identity is not None:
+                self._files.hand_over(*self._identity)
+            undo.pop_all()
 
     @classmethod
     def launch(
@@ -235,6 +235,8 @@ class MediaDriver:
             self.nouns.transports.open_now(self._installed.at_start, self._installed.is_required)
         if self._identity is not None:
             drop_privileges(*self._identity, self.settings.user)
+        if self.settings.print_configuration:
+            print("\n".join(configuration_lines(self._resolved)), flush=True)
         self._files.ready()
         self._call_hooks("framelane_driver_started")
         logger.info("driver started", directory=str(self.directory), threading_mode=self.threading_mode)
@@ -316,6 +318,14 @@ class MediaDriver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def configuration_lines(settings: ResolvedSettings) -> list[str]:
+    """Return the settings in force, each with where it came from."""
+    return [
+        f"{key} = {kind_of(key).show(getattr(settings.driver, key))} ({settings.source(f'driver.{key}')})"
+        for key in DriverSettings.model_fields
+    ]
 
 
 def _text(value: object) -> str:
