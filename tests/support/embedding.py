@@ -3,8 +3,8 @@
     python -m support.embedding hold-gil DIRECTORY SECONDS
     python -m support.embedding pause-link DIRECTORY SECONDS
 
-Both print ``ready`` and end on SIGTERM. The first holds the interpreter from SIGUSR1 on, for so long; the second lets its
-control plane pause in every link that comes after SIGUSR1.
+Both print ``ready`` and end on SIGTERM. The first holds the interpreter from SIGUSR1 on, for so long; the second lets
+its control plane pause in every link that comes after SIGUSR1.
 """
 
 from __future__ import annotations
