@@ -465,8 +465,8 @@ static inline void inject(fixture_t *f, const void *bytes, uint32_t length)
     inject_run(f, bytes, length, length);
 }
 
-/* Write the frame of a stream's position: its payload is a pattern that depends on the position. Returns its aligned length.
- * type PAD: the header alone. */
+/* Write the frame of a stream's position: its payload is a pattern that depends on the position. type PAD: the header
+ * alone. Returns the bytes written. */
 static inline uint32_t write_frame_of(
     uint8_t *at, int64_t position, int32_t frame_length, int16_t type, int32_t session_id, int32_t term_length)
 {
@@ -564,8 +564,8 @@ static inline int64_t nak_position(const sent_frame_t *frame)
     return fl_position(nak->term_id, nak->term_offset, 16, INITIAL_TERM);
 }
 
-/* Read as a client's poll does, up to the next missing frame or the end of a term, checking every payload byte against the
- * pattern. Returns bytes consumed. */
+/* Read as a client's poll does, up to the next missing frame or the end of a term, checking every payload byte against
+ * the pattern. Returns bytes consumed. */
 static inline int64_t consume_as(fixture_t *f, uint32_t subscriber)
 {
     _Atomic int64_t *value = fixture_counter(f, (int32_t)(COUNTER_SUBSCRIBERS + subscriber));

@@ -283,8 +283,8 @@ static void test_a_multicast_receiver_answers_to_the_control_group(void)
     cycle(f, 0);
     CHECK_EQUAL(1, f->sent_count);
     CHECK(0 == memcmp(&f->sent[0].to, &group, sizeof(group)));
-    inject(f, bytes, (uint32_t)fl_setup_encode(bytes, FL_SETUP_FLAG_GROUP, 0, SESSION, STREAM, INITIAL_TERM, INITIAL_TERM,
-        TERM_LENGTH, MTU, 5));
+    inject(f, bytes, (uint32_t)fl_setup_encode(bytes, FL_SETUP_FLAG_GROUP, 0, SESSION, STREAM, INITIAL_TERM,
+        INITIAL_TERM, TERM_LENGTH, MTU, 5));
     cycle(f, 0);
     CHECK_EQUAL(1, counter(f, FL_COUNTER_POSSIBLE_TTL_ASYMMETRY));
     CHECK(next_setup(f, &event));

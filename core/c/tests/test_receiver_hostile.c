@@ -94,7 +94,8 @@ static void test_every_invalid_vector_ends_in_its_own_counter(void)
 
 static void test_the_valid_vectors_build_one_stream(void)
 {
-    static const char *const names[] = {"data_unfragmented", "data_first_fragment", "data_last_fragment_reserved_value"};
+    static const char *const names[] = {
+        "data_unfragmented", "data_first_fragment", "data_last_fragment_reserved_value"};
     char *text = read_vectors();
     fixture_t *f = fixture_new();
     uint8_t bytes[256];
@@ -179,8 +180,8 @@ static uint32_t random_datagram(uint8_t *bytes)
                 (int64_t)random_state, -(int64_t)random_state, 0);
             break;
         case 2:
-            length = (uint32_t)fl_heartbeat_encode(bytes, FL_DATA_UNFRAGMENTED, 32 * (int32_t)random_below(2048), SESSION,
-                STREAM, INITIAL_TERM);
+            length = (uint32_t)fl_heartbeat_encode(bytes, FL_DATA_UNFRAGMENTED, 32 * (int32_t)random_below(2048),
+                SESSION, STREAM, INITIAL_TERM);
             break;
         case 3:
             length = random_below(100);
@@ -307,10 +308,12 @@ static void test_scribbled_terms_metadata_and_positions_do_no_harm(void)
             memset(f->log->metadata, (int)random_below(256), sizeof(*f->log->metadata));
         }
         const int64_t positions[] = {INT64_MAX, INT64_MIN, -1, 0, f->image->hwm + 32, f->image->rebuild_position,
-            f->image->rebuild_position - 64, around + 7};
+            f->image->rebuild_position - 64, f->image->rebuild_position - 7};
         fl_counter_set(fixture_counter(f, COUNTER_SUBSCRIBERS), positions[random_below(8)]);
         fl_counter_set(fixture_counter(f, COUNTER_HWM), (int64_t)random_state);
         cycle(f, 100 * 1000);
+        const sent_frame_t *sm = last_sent(f, FL_FRAME_SM);
+        CHECK(NULL == sm || 0 == sm_position(sm) % FL_FRAME_ALIGNMENT);
         f->sent_count = 0;
         const fl_image_t *image = f->image;
         CHECK(image->rebuild_position <= image->hwm);

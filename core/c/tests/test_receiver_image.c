@@ -322,6 +322,25 @@ static void test_padding_behind_data_in_one_datagram_ends_the_block(void)
     fixture_free(f);
 }
 
+static void test_a_run_over_the_end_of_a_term_goes_on_in_the_next_partition(void)
+{
+    fixture_t *f = fixture_new();
+    const int64_t begin = 3 * TERM_LENGTH - 2048;      /* behind the third partition lies the metadata */
+    const fl_image_params_t params =
+        fixture_image_params(f, fixture_make_log(f, "image", SESSION, TERM_LENGTH), begin);
+    fl_log_metadata_t before;
+    fixture_add_image_with(f, &params, 1);
+    cycle(f, 0);
+    memcpy(&before, f->log->metadata, sizeof(before));
+    inject_segments(f, begin, 5, 1024);
+    cycle(f, 0);
+    CHECK_EQUAL(begin + 5 * 1024, counter(f, COUNTER_REBUILD));
+    CHECK(0 == memcmp(&before, f->log->metadata, sizeof(before)));
+    CHECK_EQUAL(2048, consume(f));
+    CHECK_EQUAL(3072, consume(f));
+    fixture_free(f);
+}
+
 /* Ten times round the three terms, with every datagram lost once in a pattern and padding at each term's end. */
 static void test_terms_are_cleaned_before_they_are_used_again(void)
 {
@@ -561,6 +580,7 @@ int main(void)
     RUN(test_over_run_and_under_run_are_dropped_and_counted);
     RUN(test_padding_counts_at_its_whole_extent);
     RUN(test_padding_behind_data_in_one_datagram_ends_the_block);
+    RUN(test_a_run_over_the_end_of_a_term_goes_on_in_the_next_partition);
     RUN(test_terms_are_cleaned_before_they_are_used_again);
     RUN(test_cleaning_is_bounded_and_holds_the_status_message_back);
     RUN(test_an_unreliable_gap_is_filled_with_padding);

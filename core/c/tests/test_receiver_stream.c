@@ -1,5 +1,5 @@
-/* A publication and an image of one driver over the in-memory network, which treats datagrams badly: what is read is what
- * was written. The seed of each case is in its table; a failure prints it. */
+/* A publication and an image of one driver over the in-memory network, which treats datagrams badly: what is read is
+ * what was written. Each case has a seed, which is printed. */
 #include "api/transport_fault.h"
 #include "api/transport_simnet.h"
 #include "check.h"
@@ -67,8 +67,9 @@ static int64_t stream_counter(stream_t *s, int32_t id)
 static fl_log_t *stream_make_log(stream_t *s, const char *name, uint8_t type)
 {
     const fl_log_params_t params = {.correlation_id = 7, .session_id = SESSION, .stream_id = STREAM,
-        .initial_term_id = INITIAL_TERM, .starting_term_id = INITIAL_TERM, .mtu_length = MTU, .term_length = TERM_LENGTH,
-        .page_size = 4096, .publication_window_length = TERM_LENGTH / 2, .sparse = 1, .type = type};
+        .initial_term_id = INITIAL_TERM, .starting_term_id = INITIAL_TERM, .mtu_length = MTU,
+        .term_length = TERM_LENGTH, .page_size = 4096, .publication_window_length = TERM_LENGTH / 2, .sparse = 1,
+        .type = type};
     fl_log_t *log = fl_log_new();
     CHECK_EQUAL(0, fl_log_create(log, stream_path(s, name), &params));
     unlink(stream_path(s, name));
@@ -316,8 +317,8 @@ static void stream_run(uint64_t seed, bool is_reliable, const fl_fault_settings_
             stream_consume(&s);
         }
     }
-    printf("  seed %" PRIu64 ": %" PRId64 " NAKs, %" PRId64 " gap fills, %" PRId64 " duplicates, %" PRId64 " cycles\n", seed,
-        stream_counter(&s, FL_COUNTER_NAKS_SENT), stream_counter(&s, FL_COUNTER_LOSS_GAP_FILLS),
+    printf("  seed %" PRIu64 ": %" PRId64 " NAKs, %" PRId64 " gap fills, %" PRId64 " duplicates, %" PRId64 " cycles\n",
+        seed, stream_counter(&s, FL_COUNTER_NAKS_SENT), stream_counter(&s, FL_COUNTER_LOSS_GAP_FILLS),
         stream_counter(&s, FIRST_DROP + FL_DROP_DUPLICATE), cycles);
     CHECK_EQUAL(0, stream_counter(&s, FL_COUNTER_INVALID_PACKETS));
     CHECK(is_reliable || 0 == stream_counter(&s, FL_COUNTER_NAKS_SENT));

@@ -336,8 +336,11 @@ static void test_a_drained_publication_ends_its_stream_and_lingers(void)
     fixture_run(&fixture, 400);
     CHECK_EQUAL(FL_EVENT_PUBLICATION_DONE, fixture_events(&fixture));
     script_forget(&fixture.script);
+    script_inject(&fixture.script, SM_AT_256);
+    fixture_nak(&fixture, 0, 64);
     fixture_run(&fixture, 300);
     CHECK_EQUAL(0, fixture.script.sent_count);
+    CHECK_EQUAL(2, fixture_drops(&fixture, FL_DROP_NO_PUBLICATION));
     fixture_close(&fixture);
 }
 

@@ -287,8 +287,10 @@ static void test_every_dropped_datagram_is_counted_under_its_reason(void)
         {FL_DROP_FRAME_LENGTH, "1d000000 00 00 0200 cdab3412 e9030000 feffff7f 40000000 60000000"},
         {FL_DROP_FRAME_LENGTH, "ffffffff 00 00 0200 cdab3412 e9030000 feffff7f 40000000 60000000"},
         {FL_DROP_WRONG_SIDE, "00000000 00 c0 0100 00010000 cdab3412 e9030000 feffff7f 0000000000000000"},
-        {FL_DROP_WRONG_SIDE, "2800000000000500 00010000 cdab3412 e9030000 feffff7f feffff7f 00000100 80050000 00000000"},
+        {FL_DROP_WRONG_SIDE,
+            "2800000000000500 00010000 cdab3412 e9030000 feffff7f feffff7f 00000100 80050000 00000000"},
         {FL_DROP_NO_PUBLICATION, "24000000 00 80 0300 00000000 00000000 00000000 00000000 00000000 8877665544332211"},
+        {FL_DROP_SM_FIELDS, "24000000 00 00 0300 00000000 00000000 00000000 00000040 00000000 8877665544332211"},
         {FL_DROP_NO_PUBLICATION, "1c000000 00 00 0200 cdab3412 ea030000 feffff7f 40000000 60000000"},
         {FL_DROP_NAK_FIELDS, "1c000000 00 00 0200 cdab3412 e9030000 feffff7f 41000000 60000000"},
         {FL_DROP_NAK_FIELDS, "1c000000 00 00 0200 cdab3412 e9030000 feffff7f 40000000 ffffffff"},
@@ -308,6 +310,8 @@ static void test_every_dropped_datagram_is_counted_under_its_reason(void)
         fixture_cycle(&fixture);
         CHECK_EQUAL(before + 1, fixture_drops(&fixture, cases[i].reason));
     }
+    /* The one that connected, and the one for any session. */
+    CHECK_EQUAL(2, fixture_counter(&fixture, FL_COUNTER_STATUS_MESSAGES_RECEIVED));
     fixture.script.injected_flags = FL_RUN_TRUNCATED;
     script_inject(&fixture.script, NAK);
     fixture_cycle(&fixture);
@@ -391,6 +395,13 @@ static void test_tails_and_counters_that_clients_wrote_are_not_believed(void)
         fixture_run(&fixture, 250);
         CHECK(PUB_POS(&fixture) >= 128 && PUB_POS(&fixture) <= 3 * 65536);
     }
+    /* Count and tail that belong together, but to a position that no publisher can have reached. */
+    const int32_t count = 999;
+    fl_i32_store_release(&fixture.log.metadata->active_term_count, count);
+    fl_i64_store_release(
+        &fixture.log.metadata->term_tail_counters[0], fl_raw_tail((int32_t)((uint32_t)INITIAL_TERM_ID + count), 64));
+    fixture_run(&fixture, 250);
+    CHECK(PUB_POS(&fixture) <= 3 * 65536);
     fl_publication_drain(fixture.driver, fixture.publication);
     const int64_t end = fl_i64_load_acquire(&fixture.log.metadata->end_of_stream_position);
     CHECK(end >= 128 && end <= 3 * 65536);
@@ -406,7 +417,8 @@ static void check_sent_is_of_the_stream(const fixture_t *fixture)
         CHECK(datagram->length >= 32 && datagram->length <= MTU_LENGTH);
         const fl_data_header_t *header = (const fl_data_header_t *)datagram->bytes;
         const int type = fixture_sent_type(fixture, i);
-        CHECK(type == -2 || type == FL_FRAME_DATA || type == FL_FRAME_PAD || type == FL_FRAME_SETUP || type == FL_FRAME_RTTM);
+        CHECK(type == -2 || type == FL_FRAME_DATA || type == FL_FRAME_PAD || type == FL_FRAME_SETUP ||
+            type == FL_FRAME_RTTM);
         if (FL_FRAME_DATA == type || FL_FRAME_PAD == type)
         {
             CHECK_EQUAL(SESSION_ID, header->session_id);

@@ -57,7 +57,8 @@ int64_t fl_client_publication_offer(
  *
  * messages   contiguous bytes; message i has lengths[i] of them
  * accepted   out: how many were taken
- * returns    position behind the last one taken, or why the first one was not, if none was. ADMIN_ACTION is retried.
+ * returns    position behind the last one taken, or why the first one was not, if none was. ADMIN_ACTION is retried a few
+ *            times.
  */
 int64_t fl_client_publication_offer_batch(fl_client_publication_t *publication, const uint8_t *messages,
     const uint32_t *lengths, uint32_t count, uint32_t *accepted);
@@ -79,8 +80,9 @@ void fl_claim_set_flags(const fl_claim_t *claim, uint8_t flags);
 void fl_claim_commit(const fl_claim_t *claim);
 void fl_claim_abort(const fl_claim_t *claim);
 
-int64_t fl_client_publication_position(fl_client_publication_t *publication);         /* or FL_CLOSED */
-int64_t fl_client_publication_limit(fl_client_publication_t *publication);            /* or FL_CLOSED */
+/* Or FL_CLOSED; FL_OFFER_ERROR if the log's tail is impossible. */
+int64_t fl_client_publication_position(fl_client_publication_t *publication);
+int64_t fl_client_publication_limit(fl_client_publication_t *publication);   /* or FL_CLOSED */
 int fl_client_publication_is_connected(fl_client_publication_t *publication);
 int64_t fl_client_publication_max_message_length(fl_client_publication_t *publication);
 int64_t fl_client_publication_max_payload_length(fl_client_publication_t *publication);
@@ -135,7 +137,7 @@ int fl_client_subscription_remove_image(fl_client_subscription_t *subscription, 
  * The fragments stay valid until the next poll or release on this subscription, which is when the driver learns that they
  * were consumed. Polling does not cross the end of a term within one image.
  *
- * fragments   written, up to limit of them
+ * fragments   written, up to limit of them; read again by a release of fewer than were returned
  * assemble    1: whole messages; fragments of a longer message are put together in memory of the image
  * returns     how many; FL_CLOSED
  * thread      one at a time
@@ -153,6 +155,7 @@ void fl_client_subscription_release(fl_client_subscription_t *subscription, uint
 #define FL_KEEPALIVE_DRIVER_CLOSED 1      /* the driver shut down: heartbeat -1 */
 #define FL_KEEPALIVE_DRIVER_DEAD 2        /* heartbeat older than the driver timeout */
 #define FL_KEEPALIVE_COUNTER_LOST 3       /* the driver took this client for dead */
+#define FL_KEEPALIVE_NOT_SERVICED 4       /* the process stood still for longer than the client liveness timeout */
 
 typedef struct fl_keepalive fl_keepalive_t;
 

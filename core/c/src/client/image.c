@@ -155,6 +155,7 @@ void fl_client_image_close(fl_client_image_t *image)
     {
         image->final_position = fl_counter_get(image->position);
         image->final_end_of_stream = fl_i64_load_acquire(&image->log->metadata->end_of_stream_position);
+        image->final_is_revoked = fl_u8_load_acquire(&image->log->metadata->is_publication_revoked);
         atomic_store_explicit(&image->is_closed, 1, memory_order_release);
     }
 }
@@ -193,7 +194,8 @@ int fl_client_image_is_end_of_stream(fl_client_image_t *image)
 
 int fl_client_image_is_revoked(fl_client_image_t *image)
 {
-    return 0 != fl_u8_load_acquire(&image->log->metadata->is_publication_revoked);
+    return 0 != (fl_client_image_is_closed(image) ? image->final_is_revoked
+                                                  : fl_u8_load_acquire(&image->log->metadata->is_publication_revoked));
 }
 
 int32_t fl_client_image_active_transport_count(fl_client_image_t *image)

@@ -27,6 +27,7 @@ struct fl_client_image
     int64_t read_position;          /* up to here polls have given out */
     int64_t final_position;         /* once closed */
     int64_t final_end_of_stream;
+    uint8_t final_is_revoked;
     _Atomic uint32_t is_closed;
     fl_assembler_t assembler;
 };

@@ -34,6 +34,7 @@ struct fl_keepalive
     int32_t pid;
     int32_t counter_id;             /* -1: not found yet */
     int64_t deadline_ns;
+    int64_t service_limit_ns;
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t stopped;
@@ -79,7 +80,8 @@ static void fl_keepalive_find(fl_keepalive_t *keepalive)
     }
 }
 
-static int fl_keepalive_check(fl_keepalive_t *keepalive)
+/* idle_ns: since the last turn */
+static int fl_keepalive_check(fl_keepalive_t *keepalive, int64_t idle_ns)
 {
     const int64_t now_ms = fl_clock_read(CLOCK_REALTIME) / FL_NS_PER_MS;
     const int64_t heartbeat_ms = fl_mpsc_ring_heartbeat(&keepalive->ring);
@@ -90,6 +92,11 @@ static int fl_keepalive_check(fl_keepalive_t *keepalive)
     if (now_ms > heartbeat_ms + keepalive->driver_timeout_ms)
     {
         return FL_KEEPALIVE_DRIVER_DEAD;
+    }
+    if (keepalive->counter_id >= 0 && idle_ns > keepalive->service_limit_ns)
+    {
+        /* The driver may have freed this client's counters and logs, and given them to somebody else. */
+        return FL_KEEPALIVE_NOT_SERVICED;
     }
     if (keepalive->counter_id < 0)
     {
@@ -111,14 +118,17 @@ static void *fl_keepalive_main(void *argument)
     fl_keepalive_t *keepalive = argument;
     pthread_setname_np(pthread_self(), "client-alive");
     pthread_mutex_lock(&keepalive->mutex);
+    int64_t last_ns = fl_clock_read(CLOCK_MONOTONIC);
     while (!keepalive->is_stopping)
     {
         const int64_t now_ns = fl_clock_read(CLOCK_MONOTONIC);
+        const int64_t idle_ns = now_ns - last_ns;
+        last_ns = now_ns;
         /* Until the counter is there it is looked for in every turn: the driver makes it with the first command. */
         if (now_ns >= keepalive->deadline_ns || keepalive->counter_id < 0)
         {
             keepalive->deadline_ns = now_ns + keepalive->interval_ns;
-            const int state = fl_keepalive_check(keepalive);
+            const int state = fl_keepalive_check(keepalive, idle_ns);
             if (FL_KEEPALIVE_RUNNING != state)
             {
                 atomic_store_explicit(&keepalive->state, state, memory_order_release);
@@ -155,6 +165,7 @@ fl_keepalive_t *fl_keepalive_start(fl_cnc_t *cnc, int64_t client_id, int64_t kee
     keepalive->client_id = client_id;
     keepalive->interval_ns = keepalive_interval_ns;
     keepalive->driver_timeout_ms = driver_timeout_ms;
+    keepalive->service_limit_ns = cnc->metadata->client_liveness_timeout_ns;
     keepalive->wake_fd = wake_fd;
     keepalive->pid = (int32_t)getpid();
     keepalive->counter_id = -1;
@@ -174,6 +185,8 @@ fl_keepalive_t *fl_keepalive_start(fl_cnc_t *cnc, int64_t client_id, int64_t kee
     if (0 != code)
     {
         fl_error(code, "cannot start the keepalive thread: %s", strerror(code));
+        pthread_cond_destroy(&keepalive->stopped);
+        pthread_mutex_destroy(&keepalive->mutex);
         free(keepalive);
         return NULL;
     }

@@ -13,6 +13,9 @@
 
 #define FL_FRAME_ALIGNMENT 32
 #define FL_MAX_MESSAGE_LENGTH (16 * 1024 * 1024)
+/* One rotation answers ADMIN_ACTION once, unless another publisher died in the middle of it: then the driver has to repair
+ * the log first, and the caller decides how long to wait. */
+#define FL_ADMIN_ACTION_RETRIES 16
 
 struct fl_client_publication
 {
@@ -105,7 +108,7 @@ static int64_t fl_shared_reserve(
     {
         return FL_MAX_POSITION_EXCEEDED;
     }
-    fl_log_rotate(log, count, room->term_id);
+    fl_log_rotate(log, fl_term_count(room->term_id, log->initial_term_id), room->term_id);
     return FL_ADMIN_ACTION;
 }
 
@@ -114,6 +117,8 @@ static int64_t fl_exclusive_rotate(fl_client_publication_t *publication)
     fl_log_t *log = publication->log;
     if (publication->term_begin_position + log->term_length >= fl_log_max_position(log))
     {
+        /* The padding is committed: readers may be on it, so no further offer writes it again. */
+        publication->term_offset = log->term_length;
         return FL_MAX_POSITION_EXCEEDED;
     }
     publication->term_id = fl_term_id_add(publication->term_id, 1);
@@ -190,7 +195,7 @@ static int64_t fl_offer(
     {
         return FL_CLOSED;
     }
-    if ((int64_t)length > publication->max_message_length)
+    if (length > (size_t)publication->max_message_length)
     {
         fl_error(FL_EMSGSIZE, "a message of %zu bytes is longer than %lld, the most that a term of %d bytes takes; send it in "
             "parts or use a longer term-length", length, (long long)publication->max_message_length,
@@ -246,12 +251,11 @@ int64_t fl_client_publication_offer_batch(fl_client_publication_t *publication, 
     *accepted = 0;
     while (*accepted < count)
     {
-        int64_t result;
-        do
+        int64_t result = FL_ADMIN_ACTION;
+        for (int i = 0; FL_ADMIN_ACTION == result && i < FL_ADMIN_ACTION_RETRIES; i++)
         {
             result = fl_client_publication_offer(publication, messages, lengths[*accepted], 0);
         }
-        while (FL_ADMIN_ACTION == result);
         if (result < 0)
         {
             return 0 == *accepted ? result : position;
@@ -269,7 +273,7 @@ int64_t fl_client_publication_try_claim(fl_client_publication_t *publication, si
     {
         return FL_CLOSED;
     }
-    if ((int64_t)length > publication->max_payload_length)
+    if (length > (size_t)publication->max_payload_length)
     {
         fl_error(FL_EMSGSIZE, "a claim of %zu bytes is longer than %lld, the payload of one frame; use offer", length,
             (long long)publication->max_payload_length);
@@ -359,8 +363,17 @@ int64_t fl_client_publication_position(fl_client_publication_t *publication)
     {
         return FL_CLOSED;
     }
-    return publication->is_exclusive ? publication->term_begin_position + publication->term_offset
-                                     : fl_log_producer_position(publication->log);
+    if (publication->is_exclusive)
+    {
+        return publication->term_begin_position + publication->term_offset;
+    }
+    /* Count and tail are two loads: terms may go by between them, though hardly twice. */
+    int64_t position = fl_log_producer_position(publication->log);
+    for (int i = 0; position < 0 && i < FL_ADMIN_ACTION_RETRIES; i++)
+    {
+        position = fl_log_producer_position(publication->log);
+    }
+    return position < 0 ? FL_OFFER_ERROR : position;
 }
 
 int64_t fl_client_publication_limit(fl_client_publication_t *publication)

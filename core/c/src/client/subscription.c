@@ -150,7 +150,10 @@ static void fl_subscription_consume(fl_client_subscription_t *subscription, uint
         fl_client_image_t *image = subscription->taken[i].image;
         if (NULL != image && !fl_client_image_is_closed(image))
         {
-            fl_subscription_step_back(subscription, &subscription->taken[i], count);
+            if (count < subscription->fragment_count)
+            {
+                fl_subscription_step_back(subscription, &subscription->taken[i], count);
+            }
             /* Release: pairs with the driver's acquire; the reads of what lies before are done, so it may be cleaned. */
             fl_counter_set(image->position, image->read_position);
         }

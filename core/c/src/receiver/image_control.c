@@ -29,12 +29,13 @@ static int64_t fl_image_call_link(void *argument)
 {
     fl_image_call_t *call = argument;
     fl_image_t *image = call->image;
-    int64_t lowest;
-    int64_t highest;
-    fl_subscribers_read(&image->subscribers, image->rebuild_position, &lowest, &highest);
-    const bool is_open = FL_IMAGE_ACTIVE == image->state ||
-        (FL_IMAGE_DRAINING == image->state && lowest < image->rebuild_position);
-    if (0 == image->subscribers.count || !is_open)
+    if (0 == image->subscribers.count)
+    {
+        return -FL_EAGAIN;
+    }
+    const int64_t lowest = fl_image_lowest_position(image);
+    if (image->state >= FL_IMAGE_LINGER ||
+        (FL_IMAGE_DRAINING == image->state && lowest >= image->rebuild_position))
     {
         return -FL_EAGAIN;
     }

@@ -84,8 +84,8 @@ void fl_receive_endpoint_forget(fl_receive_endpoint_t *endpoint, fl_session_t *s
     fl_session_map_remove(&endpoint->sessions, session);
 }
 
-/* Elicitations that got no answer lapse, so that the next data elicits again. All have the same timeout, so the timer stands
- * at the earliest one or before it. */
+/* Elicitations that got no answer lapse, so that the next data elicits again. All have the same timeout, so the timer
+ * stands at the earliest one or before it. */
 static void fl_receive_endpoint_on_setup_timer(fl_timer_t *timer, int64_t now_ns)
 {
     fl_receive_endpoint_t *endpoint =

@@ -15,6 +15,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: From sub-command to the module whose ``register(app)`` adds it. A new command is one line here.
 COMMANDS = {
+    "bench": "framelane.cli.bench",
     "config": "framelane.cli.config",
     "transports": "framelane.cli.transports",
 }

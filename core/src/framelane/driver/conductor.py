@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from framelane._native import lib
 from framelane.channel import ChannelUri, Media, SessionIds, decode_channel
 from framelane.driver.clients import Clients
-from framelane.driver.endpoints import ReceiveEndpoints, SendEndpoints
+from framelane.driver.counters import STATIC_OWNER
 from framelane.driver.errors import CommandError, error_code
 from framelane.driver.events import wire_bytes, wire_text
 from framelane.driver.images import Images
@@ -16,7 +16,9 @@ from framelane.driver.links import Links
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import PlaneEvent
 from framelane.driver.publications import NetworkPublications
+from framelane.driver.receive_endpoints import ReceiveEndpoints
 from framelane.driver.resources import Lane, Steps
+from framelane.driver.send_endpoints import SendEndpoints
 from framelane.driver.services import Services
 from framelane.driver.subscriptions import Subscriptions
 from framelane.driver.termination import Termination
@@ -33,6 +35,7 @@ from framelane.protocol.events import (
     StaticCounterReady,
     UnavailableCounter,
 )
+from framelane.shm.counter_types import CounterType
 from framelane.shm.system_counters import SystemCounter
 
 __all__ = ["Conductor", "Nouns"]
@@ -67,6 +70,9 @@ class Conductor:
         self._services = services
         self._nouns = nouns
         self._commands = Lane(services.slow_work)
+        self._malformed = services.counters.allocate(
+            CounterType.MALFORMED_COMMANDS, b"", "malformed-commands", owner_id=STATIC_OWNER
+        )
 
     def cycle(self, timeout_ns: int) -> int:
         """Wait for work, and do it; returns how much there was."""
@@ -87,7 +93,7 @@ class Conductor:
             try:
                 command = self._services.plane.next_command()
             except NativeError as error:
-                self._services.errors.record(ErrorCode.MALFORMED_COMMAND, f"command skipped: {error}")
+                self._record_malformed(ErrorCode.MALFORMED_COMMAND, f"command skipped: {error}")
                 taken += 1
                 continue
             if command is None:
@@ -106,8 +112,9 @@ class Conductor:
             correlation_id = command.correlation_id
             yield from self._carry_out(command)
         except commands.CommandError as error:
+            self._record_malformed(error.code, str(error))
             # No answer is promised for these, and one is harmless (shm 8.1).
-            self._answer_error(error.correlation_id, error.code, str(error))
+            self._send_error(error.correlation_id, error.code, str(error))
         except Exception as error:
             code = error_code(error)
             if code is ErrorCode.RESOURCE_TEMPORARILY_UNAVAILABLE:
@@ -115,6 +122,11 @@ class Conductor:
             else:
                 self._services.errors.log_unexpected(error, f"command {type_id}")
                 self._answer_error(correlation_id, code, str(error) or type(error).__name__)
+
+    def _record_malformed(self, code: ErrorCode, text: str) -> None:
+        counters = self._services.counters
+        counters.set(self._malformed, counters.get(self._malformed) + 1)
+        self._services.errors.record(code, text)
 
     def _answer_error(self, correlation_id: int | None, code: ErrorCode, text: str) -> None:
         self._services.errors.record(code, text)
@@ -128,7 +140,7 @@ class Conductor:
     def _carry_out(self, command: Command) -> Steps[None]:
         nouns = self._nouns
         match command:
-            case commands.AddPublication():
+            case commands.PublicationCommand():
                 yield from self._add_publication(command)
             case commands.RemovePublication():
                 nouns.clients.remove_publication(command.client_id, command.registration_id, revoke=command.revoke)
@@ -174,7 +186,7 @@ class Conductor:
             if registration_id in known:
                 raise CommandError(ErrorCode.GENERIC_ERROR, f"registration id {registration_id} is in use")
 
-    def _add_publication(self, command: commands.AddPublication) -> Steps[None]:
+    def _add_publication(self, command: commands.PublicationCommand) -> Steps[None]:
         nouns = self._nouns
         self._check_new(command.correlation_id)
         uri = ChannelUri.parse(decode_channel(wire_bytes(command.channel)))
@@ -252,7 +264,7 @@ class Conductor:
             nouns.publications.on_error(event)
         elif event.kind == lib.FL_OBJECT_CONDUCTOR:
             if event.mask & lib.FL_EVENT_CONDUCTOR_MALFORMED:
-                self._services.errors.record(
+                self._record_malformed(
                     ErrorCode.MALFORMED_COMMAND, "records of the to-driver ring were not readable and were skipped"
                 )
             if event.mask & lib.FL_EVENT_CONDUCTOR_TIMER:

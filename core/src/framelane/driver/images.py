@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from framelane._native import lib
 from framelane.channel import Group
-from framelane.driver.endpoints import ReceiveEndpoint, ReceiveEndpoints
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
 from framelane.driver.links import Link, Links
 from framelane.driver.native import DataPlane, ImageParams, PlaneEvent, PlaneImage
+from framelane.driver.receive_endpoints import ReceiveEndpoint, ReceiveEndpoints
 from framelane.driver.resources import Lane, Steps
 from framelane.driver.services import Services
 from framelane.driver.storage import LogFile

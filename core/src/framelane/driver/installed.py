@@ -37,7 +37,6 @@ class Installed:
         self._registry = settings.registry
         self._clock = clock
         self._seed = seed
-        self._routes = NetlinkRoutes()
         mode = settings.driver.threading_mode
         self._is_dedicated = mode == "DEDICATED"
         hardware = find_hardware()
@@ -65,7 +64,9 @@ class Installed:
     def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
         """See :class:`framelane.driver.transports.TransportSource`."""
         standing = {**self._standings.result(), **{name: _unusable(name) for name in without}}
-        question = ask(self._routes, **vars(wanted))
+        # A netlink socket belongs to the thread that opened it, and look-ups come from helper threads.
+        with NetlinkRoutes() as routes:
+            question = ask(routes, **vars(wanted))
         chosen = select(self._config, standing, question, dedicated=self._is_dedicated)
         verdict = standing[chosen.transport].verdict
         has_devices = verdict is not None and verdict.devices is not None
@@ -89,9 +90,8 @@ class Installed:
         return name == self._config.require
 
     def close(self) -> None:
-        """End look-ups; a probe that still runs ends by its own limit."""
-        self._prober.shutdown(wait=False, cancel_futures=True)
-        self._routes.close()
+        """Wait for probes, which end by their own limit."""
+        self._prober.shutdown(cancel_futures=True)
 
 
 def _unusable(name: str) -> Standing:

@@ -20,7 +20,6 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
-from framelane.driver.endpoints import ReceiveEndpoints, SendEndpoints
 from framelane.driver.errors import ErrorRecorder, logger
 from framelane.driver.events import Events
 from framelane.driver.images import Images
@@ -32,7 +31,9 @@ from framelane.driver.native import DataPlane
 from framelane.driver.plane_config import plane_config
 from framelane.driver.privileges import check_identity, drop_privileges
 from framelane.driver.publications import NetworkPublications
+from framelane.driver.receive_endpoints import ReceiveEndpoints
 from framelane.driver.resources import HelperThreads, Inline, SlowWork
+from framelane.driver.send_endpoints import SendEndpoints
 from framelane.driver.services import Services
 from framelane.driver.settings import ResolvedSettings, load_settings
 from framelane.driver.shared_files import SharedFiles

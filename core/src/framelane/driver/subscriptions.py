@@ -17,9 +17,9 @@ from framelane.channel import (
     UntetheredTimeouts,
 )
 from framelane.driver.clients import Clients
-from framelane.driver.endpoints import ReceiveEndpoint, ReceiveEndpoints
 from framelane.driver.errors import CommandError
 from framelane.driver.links import Link, Links, Source
+from framelane.driver.receive_endpoints import ReceiveEndpoint, ReceiveEndpoints
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
 from framelane.protocol.commands import AddSubscription

@@ -17,7 +17,7 @@ from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
 from framelane.errors import NativeError, TransportError
 from framelane.netstack.routes import IpAddress
-from framelane.shm.counter_types import CounterType, TransportKey
+from framelane.shm.counter_types import CounterType
 from framelane.transport.native import OpenTransport
 from framelane.transport.selection import Chosen
 
@@ -115,6 +115,9 @@ class Transports:
         self._services = services
         self._source = source
         self._open: dict[str, _Open] = {}
+        self._fallbacks = services.counters.allocate(
+            CounterType.TRANSPORT_FALLBACK, b"", "transport-fallbacks", owner_id=STATIC_OWNER
+        )
         #: Called with name and text when a transport's device is gone.
         self.on_removed: list[Callable[[str, str], None]] = []
 
@@ -182,29 +185,11 @@ class Transports:
         passed_over = {one.name: one.why for one in chosen.passed_over}
         log("transport chosen", endpoint=chosen.label, transport=chosen.transport, why=chosen.why, not_used=passed_over)
 
-    def allocate_verdict(self, chosen: Chosen, channel_status_id: int) -> list[int]:
-        """Show in counters which transport serves an endpoint and which were passed over (docs/counters.md)."""
-        verdict = [(CounterType.TRANSPORT_PASSED_OVER, one.name, one.why) for one in chosen.passed_over]
-        verdict.append((CounterType.TRANSPORT_ENDPOINT, chosen.transport, chosen.why))
-        allocated: list[int] = []
-        try:
-            for place, (type_id, name, why) in enumerate(verdict):
-                word = "transport" if type_id is CounterType.TRANSPORT_ENDPOINT else "transport-passed-over"
-                allocated.append(
-                    self._services.counters.allocate(
-                        type_id,
-                        TransportKey(channel_status_id, place, name).encode(),
-                        f"{word}: {channel_status_id} {name} {why}",
-                        registration_id=channel_status_id,
-                        owner_id=STATIC_OWNER,
-                        value=place,
-                    )
-                )
-        except BaseException:
-            for counter_id in allocated:
-                self._services.counters.free(counter_id)
-            raise
-        return allocated
+    def count_fallback(self, chosen: Chosen, delta: int) -> None:
+        """Count an endpoint that is opened (1) or closed (-1), if a wanted transport was passed over for it."""
+        if chosen.is_fallback:
+            counters = self._services.counters
+            counters.set(self._fallbacks, counters.get(self._fallbacks) + delta)
 
     def on_timer(self) -> None:
         """Copy the transports' figures into counters and their log lines into the log."""

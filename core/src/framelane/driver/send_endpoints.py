@@ -1,0 +1,150 @@
+"""Send endpoints: opened for UDP publications, closed with the last one (wire 5.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from framelane._native import lib
+from framelane.channel import ChannelError, ErrorCode, NameResolver, UdpChannel, WildcardPorts, resolve
+from framelane.channel.addresses import parse_ip
+from framelane.driver.endpoint import IDLE_BEFORE_RERESOLUTION_NS, Endpoint, Endpoints, native_address
+from framelane.driver.native import (
+    EndpointParams,
+    PlaneSendEndpoint,
+)
+from framelane.driver.resources import Steps, slowly
+from framelane.driver.services import Services
+from framelane.driver.transports import Transports, Wanted
+from framelane.driver.verdicts import show_verdict
+from framelane.shm.counter_types import CounterType
+
+__all__ = ["SendEndpoint", "SendEndpoints"]
+
+
+@dataclass(eq=False)
+class SendEndpoint(Endpoint):
+    """Where UDP publications send from."""
+
+    plane: PlaneSendEndpoint = field(kw_only=True)
+
+
+class SendEndpoints(Endpoints[SendEndpoint]):
+    """The send endpoints of a driver."""
+
+    def __init__(self, services: Services, transports: Transports, resolver: NameResolver) -> None:
+        low, high = services.settings.sender_wildcard_port_range
+        ports = WildcardPorts(low, high)
+        super().__init__(services, transports, resolver, ports, CounterType.SEND_CHANNEL_STATUS, "snd")
+
+    def acquire(self, channel: UdpChannel, registration_id: int, mtu_length: int) -> Steps[SendEndpoint]:
+        """Return the endpoint of a channel with one more reference; opens it if there is none.
+
+        :param registration_id: of the publication that wants it.
+        :param mtu_length: the publication's.
+        :raises ChannelError: if the channel does not fit an existing endpoint, or cannot have one.
+        :raises FramelaneError: if no transport can serve it, or it cannot be opened.
+        """
+        endpoint = self._join(channel)
+        if endpoint is None:
+            channel.check_can_make_send_endpoint()
+            endpoint = yield from self._open(channel, registration_id, mtu_length)
+        if mtu_length > endpoint.mtu_length:
+            raise ChannelError(
+                ErrorCode.GENERIC_ERROR,
+                f"mtu={mtu_length} exceeds the mtu={endpoint.mtu_length} with which the endpoint was opened: "
+                f"existingChannel={endpoint.channel.uri} channel={channel.uri}",
+            )
+        endpoint.references += 1
+        return endpoint
+
+    def _open(self, channel: UdpChannel, registration_id: int, mtu_length: int) -> Steps[SendEndpoint]:
+        settings, params, services = self._services.settings, channel.params, self._services
+        peer = channel.send_peer
+        toward = peer or channel.send_bind
+        wanted = Wanted(
+            label=str(channel.uri),
+            address=toward.ip,
+            port=toward.port,
+            endpoint=params.endpoint.text if params.endpoint else "",
+            sends=peer is not None,
+            interface_address=channel.interface.address.ip if channel.interface.index else None,
+            mtu_length=mtu_length,
+            transport=params.transport,
+        )
+        choice, transport = yield from self._transports.choose(wanted)
+        # Only an explicit control address takes its port from the range (wire 5.6).
+        taken = self._ports.take(channel.send_bind) if channel.has_explicit_control else None
+        bind = native_address(taken or channel.send_bind)
+        if choice.source is not None and bind.ip.is_unspecified:
+            bind = replace(bind, ip=choice.source)
+        flags = lib.FL_ENDPOINT_REUSE_ADDRESS if channel.is_multicast else 0
+        if peer is not None and not channel.is_multicast and settings.driver_connect:
+            flags |= lib.FL_ENDPOINT_CONNECT
+        identifier = self._take_id()
+        counter_ids: list[int] = []
+        plane: PlaneSendEndpoint | None = None
+        try:
+            counter_ids.append(self._allocate_status(channel, registration_id))
+            plane, opened = services.plane.send_endpoint_open(
+                transport.binding,
+                identifier,
+                EndpointParams(
+                    bind=bind,
+                    peer=None if peer is None else native_address(peer),
+                    interface_address=native_address(channel.interface.address) if channel.interface.index else None,
+                    interface_index=channel.interface.index,
+                    flags=flags,
+                    ttl=params.ttl or settings.socket_multicast_ttl,
+                    mtu_length=mtu_length,
+                    send_buffer_length=params.socket_send_buffer_length or settings.socket_so_sndbuf,
+                    receive_buffer_length=params.socket_receive_buffer_length or settings.socket_so_rcvbuf,
+                ),
+                channel.is_multicast,
+            )
+            local = services.plane.send_endpoint_local_address(plane)
+            self._show_active(counter_ids, channel, local, registration_id)
+            counter_ids += show_verdict(services.counters, choice.chosen, counter_ids[0])
+        except BaseException:
+            if plane is not None:
+                services.plane.send_endpoint_close(plane)
+            self._free_counters(counter_ids)
+            self._give_back(taken)
+            raise
+        endpoint = SendEndpoint(
+            identifier, channel, choice.chosen, opened, mtu_length, taken, counter_ids[0], counter_ids, plane=plane
+        )
+        self._enter(endpoint)
+        return endpoint
+
+    def release(self, endpoint: SendEndpoint) -> None:
+        """Drop one reference; the last one closes the endpoint."""
+        endpoint.references -= 1
+        if endpoint.references == 0:
+            self._services.plane.send_endpoint_close(endpoint.plane)
+            self._remove(endpoint)
+
+    def on_timer(self) -> None:
+        """Begin to resolve the names of peers that were not heard from (wire 5.9)."""
+        if self._is_resolution_due():
+            now_ns = self._services.clock.nano()
+            for endpoint in list(self):
+                if endpoint.channel.send_peer is None or endpoint.channel.is_multicast:
+                    continue
+                heard_ns = self._services.plane.send_endpoint_time_of_last_sm(endpoint.plane)
+                if now_ns - heard_ns >= IDLE_BEFORE_RERESOLUTION_NS:
+                    self._background.start(self._resolve(endpoint))
+
+    def _resolve(self, endpoint: SendEndpoint) -> Steps[None]:
+        host_port = endpoint.channel.params.endpoint
+        if host_port is None or parse_ip(host_port.host) is not None:
+            return
+        try:
+            found = yield from slowly(lambda: resolve(host_port, "endpoint", self._resolver))
+        except ChannelError as error:
+            self._services.errors.record_exception(error, f"re-resolution of {endpoint.channel.uri}")
+            return
+        if found == endpoint.channel.data or endpoint.identifier not in self._by_id:
+            return
+        self._services.plane.send_endpoint_set_peer(endpoint.plane, native_address(found))
+        endpoint.channel = replace(endpoint.channel, data=found)
+        self._count_resolution(endpoint, "endpoint", native_address(found))

@@ -1,0 +1,81 @@
+"""A driver process for each test: ours, and with the marker interop the stock one of PEERS."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+LIMIT_S = 20.0
+
+
+def wait_until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+    """Wait for a condition; fail after a limit."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.002)
+
+
+def stock_binary(name: str) -> Path:
+    """Return a program of the stock distribution in PEERS."""
+    peers = os.environ.get("PEERS")
+    if not peers:
+        pytest.skip("PEERS does not name a directory with stock programs")
+    for directory in ("", "binaries", "build/binaries", "bin"):
+        if (path := Path(peers) / directory / name).is_file():
+            return path
+    pytest.skip(f"PEERS={peers} has no {name}")
+
+
+class Driver:
+    """A driver process that the test started."""
+
+    def __init__(self, directory: Path, *, is_stock: bool, settings: dict[str, str]) -> None:
+        self.directory = directory
+        program = [str(stock_binary("aeronmd"))] if is_stock else [sys.executable, "-m", "framelane.cli.framelaned"]
+        settings = {"aeron.dir": str(directory), "aeron.threading.mode": "SHARED", **settings}
+        arguments = [f"-D{name}={value}" for name, value in settings.items()]
+        self.process = subprocess.Popen([*program, *arguments], stdout=subprocess.DEVNULL)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            try:
+                self.process.wait(LIMIT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+@pytest.fixture(params=["framelane", pytest.param("stock", marks=pytest.mark.interop)])
+def start_driver(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """Start drivers, each in a directory of its own, with settings by their property names."""
+    drivers: list[Driver] = []
+    base = Path("/dev/shm") / f"framelane-test-{os.getpid()}"
+
+    def start(**settings: str) -> Driver:
+        directory = Path(f"{base}-{len(drivers)}")
+        named = {"aeron." + name.replace("_", "."): value for name, value in settings.items()}
+        driver = Driver(directory, is_stock=request.param == "stock", settings=named)
+        drivers.append(driver)
+        return driver
+
+    yield start
+    for driver in drivers:
+        driver.stop()
+        subprocess.run(["rm", "-rf", str(driver.directory)], check=True)
+
+
+@pytest.fixture
+def driver(start_driver: Callable[..., Driver]) -> Driver:
+    return start_driver()
+
+
+@pytest.fixture
+def wait() -> Callable[..., None]:
+    return wait_until
