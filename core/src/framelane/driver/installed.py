@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from framelane.driver.clock import Clock
+from framelane.driver.debug import wrap_for_debugging
 from framelane.driver.plane_config import resolve_threading_mode
 from framelane.driver.settings import ResolvedSettings
 from framelane.driver.transports import Choice, Wanted
@@ -35,6 +36,7 @@ class Installed:
 
     def __init__(self, settings: ResolvedSettings, clock: Clock, seed: int) -> None:
         self._config = settings.transport
+        self._driver = settings.driver
         self._registry = settings.registry
         self._clock = clock
         self._seed = seed
@@ -89,12 +91,19 @@ class Installed:
         plugin = self._registry.plugins.get(name)
         if plugin is None:
             raise TransportError(f"transport '{name}' is not installed")
-        return open_transport(
+        transport = open_transport(
             plugin.spec,
             self._config.plugins.get(name),
             driver_name="framelane",
             clock=self._clock.native,
             seed=self._seed,
+        )
+        return wrap_for_debugging(
+            transport,
+            send=self._driver.debug_send_faults,
+            receive=self._driver.debug_receive_faults,
+            seed=self._driver.debug_faults_seed,
+            capture=self._driver.debug_capture,
         )
 
     def is_required(self, name: str) -> bool:
