@@ -16,6 +16,10 @@ __all__ = ["COMMANDS", "main"]
 #: From sub-command to the module whose ``register(app)`` adds it. A new command is one line here.
 COMMANDS = {
     "config": "framelane.cli.config",
+    "ping": "framelane.cli.ping",
+    "pong": "framelane.cli.ping",
+    "publish": "framelane.cli.publish",
+    "subscribe": "framelane.cli.subscribe",
     "transports": "framelane.cli.transports",
 }
 
