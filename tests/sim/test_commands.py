@@ -520,3 +520,18 @@ def test_corrupted_commands_are_answered_and_hurt_nobody(world, client, seed):
         ErrorCode.UNKNOWN_COMMAND_TYPE_ID,
     }
     assert client.counters.value(15) >= len(errors)
+
+
+def test_records_of_the_ring_that_cannot_be_read_are_skipped_and_counted(world, client):
+    ready = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+    offset = client.ring.claim(AddPublication.TYPE, 64)
+    memory = client.cnc.native.to_driver
+    for i, byte in enumerate((5).to_bytes(4, "little")):
+        memory[offset - 8 + i] = byte
+    world.step()
+
+    joined = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+
+    assert joined.registration_id == ready.registration_id
+    assert [counter.value for counter in client.counters if counter.type_id == 7705] == [1]
+    assert "were not readable" in client.cnc.errors()[0].text

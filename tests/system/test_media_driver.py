@@ -283,3 +283,39 @@ os.kill(os.getpid(), signal.SIGKILL)
 
     with MediaDriver.launch(again) as driver:
         assert driver.directory == directory
+
+
+def test_the_control_thread_sleeps_while_a_command_waits_for_a_name(launch, attach):
+    release = threading.Event()
+
+    class Slow:
+        def resolve(self, host, parameter):
+            assert release.wait(30)
+            return ip_address("127.0.0.1")
+
+    driver = launch(Surroundings(resolver=Slow()), threading_mode="SHARED", shared_idle_strategy="wait")
+    client = attach(driver)
+    client.send(AddPublication, stream_id=7, channel="aeron:udp?endpoint=name:40123")
+    later = [client.send(AddPublication, stream_id=8, channel="aeron:ipc") for _ in range(10)][-1]
+    control = next(thread for thread in threading.enumerate() if thread.name == "framelane-control")
+    time.sleep(0.2)  # the commands have been read by then, or the driver has nothing to spin on
+    clock = time.pthread_getcpuclockid(control.ident)
+    began_s = time.clock_gettime(clock)
+    time.sleep(1.0)  # the time over which the thread's use of the processor is measured
+    used_s = time.clock_gettime(clock) - began_s
+    release.set()
+
+    assert client.wait(PublicationReady, lambda event: event.correlation_id == later)
+    assert used_s < 0.1
+
+
+def test_an_invoker_makes_no_thread(launch, attach):
+    before = threading.active_count(), len(list(Path("/proc/self/task").iterdir()))
+    driver = launch(threading_mode="INVOKER")
+    client = attach(driver)
+    correlation_id = client.send(AddPublication, stream_id=7, channel="aeron:udp?endpoint=127.0.0.1:40123")
+    while not client.receive():
+        driver.do_work()
+
+    assert client.wait(PublicationReady, lambda event: event.correlation_id == correlation_id)
+    assert (threading.active_count(), len(list(Path("/proc/self/task").iterdir()))) == before

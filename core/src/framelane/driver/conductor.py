@@ -76,7 +76,8 @@ class Conductor:
 
     def cycle(self, timeout_ns: int) -> int:
         """Wait for work, and do it; returns how much there was."""
-        self._services.plane.wait(timeout_ns)
+        wanted = lib.FL_WAIT_EVENT | (lib.FL_WAIT_COMMAND if self._commands.is_idle else 0)
+        self._services.plane.wait(wanted, timeout_ns)
         work = 0
         while work < _EVENTS_A_CYCLE and (event := self._services.plane.next_event()) is not None:
             self._guarded(event)

@@ -25,8 +25,9 @@ __all__ = ["Installed"]
 class Installed:
     """A :class:`framelane.driver.transports.TransportSource` over the plugins.
 
-    Probes take a moment, so they begin at once on a thread. Only what decides the start is waited for: devices that
-    are configured or present, and ``transport.require``.
+    Probes take a moment, so they begin at once on a thread; INVOKER has none and probes when the first endpoint is
+    asked for. Only what decides the start is waited for: devices that are configured or present, and
+    ``transport.require``.
 
     :ivar threading_mode: ``AUTO`` resolved.
     :ivar at_start: the transports that are opened before the driver serves clients.
@@ -41,18 +42,20 @@ class Installed:
         self._seed = seed
         mode = settings.driver.threading_mode
         self._is_dedicated = mode == "DEDICATED"
-        hardware = find_hardware()
-        self._prober = ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
-        self._standings: Future[dict[str, Standing]] = self._prober.submit(
-            lambda: standings(self._registry, self._config, hardware=hardware)
-        )
+        self._hardware = hardware = find_hardware()
+        self._found: dict[str, Standing] | None = None
+        self._prober: ThreadPoolExecutor | None = None
+        self._probing: Future[dict[str, Standing]] | None = None
+        if mode != "INVOKER":
+            self._prober = ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
+            self._probing = self._prober.submit(self._look)
         self.at_start: list[str] = []
         wanted = (self._config.configured | set(hardware)) & set(self._registry.plugins)
         devices = sorted(name for name in wanted if name in DEVICE_TRANSPORTS)
         verdicts: dict[str, Verdict] = {}
         try:
             if devices or self._config.require is not None:
-                found = self._standings.result()
+                found = self._standings()
                 check_required(self._config, found)
                 verdicts = {name: one.verdict for name, one in found.items() if one.verdict is not None}
                 required = [] if self._config.require is None else [self._config.require]
@@ -63,9 +66,18 @@ class Installed:
             raise
         self.threading_mode = resolve_threading_mode(mode, verdicts.values())
 
+    def _look(self) -> dict[str, Standing]:
+        return standings(self._registry, self._config, hardware=self._hardware)
+
+    def _standings(self) -> dict[str, Standing]:
+        """Wait for the probes."""
+        if self._found is None:
+            self._found = self._look() if self._probing is None else self._probing.result()
+        return self._found
+
     def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
         """See :class:`framelane.driver.transports.TransportSource`."""
-        standing = {**self._standings.result(), **{name: _unusable(name) for name in without}}
+        standing = {**self._standings(), **{name: _unusable(name) for name in without}}
         # A netlink socket belongs to the thread that opened it, and look-ups come from helper threads.
         with NetlinkRoutes() as routes:
             question = ask(routes, **vars(wanted))
@@ -100,7 +112,8 @@ class Installed:
 
     def close(self) -> None:
         """Wait for probes, which end by their own limit."""
-        self._prober.shutdown(cancel_futures=True)
+        if self._prober is not None:
+            self._prober.shutdown(cancel_futures=True)
 
 
 def _unusable(name: str) -> Standing:

@@ -201,9 +201,9 @@ class DataPlane:
 
     # ---- what the control plane waits for ----
 
-    def wait(self, timeout_ns: int) -> int:
-        """Wait without the GIL; returns ``FL_WAIT_*`` bits."""
-        return _check(lib.fl_driver_wait(self._driver, timeout_ns))
+    def wait(self, wanted: int, timeout_ns: int) -> int:
+        """Wait without the GIL for ``FL_WAIT_*`` bits; returns those that are there."""
+        return _check(lib.fl_driver_wait(self._driver, wanted, timeout_ns))
 
     def wake(self) -> None:
         """End a wait. Any thread."""
