@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from framelane.driver.clock import Clock
@@ -75,9 +76,12 @@ class Installed:
             self._found = self._look() if self._probing is None else self._probing.result()
         return self._found
 
-    def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
+    def choose(self, wanted: Wanted, without: Mapping[str, str]) -> Choice:
         """See :class:`framelane.driver.transports.TransportSource`."""
-        standing = {**self._standings(), **{name: _unusable(name) for name in without}}
+        standing = {
+            **self._standings(),
+            **{name: Standing(name, reason=why, is_wanted=True) for name, why in without.items()},
+        }
         # A netlink socket belongs to the thread that opened it, and look-ups come from helper threads.
         with NetlinkRoutes() as routes:
             question = ask(routes, **vars(wanted))
@@ -114,7 +118,3 @@ class Installed:
         """Wait for probes, which end by their own limit."""
         if self._prober is not None:
             self._prober.shutdown(cancel_futures=True)
-
-
-def _unusable(name: str) -> Standing:
-    return Standing(name, reason="was chosen and could not be used; the error log tells why", is_wanted=True)
