@@ -24,8 +24,9 @@ __all__ = ["Installed"]
 class Installed:
     """A :class:`framelane.driver.transports.TransportSource` over the plugins.
 
-    Probes take a moment, so they begin at once on a thread. Only what decides the start is waited for: devices that
-    are configured or present, and ``transport.require``.
+    Probes take a moment, so they run on a thread. Only what decides the start is waited for: devices that are
+    configured or present, and ``transport.require``. Without those the probes begin once clients are let in
+    (:meth:`begin_probes`), so that they do not take the processor from the start.
 
     :ivar threading_mode: ``AUTO`` resolved.
     :ivar at_start: the transports that are opened before the driver serves clients.
@@ -41,16 +42,15 @@ class Installed:
         self._is_dedicated = mode == "DEDICATED"
         hardware = find_hardware()
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
-        self._standings: Future[dict[str, Standing]] = self._prober.submit(
-            lambda: standings(self._registry, self._config, hardware=hardware)
-        )
+        self._hardware = hardware
+        self._standings: Future[dict[str, Standing]] | None = None
         self.at_start: list[str] = []
         wanted = (self._config.configured | set(hardware)) & set(self._registry.plugins)
         devices = sorted(name for name in wanted if name in DEVICE_TRANSPORTS)
         verdicts: dict[str, Verdict] = {}
         try:
             if devices or self._config.require is not None:
-                found = self._standings.result()
+                found = self.begin_probes().result()
                 check_required(self._config, found)
                 verdicts = {name: one.verdict for name, one in found.items() if one.verdict is not None}
                 required = [] if self._config.require is None else [self._config.require]
@@ -61,9 +61,17 @@ class Installed:
             raise
         self.threading_mode = resolve_threading_mode(mode, verdicts.values())
 
+    def begin_probes(self) -> Future[dict[str, Standing]]:
+        """Begin to probe, if that has not happened. Not from two threads at once."""
+        if self._standings is None:
+            self._standings = self._prober.submit(
+                lambda: standings(self._registry, self._config, hardware=self._hardware)
+            )
+        return self._standings
+
     def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
         """See :class:`framelane.driver.transports.TransportSource`."""
-        standing = {**self._standings.result(), **{name: _unusable(name) for name in without}}
+        standing = {**self.begin_probes().result(), **{name: _unusable(name) for name in without}}
         # A netlink socket belongs to the thread that opened it, and look-ups come from helper threads.
         with NetlinkRoutes() as routes:
             question = ask(routes, **vars(wanted))
