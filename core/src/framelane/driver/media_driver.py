@@ -21,12 +21,13 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
-from framelane.driver.errors import ErrorRecorder, logger
+from framelane.driver.errors import ErrorRecorder
 from framelane.driver.events import Events
 from framelane.driver.images import Images
 from framelane.driver.installed import Installed
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
+from framelane.driver.log import logger
 from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import DataPlane
@@ -240,6 +241,8 @@ class MediaDriver:
             print("\n".join(configuration_lines(self._resolved)), flush=True)
         self._files.ready()
         self._serves = True
+        if self._installed is not None:
+            self._installed.begin_probes()
         self._call_hooks("framelane_driver_started")
         logger.info("driver started", directory=str(self.directory), threading_mode=self.threading_mode)
 
