@@ -222,25 +222,32 @@ static void *fl_runner_main(void *argument)
     return NULL;
 }
 
-static int fl_runner_pin(fl_runner_t *runner, pthread_attr_t *attributes)
+/* Only the kernel can say whether the thread may run there: isolated CPUs, and those that taskset kept from the process, are
+ * in no mask that is inherited, and agents are pinned to just these. */
+static int fl_runner_pin(const fl_runner_t *runner, pthread_attr_t *attributes)
 {
+    cpu_set_t wanted;
+    CPU_ZERO(&wanted);
     if (runner->cpu_affinity < 0)
     {
         return 0;
     }
-    cpu_set_t allowed, wanted;
-    CPU_ZERO(&wanted);
-    if (runner->cpu_affinity < CPU_SETSIZE)
+    if (runner->cpu_affinity >= CPU_SETSIZE)
     {
-        CPU_SET(runner->cpu_affinity, &wanted);
+        return EINVAL;
     }
-    if (0 == sched_getaffinity(0, sizeof(allowed), &allowed) && !CPU_ISSET(runner->cpu_affinity, &allowed))
-    {
-        return fl_error(FL_EINVAL,
-            "the %s thread is to run on CPU %d, which this process may not use; choose one that taskset -p shows, or -1",
-            runner->thread_name, runner->cpu_affinity);
-    }
-    return -pthread_attr_setaffinity_np(attributes, sizeof(wanted), &wanted);
+    CPU_SET(runner->cpu_affinity, &wanted);
+    return pthread_attr_setaffinity_np(attributes, sizeof(wanted), &wanted);
+}
+
+static int fl_runner_failed(const fl_runner_t *runner, int code)
+{
+    return EINVAL == code && runner->cpu_affinity >= 0
+        ? fl_error(FL_EINVAL,
+              "the %s thread is to run on CPU %d, which is not online or not in this process's cpuset; choose one of "
+              "/sys/devices/system/cpu/online, or -1 for none",
+              runner->thread_name, runner->cpu_affinity)
+        : fl_error(code, "cannot start the %s thread: %s", runner->thread_name, strerror(code));
 }
 
 int fl_runner_start(fl_runner_t *runner)
@@ -259,24 +266,18 @@ int fl_runner_start(fl_runner_t *runner)
         runner->agents[i]->time_of_last_cycle_ns = now_ns;
     }
     pthread_attr_init(&attributes);
-    int result = fl_runner_pin(runner, &attributes);
-    if (0 == result)
+    int code = fl_runner_pin(runner, &attributes);
+    if (0 == code)
     {
         atomic_store_explicit(&runner->running, 1, memory_order_relaxed);
-        runner->has_thread = true;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &previous);
-        const int code = pthread_create(&runner->thread, &attributes, fl_runner_main, runner);
+        code = pthread_create(&runner->thread, &attributes, fl_runner_main, runner);
         pthread_sigmask(SIG_SETMASK, &previous, NULL);
-        if (0 != code)
-        {
-            runner->has_thread = false;
-            atomic_store_explicit(&runner->running, 0, memory_order_relaxed);
-            result = fl_error(code, "cannot start the %s thread: %s", runner->thread_name, strerror(code));
-        }
     }
     pthread_attr_destroy(&attributes);
-    return result;
+    runner->has_thread = 0 == code;
+    return runner->has_thread ? 0 : fl_runner_failed(runner, code);
 }
 
 void fl_runner_stop(fl_runner_t *runner)

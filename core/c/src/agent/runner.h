@@ -59,7 +59,7 @@ typedef struct fl_runner
 int fl_runner_init(fl_runner_t *runner, fl_clock_t *clock, const fl_idle_config_t *idle, int32_t cpu_affinity,
     const char *thread_name, const _Atomic uint32_t *has_clients);
 
-/* Start the thread; all signals are blocked in it. -FL_EINVAL if the affinity is not a CPU of this process. */
+/* Start the thread; all signals are blocked in it. -FL_EINVAL with text if the kernel does not let it run on its CPU. */
 int fl_runner_start(fl_runner_t *runner);
 
 /* Stop the thread and join it. What was called before is done; calls afterwards execute on the caller. */
