@@ -170,6 +170,38 @@ static void test_a_readable_poller_wakes_a_sleeping_runner(void)
     close(fd);
 }
 
+static int64_t call_leave(void *argument)
+{
+    (void)argument;
+    bench.polls.count = 0;
+    return 0;
+}
+
+/* Its descriptor may live on, in a process that was forked meanwhile. */
+static void test_a_poller_that_left_no_longer_wakes_the_runner(void)
+{
+    const int fd = eventfd(1, EFD_NONBLOCK);
+    const struct timespec pause = {0, 20 * MS};
+    bench_init(FL_IDLE_WAIT, 100 * SECOND, 100 * SECOND, -1);
+    atomic_store(&bench.arm_answer, fd);
+    bench.polls.count = 1;
+    CHECK_EQUAL(0, fl_runner_start(&bench.runner));
+    await_armed(3);
+    fl_runner_call(&bench.runner, call_leave, NULL);
+    /* Asleep: no cycle in 20 ms. */
+    const int64_t limit_ns = fl_clock_read(CLOCK_MONOTONIC) + 10 * SECOND;
+    uint64_t cycles;
+    do
+    {
+        CHECK(fl_clock_read(CLOCK_MONOTONIC) < limit_ns);
+        cycles = atomic_load(&bench.cycles);
+        nanosleep(&pause, NULL);
+    }
+    while (cycles != atomic_load(&bench.cycles));
+    bench_close();
+    close(fd);
+}
+
 static void test_a_poller_with_work_pending_keeps_the_runner_awake(void)
 {
     bench_init(FL_IDLE_WAIT, 100 * SECOND, 100 * SECOND, -1);
@@ -304,6 +336,7 @@ int main(void)
     RUN(test_a_call_wakes_a_sleeping_runner);
     RUN(test_stopping_wakes_a_sleeping_runner);
     RUN(test_a_readable_poller_wakes_a_sleeping_runner);
+    RUN(test_a_poller_that_left_no_longer_wakes_the_runner);
     RUN(test_a_poller_with_work_pending_keeps_the_runner_awake);
     RUN(test_a_poller_that_cannot_say_is_looked_at_as_in_backoff);
     RUN(test_without_clients_the_sleep_is_the_longer_one);

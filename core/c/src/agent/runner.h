@@ -47,10 +47,9 @@ typedef struct fl_runner
     char thread_name[16];
     _Atomic(fl_call_t *) mailbox;
     _Atomic uint32_t running;
-    _Atomic uint32_t sleeping;              /* 1 while blocked in epoll, or about to */
+    _Atomic uint32_t sleeping;              /* 1 while blocked, or about to */
     const _Atomic uint32_t *has_clients;
-    int wake_fd;                            /* eventfd in the epoll set */
-    int epoll_fd;
+    int wake_fd;                            /* eventfd; -1: not initialised */
     bool has_thread;
     pthread_t thread;
 } fl_runner_t;

@@ -101,7 +101,7 @@ static int fl_driver_init_runners(fl_driver_t *driver)
     }
     for (uint32_t i = 0; i < FL_AGENTS; i++)
     {
-        driver->runners[i].wake_fd = driver->runners[i].epoll_fd = -1;
+        driver->runners[i].wake_fd = -1;
     }
     for (uint32_t i = 0; i < driver->runner_count; i++)
     {
