@@ -1,5 +1,6 @@
-/* What the control plane waits for: events of several agents, commands, wake-ups. */
+/* What the control plane waits for: events of several agents, commands, wake-ups; and the driver after a fork. */
 #include <pthread.h>
+#include <sys/wait.h>
 
 #include "agent/notice.h"
 #include "driver_fixture.h"
@@ -336,6 +337,56 @@ static void test_keepalives_refresh_heartbeats_and_wake_nobody(void)
     driver_fixture_close(&fixture);
 }
 
+static void test_the_first_invocation_is_no_long_cycle(void)
+{
+    driver_fixture_prepare(&fixture, NULL, FL_THREADING_INVOKER);
+    fixture.driver = fl_driver_new(&fixture.config);
+    fl_clock_advance(fixture.clock, 30 * SECOND);   /* the control plane opens files and transports */
+    CHECK_EQUAL(0, fl_driver_start(fixture.driver));
+    fl_clock_advance(fixture.clock, MS);
+    fl_driver_invoke(fixture.driver);
+    CHECK_EQUAL(MS, driver_fixture_value(&fixture, FL_COUNTER_CONDUCTOR_MAX_CYCLE_TIME));
+    CHECK_EQUAL(0, driver_fixture_value(&fixture, FL_COUNTER_CONDUCTOR_CYCLES_OVER_THRESHOLD));
+    driver_fixture_close(&fixture);
+}
+
+/* What a child does with the handle that it inherited; it has a limit, since a defect here is a hang. */
+static int in_child(uint32_t threading_mode)
+{
+    driver_fixture_prepare(&fixture, FL_THREADING_INVOKER == threading_mode ? NULL : fl_clock_system(), threading_mode);
+    driver_fixture_start(&fixture);
+    const pid_t child = fork();
+    if (0 == child)
+    {
+        alarm(10);
+        if (FL_THREADING_INVOKER == threading_mode)
+        {
+            fl_clock_advance(fixture.clock, 5 * SECOND);
+            fl_driver_invoke(fixture.driver);
+        }
+        fl_driver_stop(fixture.driver);
+        fl_driver_free(fixture.driver);
+        _exit(0);
+    }
+    int status;
+    CHECK_EQUAL(child, waitpid(child, &status, 0));
+    return status;
+}
+
+static void test_a_forked_child_neither_stops_nor_runs_the_driver(void)
+{
+    CHECK_EQUAL(0, in_child(FL_THREADING_DEDICATED));
+    int64_t client = 0;
+    CHECK_EQUAL(0, fl_driver_add_client(fixture.driver, client, FIRST_COUNTER));   /* the parent's agents run on */
+    driver_fixture_close(&fixture);
+
+    CHECK_EQUAL(0, in_child(FL_THREADING_INVOKER));
+    fl_mpsc_ring_t ring;
+    CHECK_EQUAL(0, fl_mpsc_ring_init(&ring, fixture.cnc.to_driver, fixture.cnc.to_driver_length));
+    CHECK_EQUAL(0, fl_mpsc_ring_heartbeat(&ring));   /* no timer pass of the child's */
+    driver_fixture_close(&fixture);
+}
+
 int main(void)
 {
     RUN(test_no_event_is_lost_between_looking_and_sleeping);
@@ -347,5 +398,7 @@ int main(void)
     RUN(test_a_slow_control_plane_loses_no_command);
     RUN(test_a_command_that_does_not_fit_is_skipped_with_its_length);
     RUN(test_keepalives_refresh_heartbeats_and_wake_nobody);
+    RUN(test_the_first_invocation_is_no_long_cycle);
+    RUN(test_a_forked_child_neither_stops_nor_runs_the_driver);
     return 0;
 }

@@ -103,6 +103,15 @@ static void fl_agent_measure(fl_agent_t *agent, int64_t now_ns)
     }
 }
 
+void fl_runner_begin(fl_runner_t *runner)
+{
+    const int64_t now_ns = fl_clock_nano_now(runner->clock);
+    for (uint32_t i = 0; i < runner->agent_count; i++)
+    {
+        runner->agents[i]->time_of_last_cycle_ns = now_ns;
+    }
+}
+
 int fl_runner_cycle(fl_runner_t *runner)
 {
     int work = 0;
@@ -257,11 +266,7 @@ int fl_runner_start(fl_runner_t *runner)
 {
     pthread_attr_t attributes;
     sigset_t all, previous;
-    const int64_t now_ns = fl_clock_nano_now(runner->clock);
-    for (uint32_t i = 0; i < runner->agent_count; i++)
-    {
-        runner->agents[i]->time_of_last_cycle_ns = now_ns;
-    }
+    fl_runner_begin(runner);
     pthread_attr_init(&attributes);
     int code = fl_runner_pin(runner, &attributes);
     if (0 == code)

@@ -64,6 +64,9 @@ int fl_runner_start(fl_runner_t *runner);
 /* Stop the thread and join it. What was called before is done; calls afterwards execute on the caller. */
 void fl_runner_stop(fl_runner_t *runner);
 
+/* Cycles are timed from now on; what came before the first one is nobody's cycle. fl_runner_start() does it itself. */
+void fl_runner_begin(fl_runner_t *runner);
+
 /* One cycle of every agent: the thread's loop body, and the invoker's turn. Returns the work done. */
 int fl_runner_cycle(fl_runner_t *runner);
 
