@@ -203,7 +203,7 @@ static void test_a_joining_subscriber_begins_at_the_slowest(void)
 
 static void test_impossible_subscriber_positions_are_not_believed(void)
 {
-    static const int64_t hostile[] = {INT64_MAX, INT64_MIN, -1, 1 << 20, 2048 + 32, INT64_MAX - 31};
+    static const int64_t hostile[] = {INT64_MAX, INT64_MIN, -1, 1 << 20, 2048 + 32, INT64_MAX - 31, 1025, 2047, 1024 + 16};
     open_at(0, 32768, 0);
     link_subscriber(0, 0);
     cycle();
