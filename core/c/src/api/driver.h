@@ -143,9 +143,13 @@ void fl_driver_free(fl_driver_t *driver);
 #define FL_WAIT_COMMAND 1
 #define FL_WAIT_EVENT 2
 
-/* Block, without the GIL, until a command or event is there, somebody calls fl_driver_wake, or timeout_ns passed.
- * Returns FL_WAIT_* bits, 0 if neither is there. INVOKER: never blocks. */
-int fl_driver_wait(fl_driver_t *driver, int64_t timeout_ns);
+/* Block, without the GIL, until something that is wanted is there, somebody calls fl_driver_wake, or timeout_ns passed.
+ * INVOKER: never blocks.
+ *
+ * wanted   FL_WAIT_* bits; without FL_WAIT_COMMAND commands may lie there meanwhile, since the one before takes its time
+ * returns  those of the bits that are there, 0 if none is
+ */
+int fl_driver_wait(fl_driver_t *driver, int64_t timeout_ns, int wanted);
 
 /* End a wait. Any thread. */
 void fl_driver_wake(fl_driver_t *driver);

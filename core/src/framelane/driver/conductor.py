@@ -70,7 +70,8 @@ class Conductor:
 
     def cycle(self, timeout_ns: int) -> int:
         """Wait for work, and do it; returns how much there was."""
-        self._services.plane.wait(timeout_ns)
+        # While a command waits for slow work, those behind it must not keep this thread turning.
+        self._services.plane.wait(timeout_ns, takes_commands=self._commands.is_idle)
         work = 0
         while work < _EVENTS_A_CYCLE and (event := self._services.plane.next_event()) is not None:
             self._guarded(event)

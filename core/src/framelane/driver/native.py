@@ -199,9 +199,13 @@ class DataPlane:
 
     # ---- what the control plane waits for ----
 
-    def wait(self, timeout_ns: int) -> int:
-        """Wait without the GIL; returns ``FL_WAIT_*`` bits."""
-        return _check(lib.fl_driver_wait(self._driver, timeout_ns))
+    def wait(self, timeout_ns: int, *, takes_commands: bool) -> int:
+        """Wait without the GIL; returns ``FL_WAIT_*`` bits.
+
+        :param takes_commands: whether a command ends the wait.
+        """
+        wanted = lib.FL_WAIT_EVENT | (lib.FL_WAIT_COMMAND if takes_commands else 0)
+        return _check(lib.fl_driver_wait(self._driver, timeout_ns, wanted))
 
     def wake(self) -> None:
         """End a wait. Any thread."""
