@@ -71,6 +71,8 @@ static void fl_driver_init_agents(fl_driver_t *driver)
             FL_COUNTER_RECEIVER_CYCLES_OVER_THRESHOLD},
     };
     const int64_t now_ns = fl_clock_nano_now(config->clock);
+    driver->sender.polls.run_limit = config->sender_poll_runs;
+    driver->receiver.polls.run_limit = config->receiver_poll_runs;
     for (int i = 0; i < FL_AGENTS; i++)
     {
         driver->agents[i] = (fl_agent_t){
