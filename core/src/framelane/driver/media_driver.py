@@ -21,16 +21,17 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
-from framelane.driver.errors import ErrorRecorder, logger
+from framelane.driver.errors import ErrorRecorder
 from framelane.driver.events import Events
 from framelane.driver.images import Images
 from framelane.driver.installed import Installed
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
+from framelane.driver.log import logger
 from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import DataPlane
-from framelane.driver.plane_config import plane_config
+from framelane.driver.plane_config import plane_config, resolve_threading_mode
 from framelane.driver.privileges import check_identity, drop_privileges
 from framelane.driver.publications import NetworkPublications
 from framelane.driver.receive_endpoints import ReceiveEndpoints
@@ -85,6 +86,7 @@ class MediaDriver:
         self._resolved = settings
         self.settings = settings.driver
         self._on_termination = on_termination
+        self._serves = False
         self._is_closing = False
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -98,7 +100,7 @@ class MediaDriver:
         with ExitStack() as undo:
             source = surroundings.transports
             self._installed: Installed | None = None
-            self.threading_mode = self.settings.threading_mode
+            self.threading_mode = resolve_threading_mode(self.settings.threading_mode, ())
             if source is None:
                 source = self._installed = Installed(settings, clock, seed)
                 undo.callback(self._installed.close)
@@ -108,8 +110,13 @@ class MediaDriver:
             undo.callback(self._slow_work.close)
             self._files = SharedFiles.create(self.settings, clock, self.threading_mode)
             undo.callback(self._files.close, delete=True)
-            self._assemble(surroundings, clock, seed, source)
+            files = self._files
+            self.plane = DataPlane(
+                plane_config(self.settings, self.threading_mode, clock, files.cnc.native, files.drop_counters, seed),
+                keep=(files, clock),
+            )
             undo.callback(self.plane.free)
+            self._assemble(surroundings, clock, seed, source)
             if self._identity is not None:
                 self._files.hand_over(*self._identity)
             undo.pop_all()
@@ -144,18 +151,13 @@ class MediaDriver:
     def _assemble(self, surroundings: Surroundings, clock: Clock, seed: int, source: TransportSource) -> None:
         settings, files = self.settings, self._files
         counters = files.counters
-        plane = DataPlane(
-            plane_config(settings, self.threading_mode, clock, files.cnc.native, files.drop_counters, seed),
-            keep=(files, clock),
-        )
-        self.plane = plane
         errors = ErrorRecorder(files.error_log, counters, clock)
         storage = Storage(files.directory, settings, counters, errors, SocketBuffers.of_system())
         random = Random(seed)
         self.services = services = Services(
             settings=settings,
             clock=clock,
-            plane=plane,
+            plane=self.plane,
             counters=counters,
             events=Events(files.broadcast),
             errors=errors,
@@ -238,6 +240,9 @@ class MediaDriver:
         if self.settings.print_configuration:
             print("\n".join(configuration_lines(self._resolved)), flush=True)
         self._files.ready()
+        self._serves = True
+        if self._installed is not None:
+            self._installed.begin_probes()
         self._call_hooks("framelane_driver_started")
         logger.info("driver started", directory=str(self.directory), threading_mode=self.threading_mode)
 
@@ -259,7 +264,7 @@ class MediaDriver:
         except Exception as error:
             logger.error("driver not closed cleanly", exc_info=error)
             self._failure = self._failure or error
-        self._files.close(delete=self.settings.dir_delete_on_shutdown)
+        self._files.close(delete=self.settings.dir_delete_on_shutdown or not self._serves)
         if self._installed is not None:
             self._installed.close()
         logger.info("driver closed", directory=str(self.directory))
@@ -289,13 +294,20 @@ class MediaDriver:
         return self.nouns.transports.names
 
     def do_work(self) -> int:
-        """INVOKER: one duty cycle of all agents and of the control plane; returns the work done."""
+        """INVOKER: one duty cycle of all agents and of the control plane; returns the work done.
+
+        In a forked child nothing happens and it is 0.
+        """
         if self.threading_mode != "INVOKER":
             raise FramelaneError(f"do_work is for threading mode INVOKER, this driver runs in {self.threading_mode}")
+        if os.getpid() != self._pid:
+            return 0
         return self.plane.invoke() + self._cycle(0)
 
     def close(self) -> None:
         """Stop the driver and wait until it has ended. Does nothing the second time, or in a forked child.
+
+        On the control thread, such as in ``on_termination``, it does not wait.
 
         :raises FramelaneError: if it did not end cleanly.
         """
@@ -305,7 +317,7 @@ class MediaDriver:
         atexit.unregister(self.close)
         if self._thread is None:
             self._end()
-        else:
+        elif self._thread is not threading.current_thread():
             self.plane.wake()
             self._thread.join()
         if self._failure is not None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from framelane.channel import UdpParams
 from framelane.driver.counters import Counters
-from framelane.driver.errors import ErrorRecorder, logger
+from framelane.driver.errors import ErrorRecorder
+from framelane.driver.log import logger
 from framelane.driver.model import DriverSettings
 from framelane.driver.resources import Steps, slowly
 from framelane.protocol.error_codes import ErrorCode
