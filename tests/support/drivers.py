@@ -73,11 +73,14 @@ def start_driver(
     name: str = "driver",
     namespace: str | None = None,
     settings: Mapping[str, str] | None = None,
+    program: Path | None = None,
 ) -> DriverProcess:
-    """Start ``framelaned`` on a directory and wait until it serves clients.
+    """Start a driver on a directory and wait until it serves clients.
 
+    :param program: ``None``: ours, ``framelaned``.
     :param settings: names of the environment, ``AERON_*`` and ``FRAMELANE_*``.
     """
-    program = Path(sys.executable).with_name("framelaned")
+    if program is None:
+        program = Path(sys.executable).with_name("framelaned")
     environment = _BASE | {"AERON_DIR": str(directory)} | dict(settings or {})
     return DriverProcess(processes.start(name, [program], namespace=namespace, environment=environment), directory)

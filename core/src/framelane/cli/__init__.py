@@ -17,6 +17,10 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "bench": "framelane.cli.bench",
     "config": "framelane.cli.config",
+    "ping": "framelane.cli.ping",
+    "pong": "framelane.cli.ping",
+    "publish": "framelane.cli.publish",
+    "subscribe": "framelane.cli.subscribe",
     "transports": "framelane.cli.transports",
 }
 

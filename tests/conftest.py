@@ -1,4 +1,4 @@
-"""Real processes, namespaces and directories on tmpfs."""
+"""For system and interop tests: real processes, namespaces and directories on tmpfs."""
 
 from __future__ import annotations
 
