@@ -13,12 +13,19 @@ from framelane.errors import FramelaneError
 
 __all__ = ["COMMANDS", "main"]
 
-#: From sub-command to the module whose ``register(app)`` adds it. A new command is one line here.
+#: From sub-command to the module whose ``register(app)`` adds it, perhaps with others. A new command is one line here.
 COMMANDS = {
     "config": "framelane.cli.config",
+    "demo": "framelane.cli.demo",
+    "doctor": "framelane.cli.doctor",
+    "driver": "framelane.cli.driver",
+    "errors": "framelane.cli.reports",
+    "loss": "framelane.cli.reports",
     "ping": "framelane.cli.ping",
     "pong": "framelane.cli.ping",
     "publish": "framelane.cli.publish",
+    "stat": "framelane.cli.stat",
+    "streams": "framelane.cli.streams",
     "subscribe": "framelane.cli.subscribe",
     "transports": "framelane.cli.transports",
 }
@@ -48,7 +55,7 @@ def _build(arguments: Sequence[str]) -> typer.Typer:
         importlib.import_module(COMMANDS[command]).register(app)
         return app
     _register_plugins(app)
-    for module in COMMANDS.values():  # after the plugins: the last of a name wins
+    for module in dict.fromkeys(COMMANDS.values()):  # after the plugins: the last of a name wins
         importlib.import_module(module).register(app)
     return app
 
