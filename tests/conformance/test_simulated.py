@@ -1,13 +1,14 @@
-"""The conformance kit on the simulated network, plain and behind the fault wrapper without faults."""
+"""The conformance kit on the simulated network, plain, behind the fault wrapper without faults, and captured."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from framelane.testing import BaseTransportConformance, Family, Station, TransportPair
 from framelane.transport.native import OpenTransport
 from framelane.transport.simulated import SimulatedNetwork
-from framelane.transport.wrappers import wrap_faults
+from framelane.transport.wrappers import wrap_capture, wrap_faults
 
 NEAR = ["10.0.0.1", "fd00::1"]
 FAR = ["10.0.0.2", "fd00::2"]
@@ -45,6 +46,22 @@ class TestFaultWrapperWithoutFaults(BaseTransportConformance):
             reopen=lambda: wrapped(NEAR),
             ipv4=IPV4,
             ipv6=IPV6,
+        )
+        yield pair
+        pair.close()
+        net.close()
+
+
+class TestCapture(BaseTransportConformance):
+    @pytest.fixture
+    def transport_pair(self, tmp_path: Path) -> Iterator[TransportPair]:
+        net = SimulatedNetwork()
+
+        def captured() -> OpenTransport:
+            return wrap_capture(net.attach(NEAR), tmp_path / "capture.pcap").transport
+
+        pair = TransportPair(
+            near=Station(captured()), far=Station(net.attach(FAR)), reopen=captured, ipv4=IPV4, ipv6=IPV6
         )
         yield pair
         pair.close()

@@ -39,7 +39,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a source distribution and a wheel of each distribution, the wheel made of the former."""
     sources, dist = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("dist")
     for path in DISTRIBUTIONS:
-        copy = sources / path
+        copy = sources / path.replace("/", "-")
         shutil.copytree(ROOT / path, copy, ignore=NOT_SOURCE)
         run(sys.executable, "-m", "build", "--outdir", dist, copy, cwd=sources, PIP_FIND_LINKS=str(dist))
     return dist

@@ -208,15 +208,38 @@ def test_empty_cnc_file_is_fatal(tmp_path: Path) -> None:
         prepare_directory(tmp_path / "d")
 
 
-def test_what_nobody_can_mean_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "kept").touch()
-    with pytest.raises(FramelaneError, match="the home directory"):
-        prepare_directory(tmp_path, delete_on_start=True)
-    (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(FramelaneError, match="a link"):
+def test_directory_that_holds_the_home_directory_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "homes" / "someone"
+    home.mkdir(parents=True)
+    (home / "kept").touch()
+    monkeypatch.setenv("HOME", str(home))
+    for directory in (home, home.parent):
+        with pytest.raises(FramelaneError, match="holds the home directory"):
+            prepare_directory(directory, delete_on_start=True)
+    assert (home / "kept").exists()
+
+
+def test_link_in_place_of_the_directory_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "kept").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(FramelaneError, match="is a link"):
         prepare_directory(tmp_path / "link", delete_on_start=True)
-    assert (tmp_path / "kept").exists()
+    assert (tmp_path / "target" / "kept").exists()
+
+
+def test_mount_point_is_emptied_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "d"
+    (directory / "publications").mkdir(parents=True)
+    (directory / "publications" / "1.logbuffer").touch()
+    (directory / "cnc.dat").touch()
+    inode = directory.stat().st_ino
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == directory)
+    prepare_directory(directory, delete_on_start=True)
+    assert directory.stat().st_ino == inode
+    assert sorted(p.name for p in directory.rglob("*")) == ["images", "publications"]
 
 
 def test_directory_is_the_explicit_one_then_the_environment_then_the_user() -> None:

@@ -130,7 +130,7 @@ def test_read_takes_no_more_than_its_limit() -> None:
     assert [r.type_id for r in ring.read(limit=2).records] == [3]
 
 
-@pytest.mark.parametrize("length", [1, 7, 138, CAPACITY, CAPACITY + 8, 2**31 - 1])
+@pytest.mark.parametrize("length", [1, 7, 64, 138, CAPACITY, CAPACITY + 8, 2**31 - 1])
 def test_corrupt_length_costs_what_is_claimed_and_the_ring_goes_on(length: int) -> None:
     ring, buffer = make_ring()
     ring.write(1, b"first")
@@ -141,6 +141,18 @@ def test_corrupt_length_costs_what_is_claimed_and_the_ring_goes_on(length: int) 
     assert drain(ring) == ([Record(1, b"first")], 1)
     ring.write(4, b"next")
     assert drain(ring) == ([Record(4, b"next")], 0)
+
+
+def test_record_that_runs_over_the_end_of_the_ring_costs_what_is_left_of_it() -> None:
+    ring, buffer = make_ring()
+    for _ in range(7):
+        ring.write(1, b"x" * 128)
+        drain(ring)
+    ring.write(2, b"lost")
+    ring.write(3, b"y" * 100)
+    put_i32(buffer, 7 * 136, 100)
+    assert drain(ring) == ([Record(3, b"y" * 100)], 1)
+    assert not any(buffer[CAPACITY : CAPACITY + TAIL]), "nothing behind the ring was touched"
 
 
 def test_corrupt_type_costs_its_own_record_alone() -> None:
@@ -175,7 +187,7 @@ def test_overwritten_tail_neither_hangs_the_reader_nor_leads_it_out(tail: int) -
 
 @given(
     content=st.lists(st.tuples(st.integers(0, CAPACITY // 8 - 1), st.integers(-(2**31), 2**31 - 1)), max_size=40),
-    tail=st.integers(0, CAPACITY // 8) | st.integers(-(2**60), 2**60),
+    tail=st.integers(0, CAPACITY // 8) | st.integers(-(2**60), 2**60 - 1),
 )
 def test_ring_full_of_garbage_is_read_to_an_end(content: list[tuple[int, int]], tail: int) -> None:
     ring, buffer = make_ring()

@@ -40,6 +40,8 @@ typedef struct script
     uint32_t injected_count;
     uint32_t injected_flags;
     fl_peer_t source;
+    const fl_peer_t *peer;      /* of the last set_peer that succeeded */
+    int set_peer_result;
 } script_t;
 
 static inline void script_forget(script_t *script)
@@ -111,8 +113,9 @@ static inline int script_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capa
     for (; count < script->injected_count && count < capacity; count++)
     {
         const script_datagram_t *datagram = &script->injected[count];
-        runs[count] = (fl_run_t){.data = datagram->bytes, .length = datagram->length, .segment_length = datagram->length,
-            .peer = &script->source, .context = script->context, .flags = script->injected_flags};
+        runs[count] = (fl_run_t){.data = datagram->bytes, .length = datagram->length,
+            .segment_length = datagram->length, .peer = &script->source, .context = script->context,
+            .flags = script->injected_flags};
     }
     return (int)count;
 }
@@ -156,7 +159,7 @@ static inline int script_poller_open(fl_transport_t *transport, uint32_t queue, 
 {
     static script_t no_receiver;   /* what the receiver's poller polls: nothing */
     (void)queue;
-    *poller = FL_ROLE_SENDER == roles ? (fl_poller_t *)transport : (fl_poller_t *)&no_receiver;
+    *poller = 0 != (roles & FL_ROLE_SENDER) ? (fl_poller_t *)transport : (fl_poller_t *)&no_receiver;
     return 0;
 }
 
@@ -180,21 +183,31 @@ static inline int script_poller_remove(fl_poller_t *poller, fl_endpoint_t *endpo
     return 0;
 }
 
+static inline int script_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
+{
+    script_t *script = (script_t *)endpoint;
+    script->peer = 0 == script->set_peer_result ? peer : script->peer;
+    return script->set_peer_result;
+}
+
 static inline int script_close(fl_transport_t *transport)
 {
     (void)transport;
     return 0;
 }
 
-static inline void script_init(script_t *script)
+/* queues: 1 makes one poller serve sender and receiver, 0 gives each its own. */
+static inline void script_init(script_t *script, uint32_t queues)
 {
     const fl_transport_ops_t ops = {
         .magic = FL_TRANSPORT_MAGIC,
         .size = sizeof(ops),
         .abi_version = FL_ABI_VERSION,
+        .queues = queues,
         .open_endpoint = script_open_endpoint,
         .close_endpoint = script_endpoint_ok,
         .local_address = script_local_address,
+        .set_peer = script_set_peer,
         .poller_open = script_poller_open,
         .poller_close = script_poller_ok,
         .poller_add = script_poller_add,

@@ -42,11 +42,14 @@ typedef struct fixture
     bool is_multicast;
     bool is_exclusive;
     int32_t max_resend;
+    uint32_t threading_mode;
+    uint32_t queues;              /* of the transport */
 } fixture_t;
 
 static inline fixture_t fixture_defaults(void)
 {
-    return (fixture_t){.term_length = 65536, .send_run_length = 65536, .max_resend = 1};
+    return (fixture_t){.term_length = 65536, .send_run_length = 65536, .max_resend = 1,
+        .threading_mode = FL_THREADING_INVOKER};
 }
 
 static inline const char *fixture_path(const fixture_t *fixture, const char *name)
@@ -66,7 +69,7 @@ static inline void fixture_open_driver(fixture_t *fixture)
     fl_driver_config_t config = {
         .clock = fixture->clock,
         .cnc = &fixture->cnc,
-        .threading_mode = FL_THREADING_INVOKER,
+        .threading_mode = fixture->threading_mode,
         .cpu_affinity = {-1, -1, -1},
         .cycle_threshold_ns = {SECOND, SECOND, SECOND},
         .seed = 1,
@@ -93,37 +96,28 @@ static inline void fixture_open_driver(fixture_t *fixture)
     fixture->driver = fl_driver_new(&config);
     CHECK(NULL != fixture->driver);
     CHECK_EQUAL(0, fl_driver_start(fixture->driver));
-    script_init(&fixture->script);
+    script_init(&fixture->script, fixture->queues);
     CHECK_EQUAL(0, fl_driver_add_transport(fixture->driver, fixture->script.binding));
 }
 
-static inline void fixture_open_log(fixture_t *fixture)
+static inline void fixture_create_log(const fixture_t *fixture, fl_log_t *log, const char *name, int32_t session_id)
 {
     const int32_t terms = (int32_t)(fixture->start_position / fixture->term_length);
-    const fl_log_params_t params = {.correlation_id = 7, .session_id = SESSION_ID, .stream_id = STREAM_ID,
+    const fl_log_params_t params = {.correlation_id = 7, .session_id = session_id, .stream_id = STREAM_ID,
         .initial_term_id = INITIAL_TERM_ID, .starting_term_id = (int32_t)((uint32_t)INITIAL_TERM_ID + (uint32_t)terms),
         .starting_term_offset = (int32_t)(fixture->start_position % fixture->term_length), .mtu_length = MTU_LENGTH,
         .term_length = fixture->term_length, .page_size = 4096, .publication_window_length = fixture->term_length / 2,
         .entity_tag = -1, .response_correlation_id = -1, .sparse = 1,
         .type = fixture->is_exclusive ? FL_LOG_TYPE_EXCLUSIVE : FL_LOG_TYPE_CONCURRENT};
-    CHECK_EQUAL(0, fl_log_create(&fixture->log, fixture_path(fixture, "log"), &params));
-    fixture->tail = fixture->start_position;
+    CHECK_EQUAL(0, fl_log_create(log, fixture_path(fixture, name), &params));
 }
 
-static inline void fixture_open(fixture_t *fixture)
+/* The parameters of the publication; its counters begin at `counter`. */
+static inline fl_publication_params_t fixture_params(const fixture_t *fixture, fl_log_t *log, int32_t counter)
 {
-    strcpy(fixture->folder, "/tmp/framelane-sender-XXXXXX");
-    CHECK(NULL != mkdtemp(fixture->folder));
-    fixture->clock = fl_clock_virtual_new(SECOND, 1000 * SECOND);
-    fixture_open_driver(fixture);
-    fixture_open_log(fixture);
-    fl_endpoint_params_t endpoint_params = {.mtu_length = MTU_LENGTH};
-    fixture->endpoint = fl_send_endpoint_open(
-        fixture->driver, fixture->script.binding, 3, &endpoint_params, fixture->is_multicast);
-    CHECK(NULL != fixture->endpoint);
-    const fl_publication_params_t params = {
+    return (fl_publication_params_t){
         .registration_id = 7,
-        .log = &fixture->log,
+        .log = log,
         .start_position = fixture->start_position,
         .publication_window_length = fixture->term_length / 2,
         .max_resend = fixture->max_resend,
@@ -133,13 +127,28 @@ static inline void fixture_open(fixture_t *fixture)
         .has_group_semantics = fixture->is_multicast,
         .signal_eos = 1,
         .linger_timeout_ns = 5 * SECOND,
-        .publisher_position_counter_id = FIRST_COUNTER,
-        .publisher_limit_counter_id = FIRST_COUNTER + 1,
-        .sender_position_counter_id = FIRST_COUNTER + 2,
-        .sender_limit_counter_id = FIRST_COUNTER + 3,
-        .sender_bpe_counter_id = FIRST_COUNTER + 4,
-        .sender_naks_received_counter_id = FIRST_COUNTER + 5,
+        .publisher_position_counter_id = counter,
+        .publisher_limit_counter_id = counter + 1,
+        .sender_position_counter_id = counter + 2,
+        .sender_limit_counter_id = counter + 3,
+        .sender_bpe_counter_id = counter + 4,
+        .sender_naks_received_counter_id = counter + 5,
     };
+}
+
+static inline void fixture_open(fixture_t *fixture)
+{
+    strcpy(fixture->folder, "/tmp/framelane-sender-XXXXXX");
+    CHECK(NULL != mkdtemp(fixture->folder));
+    fixture->clock = fl_clock_virtual_new(SECOND, 1000 * SECOND);
+    fixture_open_driver(fixture);
+    fixture_create_log(fixture, &fixture->log, "log", SESSION_ID);
+    fixture->tail = fixture->start_position;
+    fl_endpoint_params_t endpoint_params = {.mtu_length = MTU_LENGTH};
+    fixture->endpoint = fl_send_endpoint_open(
+        fixture->driver, fixture->script.binding, 3, &endpoint_params, fixture->is_multicast);
+    CHECK(NULL != fixture->endpoint);
+    const fl_publication_params_t params = fixture_params(fixture, &fixture->log, FIRST_COUNTER);
     fixture->publication = fl_publication_add(fixture->driver, fixture->endpoint, &params);
     CHECK(NULL != fixture->publication);
 }

@@ -336,8 +336,11 @@ static void test_a_drained_publication_ends_its_stream_and_lingers(void)
     fixture_run(&fixture, 400);
     CHECK_EQUAL(FL_EVENT_PUBLICATION_DONE, fixture_events(&fixture));
     script_forget(&fixture.script);
+    script_inject(&fixture.script, SM_AT_256);
+    fixture_nak(&fixture, 0, 64);
     fixture_run(&fixture, 300);
     CHECK_EQUAL(0, fixture.script.sent_count);
+    CHECK_EQUAL(2, fixture_drops(&fixture, FL_DROP_NO_PUBLICATION));
     fixture_close(&fixture);
 }
 
@@ -442,6 +445,27 @@ static void test_what_lies_ahead_of_the_limit_is_clean_through_many_terms(void)
     fixture_close(&fixture);
 }
 
+static void test_the_publisher_limit_waits_for_cleaning_that_takes_several_cycles(void)
+{
+    const int64_t term_length = 1048576;
+    fixture_t fixture = fixture_defaults();
+    fixture.term_length = (int32_t)term_length;
+    fixture_open(&fixture);
+    fixture_connect(&fixture, 524288);
+    /* Each PAD takes the sender a term ahead in one cycle. */
+    for (int64_t term = 0; term < 2; term++)
+    {
+        fixture_append(&fixture, FL_FRAME_PAD, (int32_t)term_length, NULL);
+        fixture_status(&fixture, 0, term * term_length, 524288);
+        fixture_run(&fixture, 2);
+    }
+    CHECK_EQUAL(2 * term_length, SND_POS(&fixture));
+    CHECK_EQUAL(2 * term_length + 262144, PUB_LMT(&fixture));
+    fixture_cycle(&fixture);
+    CHECK_EQUAL(2 * term_length + 524288, PUB_LMT(&fixture));
+    fixture_close(&fixture);
+}
+
 static void test_a_publisher_that_died_is_unblocked_after_the_timeout(void)
 {
     fixture_t fixture = fixture_defaults();
@@ -511,6 +535,7 @@ int main(void)
     RUN(test_a_revoked_publication_says_so_in_its_heartbeats);
     RUN(test_without_status_messages_the_publication_is_disconnected);
     RUN(test_what_lies_ahead_of_the_limit_is_clean_through_many_terms);
+    RUN(test_the_publisher_limit_waits_for_cleaning_that_takes_several_cycles);
     RUN(test_a_publisher_that_died_is_unblocked_after_the_timeout);
     RUN(test_a_draining_stream_ends_before_a_claim_of_unknown_length);
     return 0;

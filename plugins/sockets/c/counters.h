@@ -18,7 +18,7 @@ enum
     FL_RX_COALESCED,            /* of the datagrams: those that came joined to others */
     FL_RX_TRUNCATED,
     FL_RX_ERRORS,
-    FL_ICMP_ERRORS,             /* ICMP errors that the kernel reported; each is consumed */
+    FL_ICMP_ERRORS,             /* ICMP errors that a call was repeated for; others pass unseen inside a sendmmsg */
     FL_POLLER_COUNTERS
 };
 

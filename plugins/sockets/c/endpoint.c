@@ -28,10 +28,10 @@ static void fl_endpoint_note(fl_endpoint_t *endpoint, fl_endpoint_params_t *para
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
 
-    const size_t used = strlen(params->note);
-    if (used + 2 + strlen(text) < sizeof(params->note))
+    const char *separator = '\0' == params->note[0] ? "" : "; ";
+    if (strlen(params->note) + strlen(separator) + strlen(text) < sizeof(params->note))
     {
-        snprintf(params->note + used, sizeof(params->note) - used, "%s%s", 0 == used ? "" : "; ", text);
+        strcat(strcat(params->note, separator), text);
     }
     else
     {
@@ -53,8 +53,8 @@ static int fl_endpoint_check(const fl_transport_t *transport, const fl_endpoint_
         0 != (params->flags & ~(uint32_t)FL_ENDPOINT_FLAGS))
     {
         return fl_transport_error(
-            transport, FL_EINVAL, "endpoint with role %u, flags 0x%x, ttl %u: not in the ABI", params->role, params->flags,
-            params->ttl);
+            transport, FL_EINVAL, "endpoint with role %u, flags 0x%x, ttl %u: not in the ABI", params->role,
+            params->flags, params->ttl);
     }
     if (FL_FAMILY_IPV4 != params->bind.family && FL_FAMILY_IPV6 != params->bind.family)
     {
@@ -63,8 +63,8 @@ static int fl_endpoint_check(const fl_transport_t *transport, const fl_endpoint_
     if (FL_FAMILY_NONE != peer->family && peer->family != params->bind.family)
     {
         return fl_transport_error(
-            transport, FL_EAFNOSUPPORT, "peer %s is not of the bind address's family IPv%u", fl_address_format(peer, text),
-            params->bind.family);
+            transport, FL_EAFNOSUPPORT, "peer %s is not of the bind address's family IPv%u",
+            fl_address_format(peer, text), params->bind.family);
     }
     const bool is_multicast_publication = FL_ROLE_SENDER == params->role && fl_address_is_multicast(&params->bind);
     if (FL_FAMILY_NONE == peer->family && (0 != (params->flags & FL_ENDPOINT_CONNECT) || is_multicast_publication))
@@ -137,8 +137,8 @@ static int fl_endpoint_read_local(const fl_endpoint_t *endpoint, fl_address_t *a
     return 0;
 }
 
-/* The MTU of the route to the peer, 0 if there is none to tell. An endpoint that is not connected asks with a socket that
- * is. */
+/* The MTU of the route to the peer, 0 if there is none to tell. An endpoint that is not connected asks with a socket
+ * that is. */
 static uint32_t fl_endpoint_route_mtu(const fl_endpoint_t *endpoint)
 {
     if (endpoint->is_connected)
@@ -239,7 +239,8 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     if (0 != short_mtu && 0 != transport->settings.segmentation)
     {
         fl_endpoint_note(
-            opened, params, "no UDP segmentation: mtu of %u bytes exceeds the route's %u", params->mtu_length, short_mtu);
+            opened, params, "no UDP segmentation: mtu of %u bytes exceeds the route's %u", params->mtu_length,
+            short_mtu);
     }
     fl_endpoint_set_buffers(opened, params);
     fl_endpoint_set_busy_poll(opened, params);
@@ -306,6 +307,8 @@ int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
         const int result = fl_socket_connect(endpoint->send_fd, &name, length, rebind);
         if (0 != result)
         {
+            /* A socket that had to let go of its old peer goes back to it. */
+            fl_socket_connect(endpoint->send_fd, &endpoint->peer_name, endpoint->peer_length, rebind);
             return -fl_error_code(-result);
         }
         fl_endpoint_read_local(endpoint, &endpoint->local);
@@ -333,7 +336,7 @@ void fl_endpoint_report(fl_endpoint_t *endpoint)
         char address[FL_ADDRESS_TEXT_LENGTH];
         char text[sizeof(((fl_event_t *)0)->text)];
         snprintf(
-            text, sizeof(text), "endpoint %s: the kernel no longer takes UDP segmentation (%s); datagrams go one by one",
+            text, sizeof(text), "endpoint %s: the kernel no longer takes UDP segmentation (%s); datagrams go singly",
             fl_address_format(&endpoint->bound, address), strerror(error));
         fl_transport_note(endpoint->transport, &endpoint->bound, text);
     }

@@ -1,5 +1,5 @@
-/* An endpoint: one socket, or two for a multicast publication, which sends to the data group from a socket of its own and
- * receives what is sent to the control group (wire 5.4). */
+/* An endpoint: one socket, or two for a multicast publication, which sends to the data group from a socket of its
+ * own and receives what is sent to the control group (wire 5.4). */
 #ifndef FL_SOCKETS_ENDPOINT_H
 #define FL_SOCKETS_ENDPOINT_H
 
@@ -24,8 +24,8 @@ struct fl_endpoint
     fl_address_t local;        /* where datagrams come to, unless is_wildcard */
     uint64_t generation;       /* the transport's */
 
-    /* Written by the poller's thread, taken by the control thread in `events`: the errno for which the kernel refused to
-     * segment, 0 if it did not. Relaxed: the value is all that is passed. */
+    /* Written by the poller's thread, taken by the control thread in `events`: the errno for which the kernel
+     * refused to segment, 0 if it did not. Relaxed: the value is all that is passed. */
     _Atomic int32_t segmentation_refused;
 
     /* The control thread. */

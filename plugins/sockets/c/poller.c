@@ -148,8 +148,8 @@ static int fl_poller_watch(const fl_poller_t *poller, fl_endpoint_t *endpoint)
     return 0 == epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, endpoint->receive_fd, &event) ? 0 : -fl_error_code(errno);
 }
 
-/* Put the sockets into the epoll set. Each arrival then costs a wake-up call-back in the kernel, which a poller that never
- * sleeps and has few endpoints does without. */
+/* Put the sockets into the epoll set. Each arrival then costs a wake-up call-back in the kernel, which a poller that
+ * never sleeps and has few endpoints does without. */
 static int fl_poller_start_watching(fl_poller_t *poller)
 {
     fl_endpoint_t *endpoint = poller->turn;
@@ -228,10 +228,7 @@ int fl_poller_remove(fl_poller_t *poller, fl_endpoint_t *endpoint)
     {
         return -FL_EINVAL;
     }
-    if (poller->is_watching)
-    {
-        epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, endpoint->receive_fd, NULL);
-    }
+    epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, endpoint->receive_fd, NULL);
     fl_poller_unlink(poller, endpoint);
     endpoint->poller = NULL;
     return 0;

@@ -14,10 +14,12 @@
 #define FL_PORT_ATTEMPTS 16
 
 /* An option, and what to call it when it is refused. */
-#define FL_SET(transport, fd, level, name, value) fl_socket_set(transport, fd, level, name, #name, &(value), sizeof(value))
+#define FL_SET(transport, fd, level, name, value) \
+    fl_socket_set(transport, fd, level, name, #name, &(value), sizeof(value))
 
 static int fl_socket_set(
-    const fl_transport_t *transport, int fd, int level, int option, const char *name, const void *value, socklen_t length)
+    const fl_transport_t *transport, int fd, int level, int option, const char *name, const void *value,
+    socklen_t length)
 {
     return 0 == setsockopt(fd, level, option, value, length)
         ? 0
@@ -83,7 +85,8 @@ static unsigned fl_interface_of(const fl_address_t *address)
     return index;
 }
 
-/* The interface for multicast: the index if it is given, else that of the given address, else 0 for any. */
+/* The interface for multicast: the index if it is given, else that of the given address, else 0 for any. An endpoint
+ * that names no group may do with an address that is on no interface, such as another one of 127.0.0.0/8. */
 static int fl_socket_interface(const fl_transport_t *transport, const fl_endpoint_params_t *params, unsigned *index)
 {
     const fl_address_t *address = &params->interface_address;
@@ -91,7 +94,7 @@ static int fl_socket_interface(const fl_transport_t *transport, const fl_endpoin
     if (0 == *index && FL_FAMILY_NONE != address->family && !fl_address_is_wildcard(address))
     {
         *index = fl_interface_of(address);
-        if (0 == *index)
+        if (0 == *index && (fl_address_is_multicast(&params->bind) || fl_address_is_multicast(&params->peer)))
         {
             char text[FL_ADDRESS_TEXT_LENGTH];
             return fl_transport_error(
@@ -161,12 +164,15 @@ static int fl_socket_join(
     }
     if (0 != result)
     {
+        const int error = errno;
+        const char *next = ENODEV == error
+            ? "; no interface was given and no route leads to the group: add interface= to the channel"
+            : ENOBUFS == error ? "; raise net.ipv4.igmp_max_memberships"
+                               : "";
         char text[FL_ADDRESS_TEXT_LENGTH];
         return fl_transport_error(
-            transport, errno, "join %s on interface index %u: %s%s", fl_address_format(plan->bind, text), interface_index,
-            strerror(errno),
-            ENODEV == errno ? "; no interface was given and no route leads to the group: add interface= to the channel"
-                : ENOBUFS == errno ? "; raise net.ipv4.igmp_max_memberships" : "");
+            transport, error, "join %s on interface index %u: %s%s", fl_address_format(plan->bind, text),
+            interface_index, strerror(error), next);
     }
     return 0;
 }
@@ -177,13 +183,10 @@ static int fl_socket_set_receive(const fl_transport_t *transport, int fd, int fa
     const int on = 1;
     const int off = 0;
 
-    /* Without this a socket gets every group that anybody on the host has joined. An old kernel may lack the IPv6 one;
-     * the socket is bound to its group, so only the same group on another interface would slip in. */
-    if (fl_address_is_multicast(plan->bind))
-    {
-        AF_INET == family ? setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off))
-                          : setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off, sizeof(off));
-    }
+    /* Without this a socket gets what comes to its port for every group that anybody on the host has joined. A kernel
+     * before 4.20 lacks the IPv6 one; a socket bound to its group then hears that group on other interfaces too. */
+    AF_INET == family ? setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off))
+                      : setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &off, sizeof(off));
 
     int code = 0;
     if (plan->tells_local)
@@ -207,7 +210,7 @@ static int fl_socket_error_bind(const fl_transport_t *transport, const fl_addres
     char text[FL_ADDRESS_TEXT_LENGTH];
     const char *next = EADDRINUSE == error ? "; another socket has this address and port"
         : EADDRNOTAVAIL == error           ? "; no interface of this host has this address"
-        : EACCES == error                  ? "; ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE"
+        : EACCES == error                  ? "; ports below net.ipv4.ip_unprivileged_port_start need a capability"
                                            : "";
     return fl_transport_error(
         transport, error, "bind %s: %s%s", fl_address_format(address, text), strerror(error), next);

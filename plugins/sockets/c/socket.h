@@ -16,17 +16,17 @@ typedef struct fl_socket_plan
     bool coalesces;
 } fl_socket_plan_t;
 
-/* Make a socket: options, address, group, peer, in this order, so that nothing arrives before what it depends on is set.
- * A multicast `bind` is joined. Returns the descriptor, or negative FL_E* with the error text set. */
+/* Make a socket: options, address, group, peer, in this order, so that nothing arrives before what it depends on is
+ * set. A multicast `bind` is joined. Returns the descriptor, or negative FL_E* with the error text set. */
 int fl_socket_open(const fl_transport_t *transport, const fl_socket_plan_t *plan);
 
 /* Connect, and let nothing of others into the receive queue meanwhile. `rebind`: first forget the peer and the source
  * address that went with it; the port stays. Returns 0 or a negative errno. Does not block. */
 int fl_socket_connect(int fd, const fl_name_t *peer, socklen_t length, bool rebind);
 
-/* Ask for a buffer of `asked` bytes (0: leave the default) with SO_SNDBUF or SO_RCVBUF. Returns what was granted on the
- * same scale. The kernel doubles what it is asked for, to pay for its own structures, and reports the double; granted is
- * half of that, so that it compares with `asked` and with net.core.[rw]mem_max. */
+/* Ask for a buffer of `asked` bytes (0: leave the default) with SO_SNDBUF or SO_RCVBUF. Returns what was granted on
+ * the same scale. The kernel doubles what it is asked for, to pay for its own structures, and reports the double;
+ * granted is half of that, so that it compares with `asked` and with net.core.[rw]mem_max. */
 uint32_t fl_socket_buffer(int fd, int option, uint32_t asked);
 
 #endif

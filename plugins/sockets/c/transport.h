@@ -42,8 +42,8 @@ void fl_transport_note(fl_transport_t *transport, const fl_address_t *address, c
 /* An errno as one of the ABI's errors, positive. */
 int fl_error_code(int error);
 
-/* Whether an errno of a send or a receive may be the ICMP error of an earlier datagram, which the call has consumed: the
- * next call finds the socket as if it had not come. */
+/* Whether an errno of a send or a receive may be the ICMP error of an earlier datagram, which the call has consumed:
+ * the next call finds the socket as if it had not come. */
 bool fl_error_is_icmp(int error);
 
 #endif

@@ -256,6 +256,12 @@ def sockets(make_sockets: Callable[..., Sockets]) -> Sockets:
     return make_sockets()
 
 
+def command_line(*command: str) -> str:
+    """Run a command, without the sanitizer that this process may be preloaded with."""
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
 @dataclass(frozen=True)
 class Veth:
     """Two network namespaces joined by a veth pair: 10.77.0.1 and fd77::1 are ``left``, .2 and ::2 are ``right``.
@@ -267,9 +273,7 @@ class Veth:
     right: str
 
     def run(self, namespace: str, *command: str) -> str:
-        return subprocess.run(
-            ["ip", "netns", "exec", namespace, *command], check=True, capture_output=True, text=True
-        ).stdout
+        return command_line("ip", "netns", "exec", namespace, *command)
 
     def wait_for_multicast(self) -> None:
         """IPv6 multicast has no route until the kernel has seen the carrier, which it does by the way."""
@@ -302,11 +306,9 @@ def veth() -> Iterator[Veth]:
     names = (pair.left, pair.right)
     try:
         for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-        subprocess.run(
-            ["ip", "link", "add", "veth0", "netns", names[0], "type", "veth", "peer", "veth0", "netns", names[1]],
-            check=True,
-        )
+            command_line("ip", "netns", "add", name)
+        link = f"ip link add veth0 netns {names[0]} type veth peer veth0 netns {names[1]}"
+        command_line(*link.split())
         for host, name in enumerate(names, start=1):
             pair.run(name, "ip", "address", "add", f"10.77.0.{host}/24", "dev", "veth0")
             pair.run(name, "ip", "address", "add", f"fd77::{host}/64", "dev", "veth0", "nodad")
@@ -316,7 +318,8 @@ def veth() -> Iterator[Veth]:
         yield pair
     finally:
         for name in names:
-            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+            with contextlib.suppress(subprocess.CalledProcessError):
+                command_line("ip", "netns", "delete", name)
 
 
 class RunFactory:

@@ -125,6 +125,7 @@ def test_a_malformed_run_is_refused_and_the_rest_of_its_peer_waits(sockets: Any,
     assert sorted((r.data, r.context) for r in sockets.receive(3)) == [(b"one", 0), (b"three", 2), (b"two", 2)]
 
 
+@pytest.mark.root
 def test_a_full_send_buffer_takes_a_part_and_the_rest_later(veth: Any, make_sockets: Any, run: Any) -> None:
     """A rate limit on the device keeps what was sent in the socket's send buffer."""
     sockets = make_sockets()
@@ -235,21 +236,24 @@ def test_a_refused_datagram_is_consumed_and_what_follows_is_sent(sockets: Any, r
     assert sockets.poll() == []
     assert sockets.stats()["icmp-errors"] >= 4
 
+    sockets.send(sender, run(b"refused"))
     receiver = sockets.open(peer, role=2)
+    sockets.send(receiver, run(b"behind the error", peer=run.peer(sender.address)))
+    assert [r.data for r in sockets.poll()] == [b"behind the error"]
     assert sockets.send(sender, run(b"now")) == (1, [(1, 0)])
     assert [r.data for r in sockets.receive(1)] == [b"now"]
-    assert receiver.address == peer
 
 
-@pytest.mark.parametrize("endpoints", [1, 4, 5, 80])
+@pytest.mark.parametrize("endpoints", [1, 2, 3, 80])
 def test_endpoints_take_turns_and_each_keeps_its_order(make_sockets: Any, run: Any, endpoints: int) -> None:
     sockets = make_sockets(receive_buffers=2)
     receivers = [sockets.open(("127.0.0.1", 0), role=2, context=c) for c in range(endpoints)]
-    sender = sockets.open(("127.0.0.1", 0), role=2, context=999)
+    far = make_sockets()
+    sender = far.open(("127.0.0.1", 0))
     peers = [run.peer(r.address) for r in receivers]
     for i in range(20):
         for peer in peers:
-            assert sockets.send(sender, run(b"%d" % i, peer=peer))[0] == 1
+            assert far.send(sender, run(b"%d" % i, peer=peer))[0] == 1
 
     order: dict[int, list[int]] = {c: [] for c in range(endpoints)}
     served_when_first_done = None

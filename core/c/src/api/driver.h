@@ -144,9 +144,14 @@ void fl_driver_free(fl_driver_t *driver);
 #define FL_WAIT_COMMAND 1
 #define FL_WAIT_EVENT 2
 
-/* Block, without the GIL, until a command or event is there, somebody calls fl_driver_wake, or timeout_ns passed.
- * Returns FL_WAIT_* bits, 0 if neither is there. INVOKER: never blocks. */
-int fl_driver_wait(fl_driver_t *driver, int64_t timeout_ns);
+/* Block, without the GIL, until something that is wanted is there, somebody calls fl_driver_wake, or timeout_ns passed.
+ * While a command waits for slow work, the control plane wants no further one, and events only.
+ *
+ * wanted    FL_WAIT_* bits
+ * returns   those that are there; 0 if none is
+ *
+ * INVOKER: never blocks. */
+int fl_driver_wait(fl_driver_t *driver, int wanted, int64_t timeout_ns);
 
 /* End a wait. Any thread. */
 void fl_driver_wake(fl_driver_t *driver);

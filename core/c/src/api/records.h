@@ -51,14 +51,15 @@ int fl_mpsc_ring_write(fl_mpsc_ring_t *ring, int32_t type_id, const void *messag
  * records. Their lengths are checked: at least 8, at most max_message_length + 8, inside the ring and not beyond the
  * tail; their types are 1 or more. A record of which only the type is wrong is dropped alone. Behind a wrong length
  * nothing says where the next record begins but the tail, so everything up to the tail, or to the end of the ring if
- * that is first, is dropped at once; with a tail that is impossible too, 8 bytes are. Each such event adds 1 to
- * malformed. A record that does not fit `into` stays in the ring.
+ * that is first, is dropped at once; with a tail that is impossible too, 8 bytes are. A length where nothing is claimed
+ * is cleared. Each such event adds 1 to malformed. A record that does not fit `into` stays in the ring.
  *
- * into, capacity   private memory, at least max_message_length + 8 bytes
+ * into, capacity   private memory, aligned to 8 bytes, at least max_message_length + 8 long
  * limit            most records to take
  * malformed        out: drops as above
- * returns          bytes in `into`; 0 if there was no record
- * thread           consumer; does not block; reads at most to the end of the ring, so a full drain takes two calls
+ * returns          bytes in `into`; 0 if there was no record before the end of the ring, where each call stops: a full
+ *                  drain goes on while the head moves
+ * thread           consumer, with the one view whose head is the truth; does not block
  */
 int32_t fl_mpsc_ring_read(
     fl_mpsc_ring_t *ring, uint8_t *into, int32_t capacity, int32_t limit, int32_t *malformed);

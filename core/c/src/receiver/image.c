@@ -228,7 +228,8 @@ void fl_image_on_rttm(fl_image_t *image, const fl_rttm_frame_t *frame, int64_t n
         return;
     }
     /* The sums wrap: what an unsolicited answer claims must not overflow. */
-    const int64_t rtt_ns = (int64_t)((uint64_t)now_ns - (uint64_t)frame->echo_timestamp - (uint64_t)frame->reception_delta);
+    const uint64_t elapsed_ns = (uint64_t)now_ns - (uint64_t)frame->echo_timestamp;
+    const int64_t rtt_ns = (int64_t)(elapsed_ns - (uint64_t)frame->reception_delta);
     if (rtt_ns >= 0)
     {
         image->congestion_control->ops->on_rtt(image->congestion_control, now_ns, rtt_ns);

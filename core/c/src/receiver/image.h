@@ -1,10 +1,10 @@
 /* An image: one publication's stream as received here.
  *
- * The image is the receiver's from fl_image_add to fl_image_remove. Terms, metadata and position counters are mapped
- * writable by clients, so every decision rests on the fields below: positions that came off the wire and were checked, or
- * off a counter and believed only in between those.
+ * The image is the receiver's from fl_image_add to fl_image_remove. Clients map terms, metadata and position counters
+ * writable, so every decision rests on the fields below: positions that came off the wire and were checked, or off a
+ * counter and believed only in between those.
  *
- *   clean_position <= ... <= last_sm_position <= rebuild_position <= hwm <= overrun_threshold <= clean_position + 3 terms
+ *   clean_position <= last_sm_position <= rebuild_position <= hwm <= overrun_threshold <= clean_position + 3 terms
  */
 #ifndef FL_RECEIVER_IMAGE_H
 #define FL_RECEIVER_IMAGE_H
@@ -37,7 +37,7 @@ typedef enum fl_image_state
 /* A way by which the stream arrives and feedback returns (wire 4.4). */
 typedef struct fl_image_connection
 {
-    fl_peer_t source;                /* of the SETUP; feedback's target unless the endpoint has a fixed control address */
+    fl_peer_t source;                /* of the SETUP; takes the feedback unless the endpoint has a control address */
     fl_address_t local;              /* where the SETUP came to; family FL_FAMILY_NONE: unknown */
     bool is_end_of_stream;
     int64_t end_of_stream_position;
@@ -139,14 +139,24 @@ void fl_image_on_rttm(fl_image_t *image, const fl_rttm_frame_t *frame, int64_t n
 
 /* ---- rebuild.c ---- */
 
+/* Lowest position of the subscribers, of which there is at least one; on a frame boundary's alignment, whatever their
+ * counters say, since it goes on the wire and decides what is cleaned. Thread: receiver. */
+static inline int64_t fl_image_lowest_position(fl_image_t *image)
+{
+    int64_t lowest;
+    int64_t highest;
+    fl_subscribers_read(&image->subscribers, image->rebuild_position, &lowest, &highest);
+    return lowest & ~(int64_t)(FL_FRAME_ALIGNMENT - 1);
+}
+
 /* What an active image needs in a cycle: gaps, positions, cleaning, status messages, end of stream. Takes the image off
  * the active list when nothing is left to do. Returns the work done. Thread: receiver. */
 int fl_image_track(fl_image_t *image, int64_t now_ns);
 
 /* ---- image_feedback.c: what an image says to its publication. Thread: receiver ---- */
 
-/* Send the status message, or ERR frame, that is due, to every live connection. Without room in the transport it stays due.
- * Returns 1 if it was sent, else 0. */
+/* Send the status message, or ERR frame, that is due, to every live connection. Without room in the transport it stays
+ * due. Returns 1 if it was sent, else 0. */
 int fl_image_send_feedback(fl_image_t *image, int64_t now_ns);
 
 void fl_image_send_nak(fl_image_t *image, int64_t position, int32_t length, int64_t now_ns);

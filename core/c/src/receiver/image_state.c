@@ -80,10 +80,7 @@ static bool fl_image_has_ended(const fl_image_t *image, int64_t now_ns)
 
 static bool fl_image_is_drained(fl_image_t *image)
 {
-    int64_t lowest;
-    int64_t highest;
-    fl_subscribers_read(&image->subscribers, image->rebuild_position, &lowest, &highest);
-    return lowest >= image->rebuild_position;
+    return 0 == image->subscribers.count || fl_image_lowest_position(image) >= image->rebuild_position;
 }
 
 bool fl_image_check_state(fl_image_t *image, int64_t now_ns)

@@ -37,6 +37,7 @@ bool fl_loss_detector_on_gap(
         return false;
     }
     detector->is_open = true;
+    detector->is_reported = false;
     detector->position = position;
     detector->length = length;
     detector->expiry_ns = now_ns + fl_loss_detector_delay(detector, context, detector->delay.first_ns);
@@ -49,6 +50,7 @@ bool fl_loss_detector_is_due(fl_loss_detector_t *detector, fl_driver_context_t *
     {
         return false;
     }
+    detector->is_reported = true;
     detector->expiry_ns = now_ns + fl_loss_detector_delay(detector, context, detector->delay.retry_ns);
     return true;
 }

@@ -8,6 +8,8 @@
 
 #include "driver/context.h"
 
+#define FL_NAK_DELAY_MIN_NS 1000    /* unicast (wire 8.2) */
+
 /* How long to wait before the first report of a gap and before each further one. */
 typedef struct fl_nak_delay
 {
@@ -23,13 +25,14 @@ void fl_nak_delay_init_fixed(fl_nak_delay_t *delay, int64_t first_ns, int64_t re
 /* max_backoff_ns: T of the formula, above 0. group_size: n, at least 1. */
 void fl_nak_delay_init_group(fl_nak_delay_t *delay, int64_t max_backoff_ns, int32_t group_size);
 
-/* A group's delay for a random number: at least 0 and below T. */
+/* A group's delay for a random number: 0 to T. */
 int64_t fl_nak_delay_of_group(const fl_nak_delay_t *delay, uint64_t random);
 
 typedef struct fl_loss_detector
 {
     fl_nak_delay_t delay;
     bool is_open;                /* there is a gap */
+    bool is_reported;            /* at least once */
     int32_t length;
     int64_t position;
     int64_t expiry_ns;

@@ -113,7 +113,8 @@ static void fl_image_clean(fl_image_t *image)
 }
 
 /* Decide whether a status message is due; cleaning comes before it moves. */
-static void fl_image_schedule_sm(fl_image_t *image, int64_t lowest, int64_t old_rebuild, bool loss_found, int64_t now_ns)
+static void fl_image_schedule_sm(
+    fl_image_t *image, int64_t lowest, int64_t old_rebuild, bool loss_found, int64_t now_ns)
 {
     const fl_congestion_input_t input = {
         .now_ns = now_ns,
@@ -164,8 +165,7 @@ int fl_image_track(fl_image_t *image, int64_t now_ns)
 {
     const bool takes_data = !image->is_rejected && !image->is_revoked;
     const int64_t old_rebuild = image->tracked_rebuild_position;
-    int64_t lowest;
-    int64_t highest;
+    int64_t lowest = INT64_MAX;
     int work = 0;
     if (0 == image->subscribers.count)
     {
@@ -173,7 +173,6 @@ int fl_image_track(fl_image_t *image, int64_t now_ns)
         image->scan_due = false;
         image->loss_detector.is_open = false;
         fl_image_store_positions(image);
-        lowest = INT64_MAX;
     }
     else
     {
@@ -183,8 +182,12 @@ int fl_image_track(fl_image_t *image, int64_t now_ns)
             fl_image_report_gap(image, now_ns);
             work++;
         }
+        else if (image->loss_detector.is_open && !image->loss_detector.is_reported)
+        {
+            work++;   /* an agent that idles now would report the gap a thousand times too late */
+        }
         fl_image_store_positions(image);
-        fl_subscribers_read(&image->subscribers, image->rebuild_position, &lowest, &highest);
+        lowest = fl_image_lowest_position(image);
         if (takes_data)
         {
             fl_image_schedule_sm(image, lowest, old_rebuild, loss_found, now_ns);

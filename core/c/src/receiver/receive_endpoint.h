@@ -68,6 +68,12 @@ void fl_receive_endpoint_elicit(fl_receive_endpoint_t *endpoint, int32_t stream_
 fl_session_t *fl_receive_endpoint_add_setup(fl_receive_endpoint_t *endpoint, int32_t stream_id, int32_t session_id,
     fl_session_state_t state, int64_t deadline_ns, const fl_address_t *local);
 
+/* Forget a session that has no image. */
+void fl_receive_endpoint_forget(fl_receive_endpoint_t *endpoint, fl_session_t *session);
+
+/* Name what the endpoint's timers do; they are on no wheel yet. */
+void fl_receive_endpoint_init_timers(fl_receive_endpoint_t *endpoint);
+
 /* Forget that a session waits. The session itself stays. */
 void fl_receive_endpoint_remove_setup(fl_receive_endpoint_t *endpoint, fl_session_t *session);
 

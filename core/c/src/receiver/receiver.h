@@ -3,25 +3,26 @@
  * What counts as what. Every datagram that reaches a receive endpoint either has its effect or adds one to exactly one
  * drop counter:
  *
- *   DATA, PAD       SHORT, VERSION, TYPE, FRAME_LENGTH, ALIGNMENT, DATA_FIELDS: checks of wire 9.1, in this order
+ *   DATA, PAD       SHORT, VERSION, TYPE, FRAME_LENGTH, ALIGNMENT: the datagram level of wire 9.1
  *                   NO_INTEREST: no subscription wants the stream or the session
- *                   NO_IMAGE: wanted, but there is no image. Counted also for the datagram that elicits a SETUP and for those
- *                   that find no room to do so, since their data is gone either way
+ *                   NO_IMAGE: wanted, but there is no image. Counted also for the datagram that elicits a SETUP and for
+ *                   those that find no room to do so, since their data is gone either way
  *                   IMAGE_CLOSED: the image was rejected or revoked, or the data lies behind the end of the stream
  *                   TERM: a term before the initial one
+ *                   DATA_FIELDS: the walk over the frames failed
  *                   OVER_RUN, UNDER_RUN: of data and heartbeats, also in system counters 13 and 12
  *                   DUPLICATE: the first frame was there already
  *   SETUP           SHORT ... FRAME_LENGTH, SETUP_FIELDS, NO_INTEREST as above
- *                   SETUP_IGNORED: session limit, cool-down, an image is being made already, no free notice, or more than
- *                   FL_SETUPS_CAPACITY sessions of the endpoint wait
+ *                   SETUP_IGNORED: session limit, cool-down, an image is being made already, no free notice, or
+ *                   FL_SETUPS_CAPACITY sessions of the endpoint wait already
  *   RTTM            RTTM_IGNORED: another receiver's, or no image
  *   NAK, SM, ERR,   WRONG_SIDE
  *   RSP_SETUP
  *   RES             TYPE
  *   any             TRUNCATED, before anything else is looked at
  *
- * The first six reasons, DATA_FIELDS and SETUP_FIELDS also add to system counter 14. Effects are: bytes inserted, a heartbeat
- * taken (system counter 10), a SETUP passed on or refreshing a connection, a round trip time answered or measured.
+ * What fails a check of wire 9.1 also adds to system counter 14. Effects are: bytes inserted, a heartbeat taken (system
+ * counter 10), a SETUP passed on or refreshing a connection, a round trip time answered or measured.
  */
 #ifndef FL_RECEIVER_RECEIVER_H
 #define FL_RECEIVER_RECEIVER_H
@@ -65,7 +66,8 @@ typedef struct fl_receiver
     fl_receiver_sums_t sums;
 } fl_receiver_t;
 
-/* Make the receiver's state; config and counters of the context are in place. Returns 0 or a negative FL_E* with text. */
+/* Make the receiver's state; config and counters of the context are in place. Returns 0 or a negative FL_E* with text.
+ * Both: control thread, no agent running. */
 int fl_receiver_init(fl_receiver_t *receiver, fl_driver_context_t *context);
 void fl_receiver_destroy(fl_receiver_t *receiver);
 

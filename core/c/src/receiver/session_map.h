@@ -1,12 +1,12 @@
-/* What an endpoint knows of the sessions that it hears: their image, or in which state they are without one (wire 4.1).
+/* What an endpoint knows of the sessions that it hears: the image, or in which state they are without one (wire 4.1).
  *
  * An open-addressing table keyed by stream and session. The hash is keyed with a secret of the endpoint, so that who
- * chooses session ids cannot choose collisions. Sessions without an image that a peer can bring about (PENDING_SETUP and
- * INIT_IN_PROGRESS) are bounded by FL_SETUPS_CAPACITY; images and COOL_DOWN, each of which was an image once, have
- * their room from the control thread before they are made.
+ * chooses session ids cannot choose collisions. Sessions without an image that a peer can bring about (PENDING_SETUP
+ * and INIT_IN_PROGRESS) are bounded by FL_SETUPS_CAPACITY. Images, and COOL_DOWN, which was an image once, have their room
+ * from the control thread before they are made.
  *
- * NO_INTEREST is no state here: whether a session is wanted is looked up when it is heard, which has the same effect, and
- * unwanted sessions then cost no memory.
+ * NO_INTEREST is no state here: whether a session is wanted is looked up when it is heard, which has the same effect,
+ * and unwanted sessions then cost no memory.
  */
 #ifndef FL_RECEIVER_SESSION_MAP_H
 #define FL_RECEIVER_SESSION_MAP_H

@@ -1,12 +1,14 @@
 /* UDP publications, owned by the sender (wire 3; shm 9.8).
  *
- * publication.c puts things on the wire, publication_life.c moves limits and states, publication_control.c has the calls
- * of the control plane.
+ * publication.c puts things on the wire, publication_feedback.c takes what receivers say, publication_life.c moves
+ * limits and states, publication_control.c has the calls of the control plane.
  */
 #ifndef FL_SENDER_PUBLICATION_H
 #define FL_SENDER_PUBLICATION_H
 
+#include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "protocol/frames.h"
@@ -85,6 +87,8 @@ struct fl_publication
     fl_liveness_t liveness;
     fl_object_t object;
 };
+
+static_assert(offsetof(fl_publication_t, retransmit.pending) + sizeof(uint32_t) <= 64, "the idle cycle's cache line");
 
 /* ---- publication.c ---- */
 

@@ -90,7 +90,8 @@ static int fl_publication_check(const fl_publication_params_t *params)
     if (params->start_position < 0 || 0 != params->start_position % FL_FRAME_ALIGNMENT ||
         params->start_position > fl_log_max_position(log))
     {
-        return fl_error(FL_EINVAL, "publication %lld: start position %lld is not a multiple of %d that the log can have", id,
+        return fl_error(FL_EINVAL,
+            "publication %lld: start position %lld is not a multiple of %d that the log can have", id,
             (long long)params->start_position, FL_FRAME_ALIGNMENT);
     }
     if (params->publication_window_length < log->mtu_length || params->publication_window_length > log->term_length / 2)
@@ -110,29 +111,30 @@ static int fl_publication_check(const fl_publication_params_t *params)
 static int fl_publication_find_counters(
     fl_publication_t *publication, fl_driver_context_t *context, const fl_publication_params_t *params)
 {
+    const int64_t start = params->start_position;
     const struct
     {
         const char *name;
         int32_t id;
         int64_t value;
-        _Atomic int64_t **counter;
+        _Atomic int64_t **word;
     } counters[] = {
-        {"pub-pos", params->publisher_position_counter_id, params->start_position, &publication->publisher_position_counter},
-        {"pub-lmt", params->publisher_limit_counter_id, params->start_position, &publication->publisher_limit_counter},
-        {"snd-pos", params->sender_position_counter_id, params->start_position, &publication->sender_position_counter},
-        {"snd-lmt", params->sender_limit_counter_id, params->start_position, &publication->sender_limit_counter},
+        {"pub-pos", params->publisher_position_counter_id, start, &publication->publisher_position_counter},
+        {"pub-lmt", params->publisher_limit_counter_id, start, &publication->publisher_limit_counter},
+        {"snd-pos", params->sender_position_counter_id, start, &publication->sender_position_counter},
+        {"snd-lmt", params->sender_limit_counter_id, start, &publication->sender_limit_counter},
         {"snd-bpe", params->sender_bpe_counter_id, 0, &publication->sender_bpe_counter},
         {"snd-naks-received", params->sender_naks_received_counter_id, 0, &publication->sender_naks_counter},
     };
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
     {
-        *counters[i].counter = fl_driver_counter(context, counters[i].id);
-        if (NULL == *counters[i].counter)
+        *counters[i].word = fl_driver_counter(context, counters[i].id);
+        if (NULL == *counters[i].word)
         {
             return fl_error(FL_EINVAL, "publication %lld: %s: %d is no counter of this driver",
                 (long long)params->registration_id, counters[i].name, counters[i].id);
         }
-        fl_i64_store_release(*counters[i].counter, counters[i].value);
+        fl_i64_store_release(*counters[i].word, counters[i].value);
     }
     return 0;
 }
@@ -160,7 +162,8 @@ fl_publication_t *fl_publication_add(
         return NULL;
     }
     const int64_t start = params->start_position;
-    const int64_t resend_length = log->term_length / 2 < FL_RESEND_LENGTH_MAX ? log->term_length / 2 : FL_RESEND_LENGTH_MAX;
+    const int64_t half_term = log->term_length / 2;
+    const int64_t resend_length = half_term < FL_RESEND_LENGTH_MAX ? half_term : FL_RESEND_LENGTH_MAX;
     *publication = (fl_publication_t){
         .sender_position = start,
         .sender_limit = start,

@@ -59,7 +59,7 @@ void fl_publication_update_limit(fl_publication_t *publication)
 
     if (publication->is_connected)
     {
-        /* Two terms behind the clean position there is a whole clean term left for messages that begin before the limit. */
+        /* Up to two terms past the clean position, a clean term is left for messages that begin before the limit. */
         const int64_t cleaned = publication->clean_position + 2 * term_length;
         const int64_t wanted = publication->sender_position + publication->window_length;
         const int64_t limit = wanted < cleaned ? wanted : cleaned;
@@ -187,8 +187,8 @@ static void fl_publication_unblock(fl_publication_t *publication, int64_t now_ns
 
 /* ---- the timer ---- */
 
-/* Everything is out, or nobody is left to take it. Otherwise what nobody completes any more is repaired; what cannot be,
- * because its length is unknown or it is no frame of the stream, ends the stream before it. */
+/* Everything is out, or nobody is left to take it. Otherwise what nobody completes any more is repaired; what cannot
+ * be, because its length is unknown or it is no frame of the stream, ends the stream before it. */
 static void fl_publication_check_drained(fl_publication_t *publication, int64_t now_ns)
 {
     const fl_driver_config_t *config = &publication->sender->context->config;

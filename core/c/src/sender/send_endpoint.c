@@ -30,6 +30,20 @@ static fl_publication_t *fl_send_endpoint_find(const fl_send_endpoint_t *endpoin
     return NULL != publication && FL_PUBLICATION_DONE != publication->state ? publication : NULL;
 }
 
+/* A status message for a stream that is not here is normal: session and stream 0 ask for any (wire 9.2 item 15). It
+ * counts as received, and its fields are held against the longest term there is (wire 3.6.1). */
+static int fl_send_endpoint_on_unknown_status(fl_send_endpoint_t *endpoint, const fl_sm_frame_t *frame)
+{
+    fl_driver_context_t *context = endpoint->sender->context;
+    if (fl_sm_check(frame, FL_LOG_TERM_LENGTH_MAX) < 0)
+    {
+        fl_count(context, FL_COUNTER_INVALID_PACKETS, 1);
+        return FL_DROP_SM_FIELDS;
+    }
+    fl_count(context, FL_COUNTER_STATUS_MESSAGES_RECEIVED, 1);
+    return FL_DROP_NO_PUBLICATION;
+}
+
 /* Take one datagram. Returns FL_TAKEN or the reason it is dropped for. */
 static int fl_send_endpoint_on_datagram(
     fl_send_endpoint_t *endpoint, const uint8_t *datagram, size_t length, const fl_address_t *source, int64_t now_ns)
@@ -57,7 +71,8 @@ static int fl_send_endpoint_on_datagram(
     fl_publication_t *publication = fl_send_endpoint_find(endpoint, datagram);
     if (NULL == publication)
     {
-        return FL_DROP_NO_PUBLICATION;   /* normal: session and stream 0 ask for any (wire 9.2 item 15) */
+        return FL_FRAME_SM == type ? fl_send_endpoint_on_unknown_status(endpoint, (const fl_sm_frame_t *)datagram)
+                                   : FL_DROP_NO_PUBLICATION;
     }
     switch (type)
     {

@@ -35,7 +35,8 @@ fl_send_endpoint_t *fl_send_endpoint_open(
     const fl_poll_entry_t *entry = fl_driver_find_poller(driver, binding, FL_ROLE_SENDER);
     if (NULL == entry)
     {
-        fl_error(FL_ENOENT, "send endpoint %lld: transport '%s' is not under this driver", (long long)id, binding->name);
+        fl_error(
+            FL_ENOENT, "send endpoint %lld: transport '%s' is not under this driver", (long long)id, binding->name);
         return NULL;
     }
     fl_send_endpoint_t *endpoint = calloc(1, sizeof(*endpoint));

@@ -55,8 +55,8 @@ static inline bool fl_scan_append(
     return true;
 }
 
-uint32_t fl_term_scan(fl_scan_t *scan, const fl_scan_bounds_t *bounds, const uint8_t *term, int32_t term_id, int32_t offset,
-    int32_t limit)
+uint32_t fl_term_scan(fl_scan_t *scan, const fl_scan_bounds_t *bounds, const uint8_t *term, int32_t term_id,
+    int32_t offset, int32_t limit)
 {
     const uint64_t stream_and_term = fl_scan_pair(bounds->stream_id, term_id);
     const int32_t first = offset;

@@ -1,11 +1,11 @@
 /* Cutting the next frames of a term into runs of datagrams (wire 3.4; design: the run).
  *
- * What is sent is the term buffer itself, which clients can write. So every frame is held against what the driver knows:
- * its length is read once, its end lies in the term, version and type are those of a data or padding frame, and offset,
- * session, stream and term are where and whose it is. The four compares cost two loads of a cache line that is there
- * already. A frame that fails is not sent and nothing behind it is: it has no length that could be trusted. A client that
- * rewrites a header between this check and the transport's copy is not stopped; it can do that to its own stream only in
- * so far as it can to everybody's, through the files it has mapped.
+ * What is sent is the term buffer itself, which clients can write. So every frame is held against what the driver
+ * knows: its length is read once, its end lies in the term, version and type are those of a data or padding frame, and
+ * offset, session, stream and term are where and whose it is. That costs three loads from a cache line that is there
+ * already. A frame that fails is not sent, and nothing behind it is: it has no length that could be trusted. The check
+ * is not proof against a client that rewrites a header before the transport has copied it: only a copy of our own would
+ * be.
  */
 #ifndef FL_SENDER_TERM_SCAN_H
 #define FL_SENDER_TERM_SCAN_H
@@ -54,8 +54,8 @@ typedef struct fl_scan
  * returns   the number of runs, which is scan->run_count
  * thread    the owner of the publication; does not block
  */
-uint32_t fl_term_scan(fl_scan_t *scan, const fl_scan_bounds_t *bounds, const uint8_t *term, int32_t term_id, int32_t offset,
-    int32_t limit);
+uint32_t fl_term_scan(fl_scan_t *scan, const fl_scan_bounds_t *bounds, const uint8_t *term, int32_t term_id,
+    int32_t offset, int32_t limit);
 
 /* Look at what the transport took of the runs.
  *

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "protocol/frames.h"
 #include "util/error.h"
 
 int64_t fl_log_file_length(int32_t term_length, int32_t page_size)

@@ -5,6 +5,7 @@
 #include <framelane/types.h>
 
 #include "api/shm.h"
+#include "protocol/frames.h"
 #include "shm/words.h"
 
 /* Positions (shm 7.1, wire 1.3). Term ids wrap at 32 bits. */

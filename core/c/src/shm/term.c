@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "protocol/frames.h"
 
 #define FL_ROTATE_ATTEMPTS 64
 

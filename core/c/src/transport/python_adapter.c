@@ -2,44 +2,14 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "transport/address.h"
-#include "transport/byte_ring.h"
+#include "transport/python_internal.h"
 #include "util/error.h"
-
-/* A run on its way to Python, followed by its bytes. */
-typedef struct fl_python_sent
-{
-    uint32_t endpoint;
-    uint32_t length;
-    uint32_t segment_length;
-    uint32_t reserved;
-    fl_address_t destination;
-    fl_address_t local;
-} fl_python_sent_t;
-
-/* A datagram on its way from Python, followed by its bytes. */
-typedef struct fl_python_received
-{
-    uint32_t endpoint;
-    uint32_t length;
-    fl_peer_t source;
-    fl_address_t local;
-} fl_python_received_t;
-
-typedef enum fl_python_call_state
-{
-    FL_PYTHON_CALL_NONE,
-    FL_PYTHON_CALL_POSTED,
-    FL_PYTHON_CALL_TAKEN,
-    FL_PYTHON_CALL_ANSWERED,
-    FL_PYTHON_CALL_ABANDONED     /* taken, but control waited long enough */
-} fl_python_call_state_t;
 
 struct fl_endpoint
 {
@@ -60,48 +30,9 @@ struct fl_poller
     uint32_t outstanding;        /* runs that the host has not released */
 };
 
-struct fl_python_adapter
-{
-    uint32_t max_datagram;
-    fl_byte_ring_t to_python;
-    fl_byte_ring_t from_python;
-    int python_event;
-    int agent_event;
-    _Atomic bool is_armed;
-    _Atomic bool is_stopped;
-    uint32_t next_number;
-    uint32_t open_endpoints;
-    fl_poller_t *poller;
-    _Atomic int64_t discarded;   /* for no endpoint on the poller, or not from its peer */
-    _Atomic int64_t dropped;     /* by Python */
-
-    /* The rendezvous of control and Python. */
-    pthread_mutex_t lock;
-    pthread_cond_t answered;
-    fl_python_call_state_t state;
-    fl_python_request_t call;
-    uint64_t call_after;         /* end of to_python when the call was posted: what was sent before comes first */
-    int32_t answer_status;
-    fl_address_t answer_local;
-    char answer_text[FL_ERROR_TEXT_LENGTH];
-};
-
 static fl_python_adapter_t *fl_python_adapter_of(fl_transport_t *transport)
 {
     return (fl_python_adapter_t *)transport;
-}
-
-static void fl_python_signal(int event)
-{
-    const uint64_t one = 1;
-    /* The only failure is a counter that is full, and then the reader is awake. */
-    (void)!write(event, &one, sizeof(one));
-}
-
-static void fl_python_clear(int event)
-{
-    uint64_t count;
-    (void)!read(event, &count, sizeof(count));
 }
 
 /* ---- control: calls that Python answers ---- */
@@ -426,131 +357,6 @@ static int fl_python_disarm(fl_poller_t *poller)
     return 0;
 }
 
-/* ---- the Python thread ---- */
-
-int fl_python_adapter_descriptor(fl_python_adapter_t *adapter)
-{
-    return adapter->python_event;
-}
-
-static int fl_python_take_call(fl_python_adapter_t *adapter, fl_python_request_t *request)
-{
-    int taken = 0;
-    pthread_mutex_lock(&adapter->lock);
-    if (FL_PYTHON_CALL_POSTED == adapter->state && fl_byte_ring_has_read(&adapter->to_python, adapter->call_after))
-    {
-        *request = adapter->call;
-        adapter->state = FL_PYTHON_CALL_TAKEN;
-        taken = 1;
-    }
-    pthread_mutex_unlock(&adapter->lock);
-    return taken;
-}
-
-static int fl_python_take_sent(fl_python_adapter_t *adapter, fl_python_request_t *request)
-{
-    fl_byte_ring_release(&adapter->to_python);
-    const fl_python_sent_t *sent = fl_byte_ring_read(&adapter->to_python);
-    if (NULL == sent)
-    {
-        return 0;
-    }
-    request->kind = FL_PYTHON_SEND;
-    request->endpoint = sent->endpoint;
-    request->data = (const uint8_t *)(sent + 1);
-    request->length = sent->length;
-    request->segment_length = sent->segment_length;
-    request->destination = sent->destination;
-    request->local = sent->local;
-    return 1;
-}
-
-int fl_python_adapter_take(fl_python_adapter_t *adapter, fl_python_request_t *request)
-{
-    if (fl_python_take_call(adapter, request) || fl_python_take_sent(adapter, request))
-    {
-        return 1;
-    }
-    /* Cleared before the second look, so that what comes after it signals again. */
-    fl_python_clear(adapter->python_event);
-    return fl_python_take_call(adapter, request) || fl_python_take_sent(adapter, request);
-}
-
-int fl_python_adapter_answer(
-    fl_python_adapter_t *adapter, int32_t status, const char *text, const fl_address_t *local)
-{
-    int result = -FL_EAGAIN;
-    pthread_mutex_lock(&adapter->lock);
-    if (FL_PYTHON_CALL_TAKEN == adapter->state)
-    {
-        adapter->answer_status = status;
-        snprintf(adapter->answer_text, sizeof(adapter->answer_text), "%s", NULL != text ? text : "");
-        if (NULL != local)
-        {
-            adapter->answer_local = *local;
-        }
-        adapter->state = FL_PYTHON_CALL_ANSWERED;
-        pthread_cond_signal(&adapter->answered);
-        result = 0;
-    }
-    else if (FL_PYTHON_CALL_ABANDONED == adapter->state)
-    {
-        adapter->state = FL_PYTHON_CALL_NONE;
-    }
-    pthread_mutex_unlock(&adapter->lock);
-    return result;
-}
-
-int fl_python_adapter_deliver(
-    fl_python_adapter_t *adapter, uint32_t endpoint, const void *data, uint32_t length, const fl_address_t *source,
-    const fl_address_t *local)
-{
-    fl_python_received_t *received = fl_byte_ring_claim(&adapter->from_python, (uint32_t)sizeof(*received) + length);
-    if (NULL == received)
-    {
-        return -FL_EAGAIN;
-    }
-    *received = (fl_python_received_t){
-        .endpoint = endpoint, .length = length, .source.address = *source, .local = *local
-    };
-    if (0 != length)
-    {
-        memcpy(received + 1, data, length);
-    }
-    fl_byte_ring_commit(&adapter->from_python);
-    /* Pairs with the fence in fl_python_arm. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_exchange_explicit(&adapter->is_armed, false, memory_order_relaxed))
-    {
-        fl_python_signal(adapter->agent_event);
-    }
-    return 0;
-}
-
-void fl_python_adapter_drop(fl_python_adapter_t *adapter)
-{
-    atomic_fetch_add_explicit(&adapter->dropped, 1, memory_order_relaxed);
-}
-
-int fl_python_adapter_stop(fl_python_adapter_t *adapter)
-{
-    if (0 != adapter->open_endpoints || NULL != adapter->poller)
-    {
-        return fl_error(FL_EBUSY, "close: endpoints or pollers are still open");
-    }
-    pthread_mutex_lock(&adapter->lock);
-    atomic_store_explicit(&adapter->is_stopped, true, memory_order_relaxed);
-    pthread_cond_broadcast(&adapter->answered);
-    pthread_mutex_unlock(&adapter->lock);
-    fl_python_signal(adapter->python_event);
-    return 0;
-}
-
-int fl_python_adapter_is_stopped(fl_python_adapter_t *adapter)
-{
-    return atomic_load_explicit(&adapter->is_stopped, memory_order_relaxed) ? 1 : 0;
-}
-
 /* ---- the transport ---- */
 
 static int fl_python_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
@@ -645,9 +451,11 @@ fl_python_adapter_t *fl_python_adapter_new(uint64_t ring_length, uint32_t max_da
     {
         fl_error(errno, "adapter of a Python transport: eventfd: %s", strerror(errno));
     }
-    else if (0 != fl_byte_ring_init(&adapter->to_python, length) || 0 != fl_byte_ring_init(&adapter->from_python, length))
+    else if (
+        0 != fl_byte_ring_init(&adapter->to_python, length) || 0 != fl_byte_ring_init(&adapter->from_python, length))
     {
-        fl_error(FL_ENOMEM, "adapter of a Python transport: no memory for rings of %llu bytes", (unsigned long long)length);
+        fl_error(
+            FL_ENOMEM, "adapter of a Python transport: no memory for rings of %llu bytes", (unsigned long long)length);
     }
     else
     {

@@ -1,6 +1,5 @@
-"""Benchmarks: ours beside the raw system calls, alternating in one run."""
+"""Benchmarks: ours beside the raw system calls, alternating in one run. ``suites.run_suite`` is the way in."""
 
 from framelane.bench.model import Benchmark, Measurement, Result
-from framelane.bench.suites import run_suite
 
-__all__ = ["Benchmark", "Measurement", "Result", "run_suite"]
+__all__ = ["Benchmark", "Measurement", "Result"]

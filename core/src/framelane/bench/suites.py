@@ -1,30 +1,45 @@
-"""The benchmarks: which loops run against which floors."""
+"""The benchmarks: which loops run against which floors.
+
+Each measurement of ours has its floors' beside it in the same round, so that a disturbance of the machine meets all.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from framelane._native import lib
 from framelane.bench.model import Benchmark, Lengths, Measurement, Result
 from framelane.bench.network import Site, loopback, veth_pair
-from framelane.bench.runner import Pairing, alternate, measure_rate
+from framelane.bench.runner import Pair, alternate, measure_rate, measure_round_trips
+from framelane.bench.streams import DriverProcess
 from framelane.bench.worker import Job
 
-__all__ = ["Options", "count_runs", "run_suite"]
+__all__ = ["SUITES", "Options", "Suite", "run_suite"]
 
 FRAME_LENGTHS: tuple[Lengths, ...] = (64, 320, 1408, "mixed")
 FRAME_BOUNDS = (64, 1408)
+MESSAGE_LENGTHS: tuple[Lengths, ...] = (32, 288, 1344, "mixed")
+MESSAGE_BOUNDS = (32, 1344)
 #: Socket buffers of both sides: large enough that the system's default is not what is measured.
 BUFFER_LENGTH = 4 * 1024 * 1024
+PORT = 20321
+TRIPS_PER_S = 20_000
+#: Of a stream, before it is timed: the first pass over the terms of a new log costs page faults.
+WARM_UP_S = 0.4
+RING = "memcpy through a shared ring"
 FLOOR_NAMES = {
     "sendto": "raw sendto/recvfrom",
     "sendmmsg": "raw sendmmsg/recvmmsg",
     "segment": "raw UDP_SEGMENT/UDP_GRO",
 }
+Progress = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -33,8 +48,20 @@ class Options:
 
     transport: str = "sockets"
     veth: bool = False
-    seconds: float = 0.25  #: of one loop
+    seconds: float = 0.1  #: of one loop
     runs: int = 5
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One benchmark.
+
+    :ivar run: measures and returns the results, calling the progress function after each measurement.
+    :ivar count: how many measurements that are.
+    """
+
+    run: Callable[[Options, Progress], list[Result]]
+    count: Callable[[Options], int]
 
 
 @contextmanager
@@ -44,91 +71,257 @@ def ends(options: Options) -> Iterator[tuple[Site, Site]]:
         yield pair
 
 
-def lengths_of(options: Options) -> list[Lengths]:
-    """Return the datagram lengths of ``frames``; the largest only where no route cuts it."""
-    return [*FRAME_LENGTHS, *([] if options.veth else [lib.FL_BENCH_LARGEST])]
-
-
 def floors_of(length: Lengths) -> tuple[str, ...]:
-    """Return the floors that make sense for a length."""
+    """Return the floors that make sense for a length: segmentation needs equal ones, and small enough ones."""
     if length == "mixed":
         return ("sendto", "sendmmsg")
     return ("sendto",) if length == lib.FL_BENCH_LARGEST else ("sendto", "sendmmsg", "segment")
 
 
-def frame_jobs(options: Options, length: Lengths, near: Site, far: Site) -> tuple[Job, Job]:
-    """Return the sending and the receiving job for datagrams of a length, as a floor; ours differ in the loop alone."""
+def socket_jobs(options: Options, length: Lengths, bounds: tuple[int, int], near: Site, far: Site) -> tuple[Job, Job]:
+    """Return the sending and the receiving job of a floor for datagrams of a length."""
     send = Job(
         loop="socket_send",
         local=(near.address, 0),
-        peer=(far.address, 20321),
+        peer=(far.address, PORT),
         length=0 if length == "mixed" else length,
-        min_length=FRAME_BOUNDS[0],
-        max_length=FRAME_BOUNDS[1],
+        min_length=bounds[0],
+        max_length=bounds[1],
         buffer_length=BUFFER_LENGTH,
         duration_s=options.seconds,
+        idle_s=0.05,
         transport=options.transport,
     )
-    receive = replace(send, loop="socket_receive", local=(far.address, 20321), peer=None, duration_s=5.0)
-    return send, receive
+    return send, replace(send, loop="socket_receive", local=(far.address, PORT), peer=None, duration_s=5.0)
 
 
-def frames(options: Options, progress: Callable[[], None]) -> list[Result]:
-    """Datagrams through the transport's ops, without a driver."""
-    results = []
-    with ends(options) as sites:
-        for length in lengths_of(options):
-            for direction, (near, far) in (("forward", sites), ("backward", sites[::-1])):
-                send, receive = frame_jobs(options, length, near, far)
-                ours = Pairing(
-                    replace(receive, loop="transport_receive"), replace(send, loop="transport_send"), far, near
-                )
-                floors = floors_of(length)
-                pairings = [
-                    ours,
-                    *(Pairing(replace(receive, method=m), replace(send, method=m), far, near) for m in floors),
-                ]
-                taken = alternate([partial(measure_rate, pairing) for pairing in pairings], options.runs, progress)
-                results += results_of("frames", options.transport, length, direction, floors, taken)
-    return results
+def floor_measurements(pair: Pair, send: Job, receive: Job, floors: Sequence[str]) -> list[Callable[[], Measurement]]:
+    """Return a measurement for each floor."""
+    return [
+        partial(measure_rate, pair, replace(send, method=method), replace(receive, method=method)) for method in floors
+    ]
 
 
 def results_of(
-    suite: str,
-    transport: str,
-    length: Lengths,
-    direction: str,
-    floors: Sequence[str],
-    taken: Sequence[Sequence[Measurement]],
+    name: str, length: Lengths, direction: str, floors: Sequence[str], taken: Sequence[Sequence[Measurement]]
 ) -> list[Result]:
     """Return one result for each floor; ours are ``taken[0]``."""
     return [
-        Result(
-            name=f"{transport} {suite}",
-            message_length=length,
-            direction=direction,
-            unit="messages/s",
-            floor_name=FLOOR_NAMES[floor],
-            ours=taken[0],
-            floor=measured,
-        )
+        Result(name, length, direction, "messages/s", floor, taken[0], measured)
         for floor, measured in zip(floors, taken[1:], strict=True)
     ]
 
 
-SUITES: dict[str, Callable[[Options, Callable[[], None]], list[Result]]] = {"frames": frames}
+# ---- frames: the transport's ops, without a driver ----
 
 
-def count_runs(suite: str, options: Options) -> int:
-    """Return how many measurements a suite takes; for a progress bar."""
-    assert suite == "frames"
-    return sum(2 * options.runs * (1 + len(floors_of(length))) for length in lengths_of(options))
+def frame_lengths(options: Options) -> list[Lengths]:
+    """Return the datagram lengths; the largest only where no route cuts it."""
+    return [*FRAME_LENGTHS, *([] if options.veth else [lib.FL_BENCH_LARGEST])]
 
 
-def run_suite(suite: str, options: Options, progress: Callable[[], None] = lambda: None) -> Benchmark:
+def run_frames(options: Options, progress: Progress) -> list[Result]:
+    """Datagrams through the transport's ops, beside the raw system calls."""
+    results = []
+    with ends(options) as sites:
+        for direction, (near, far) in (("forward", sites), ("backward", sites[::-1])):
+            with Pair(near, far) as pair:
+                for length in frame_lengths(options):
+                    send, receive = socket_jobs(options, length, FRAME_BOUNDS, near, far)
+                    ours: Callable[[], Measurement] = partial(
+                        measure_rate,
+                        pair,
+                        replace(send, loop="transport_send"),
+                        replace(receive, loop="transport_receive"),
+                    )
+                    floors = floors_of(length)
+                    measurements = [ours, *floor_measurements(pair, send, receive, floors)]
+                    taken = alternate(measurements, options.runs, progress)
+                    names = [FLOOR_NAMES[floor] for floor in floors]
+                    results += results_of(f"{options.transport} frames", length, direction, names, taken)
+    return results
+
+
+def count_frames(options: Options) -> int:
+    """Return how many measurements ``frames`` makes."""
+    return 2 * options.runs * sum(1 + len(floors_of(length)) for length in frame_lengths(options))
+
+
+# ---- through drivers ----
+
+
+@contextmanager
+def drivers(options: Options, sites: Sequence[Site]) -> Iterator[list[DriverProcess]]:
+    """A driver at each site."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="framelane-bench-"))
+        started = []
+        for index, site in enumerate(sites):
+            driver = DriverProcess(site, Path(folder) / str(index), options.transport)
+            stack.callback(driver.close)
+            started.append(driver)
+        yield started
+
+
+def with_driver_cpu(
+    measure: Callable[[], Measurement], serving: Sequence[DriverProcess], seconds: float
+) -> Measurement:
+    """Measure, and count the drivers' processor time too, that of the warm-up as well as its messages.
+
+    A stream loses nothing: sides that do not begin to count at the same message are not loss.
+    """
+    before = sum(driver.cpu_seconds() for driver in serving)
+    taken = measure()
+    used = sum(driver.cpu_seconds() for driver in serving) - before
+    messages = taken.value * (WARM_UP_S + seconds) if not taken.percentiles_us else seconds * TRIPS_PER_S * 1.1
+    cpu_s_per_million = taken.cpu_s_per_million + used / max(messages, 1) * 1e6
+    return replace(taken, loss=0.0, cpu_s_per_million=cpu_s_per_million)
+
+
+def stream_job(options: Options, loop: str, driver: DriverProcess, length: Lengths, channels: Sequence[str]) -> Job:
+    """Return a job of a client; the streams are to be filled in, new ones for each run."""
+    return Job(
+        loop=loop,
+        length=0 if length == "mixed" else length,
+        min_length=MESSAGE_BOUNDS[0],
+        max_length=MESSAGE_BOUNDS[1],
+        duration_s=options.seconds,
+        idle_s=0.1,
+        warm_up_s=WARM_UP_S,
+        directory=str(driver.directory),
+        channels=tuple(channels),
+    )
+
+
+_streams = itertools.count(1001)
+
+
+def measure_streams(measure: Callable[[Pair, Job, Job], Measurement], pair: Pair, near: Job, far: Job) -> Measurement:
+    """Measure on streams that no earlier run used: what lingers of those does not disturb."""
+    streams = (next(_streams), next(_streams))
+    return measure(pair, replace(near, streams=streams), replace(far, streams=streams))
+
+
+def run_throughput(options: Options, progress: Progress) -> list[Result]:
+    """Messages from a publication to a subscription through two drivers."""
+    results: list[Result] = []
+    with ends(options) as (near, far), drivers(options, (near, far)) as serving, Pair(near, far) as pair:
+        channel = f"aeron:udp?endpoint={far.address}:{PORT + 1}"
+        for length in MESSAGE_LENGTHS:
+            publish = stream_job(options, "publish", serving[0], length, [channel])
+            subscribe = replace(stream_job(options, "subscribe", serving[1], length, [channel]), duration_s=10.0)
+            ours = partial(
+                with_driver_cpu,
+                partial(measure_streams, measure_rate, pair, publish, subscribe),
+                serving,
+                options.seconds,
+            )
+            send, receive = socket_jobs(options, length, MESSAGE_BOUNDS, near, far)
+            floors = floors_of(length)
+            taken = alternate([ours, *floor_measurements(pair, send, receive, floors)], options.runs, progress)
+            names = [FLOOR_NAMES[floor] for floor in floors]
+            results += results_of(f"{options.transport} throughput", length, "forward", names, taken)
+    return results
+
+
+def count_throughput(options: Options) -> int:
+    """Return how many measurements ``throughput`` makes."""
+    return options.runs * sum(1 + len(floors_of(length)) for length in MESSAGE_LENGTHS)
+
+
+def run_latency(options: Options, progress: Progress) -> list[Result]:
+    """Round trips through two drivers, beside a raw UDP ping/pong."""
+    results = []
+    trips = max(200, int(options.seconds * TRIPS_PER_S))
+    with ends(options) as (near, far), drivers(options, (near, far)) as serving, Pair(near, far) as pair:
+        channels = [
+            f"aeron:udp?endpoint={far.address}:{PORT + 1}",
+            f"aeron:udp?endpoint={near.address}:{PORT + 2}",
+        ]
+        for length in MESSAGE_LENGTHS:
+            if length == "mixed":
+                continue  # a round trip time of mixed lengths says nothing that the others do not
+            limit_s = options.seconds + 20
+            ping = replace(
+                stream_job(options, "ping", serving[0], length, channels),
+                count=trips,
+                warm_up=trips // 10,
+                duration_s=limit_s,
+            )
+            pong = replace(stream_job(options, "pong", serving[1], length, channels), duration_s=20.0)
+            send, receive = socket_jobs(options, length, MESSAGE_BOUNDS, near, far)
+            floor = partial(
+                measure_round_trips,
+                pair,
+                replace(send, loop="socket_ping", count=trips, warm_up=trips // 10, duration_s=limit_s),
+                replace(receive, loop="socket_pong"),
+            )
+            ours = partial(
+                with_driver_cpu,
+                partial(measure_streams, measure_round_trips, pair, ping, pong),
+                serving,
+                options.seconds,
+            )
+            mine, raw = alternate([ours, floor], options.runs, progress)
+            name = f"{options.transport} latency"
+            results.append(Result(name, length, "round trip", "us", "raw UDP ping/pong", mine, raw, is_rate=False))
+    return results
+
+
+def count_latency(options: Options) -> int:
+    """Return how many measurements ``latency`` makes."""
+    return options.runs * 2 * (len(MESSAGE_LENGTHS) - 1)
+
+
+def run_ipc(options: Options, progress: Progress) -> list[Result]:
+    """Messages from a publication to a subscription of one driver, beside a plain ring."""
+    results: list[Result] = []
+    with loopback() as (near, far), drivers(options, (near,)) as serving, Pair(near, far) as pair, ring_file() as ring:
+        for length in MESSAGE_LENGTHS:
+            publish = stream_job(options, "publish", serving[0], length, ["aeron:ipc"])
+            subscribe = replace(publish, loop="subscribe", duration_s=10.0)
+            ours = partial(
+                with_driver_cpu,
+                partial(measure_streams, measure_rate, pair, publish, subscribe),
+                serving,
+                options.seconds,
+            )
+            floor = partial(
+                measure_rate,
+                pair,
+                replace(publish, loop="ring_send", ring=str(ring)),
+                replace(subscribe, loop="ring_receive", ring=str(ring)),
+            )
+            taken = alternate([ours, floor], options.runs, progress)
+            results += results_of(f"{options.transport} ipc", length, "forward", [RING], taken)
+    return results
+
+
+@contextmanager
+def ring_file() -> Iterator[Path]:
+    """A zeroed file in shared memory for the ring."""
+    with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="framelane-ring-") as file:
+        file.truncate(lib.FL_BENCH_RING_LENGTH)
+        yield Path(file.name)
+
+
+def count_ipc(options: Options) -> int:
+    """Return how many measurements ``ipc`` makes."""
+    return options.runs * 2 * len(MESSAGE_LENGTHS)
+
+
+SUITES = {
+    "frames": Suite(run_frames, count_frames),
+    "throughput": Suite(run_throughput, count_throughput),
+    "latency": Suite(run_latency, count_latency),
+    "ipc": Suite(run_ipc, count_ipc),
+}
+
+
+def run_suite(name: str, options: Options, progress: Progress = lambda: None) -> Benchmark:
     """Run a benchmark."""
     notes = [f"{options.runs} alternating runs of {options.seconds} s each, medians"]
     load = os.getloadavg()[0]
     if load > 0.3:
         notes.append(f"the machine was busy when this began (load {load:.2f}): expect more spread")
-    return Benchmark(suite, options.transport, SUITES[suite](options, progress), notes)
+    return Benchmark(name, options.transport, SUITES[name].run(options, progress), notes)

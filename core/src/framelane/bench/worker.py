@@ -1,6 +1,7 @@
-"""One side of one measurement, in a process of its own: ``python -m framelane.bench.worker``.
+"""One side of the measurements, in a process of its own: ``python -m framelane.bench.worker``.
 
-Reads a job, one JSON object, from standard input; writes ``ready`` and, when the loop is over, the result as JSON.
+Reads jobs, each a line of JSON, from standard input. For each it writes ``ready`` when what has to be open is open, and
+when the loop is over its outcome, or ``{"error": ...}``, as a line of JSON.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from framelane._native import ffi, lib
+from framelane.bench.streams import published, subscribed
+from framelane.errors import FramelaneError
 from framelane.transport.address import Address
 from framelane.transport.native import open_transport, raise_native
 from framelane.transport.registry import discover
@@ -40,6 +43,7 @@ class Job:
     idle_s: float = 0.2
     count: int = 0
     warm_up: int = 0
+    warm_up_s: float = 0.0
     transport: str = "sockets"
     ring: str = ""  #: file in shared memory, of the IPC floor
     directory: str = ""  #: of a driver
@@ -69,6 +73,7 @@ def native_params(job: Job) -> Any:
     params.seed, params.method, params.buffer_length = job.seed, METHODS[job.method], job.buffer_length
     params.duration_ns, params.idle_ns = int(job.duration_s * 1e9), int(job.idle_s * 1e9)
     params.count, params.warm_up = job.count, job.warm_up
+    params.warm_up_ns = int(job.warm_up_s * 1e9)
     return params
 
 
@@ -139,6 +144,46 @@ def ring_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
     return run
 
 
+def publish(job: Job) -> Outcome:
+    """Offer messages through a driver."""
+    with published(job.directory, job.channels[0], job.streams[0]) as publication:
+        result = ffi.new("fl_bench_result_t *")
+        announce_ready()
+        return finish(lib.fl_bench_publish(publication.native, native_params(job), result), job.loop, result)
+
+
+def subscribe(job: Job) -> Outcome:
+    """Count messages that a driver delivers."""
+    with subscribed(job.directory, job.channels[0], job.streams[0]) as subscription:
+        result = ffi.new("fl_bench_result_t *")
+        announce_ready()
+        return finish(lib.fl_bench_subscribe(subscription.native, native_params(job), result), job.loop, result)
+
+
+def ping(job: Job) -> Outcome:
+    """Round trips through two drivers: there on the first channel, back on the second."""
+    with (
+        subscribed(job.directory, job.channels[1], job.streams[1]) as subscription,
+        published(job.directory, job.channels[0], job.streams[0]) as publication,
+    ):
+        result, samples = ffi.new("fl_bench_result_t *"), ffi.new("int64_t[]", job.count)
+        announce_ready()
+        code = lib.fl_bench_ping(publication.native, subscription.native, native_params(job), samples, result)
+        return finish(code, job.loop, result, samples, job.count)
+
+
+def pong(job: Job) -> Outcome:
+    """Send back what comes."""
+    with (
+        subscribed(job.directory, job.channels[0], job.streams[0]) as subscription,
+        published(job.directory, job.channels[1], job.streams[1], wait=False) as publication,
+    ):
+        result = ffi.new("fl_bench_result_t *")
+        announce_ready()
+        code = lib.fl_bench_pong(publication.native, subscription.native, native_params(job), result)
+        return finish(code, job.loop, result)
+
+
 LOOPS: dict[str, Callable[[Job], Outcome]] = {
     "socket_send": socket_loop(lib.fl_bench_socket_send),
     "socket_receive": socket_loop(lib.fl_bench_socket_receive),
@@ -148,16 +193,30 @@ LOOPS: dict[str, Callable[[Job], Outcome]] = {
     "transport_receive": transport_loop(lib.fl_bench_transport_receive),
     "ring_send": ring_loop(lib.fl_bench_ring_send),
     "ring_receive": ring_loop(lib.fl_bench_ring_receive),
+    "publish": publish,
+    "subscribe": subscribe,
+    "ping": ping,
+    "pong": pong,
 }
 
 
-def main() -> None:
-    """Run the job on standard input."""
-    fields: dict[str, Any] = json.loads(sys.stdin.readline())
+def parse_job(line: str) -> Job:
+    """Return the job of a line."""
+    fields: dict[str, Any] = json.loads(line)
     for key in ("local", "peer", "channels", "streams"):
         fields[key] = tuple(fields[key]) if fields[key] is not None else None
-    job = Job(**fields)
-    print(json.dumps(asdict(LOOPS[job.loop](job))), flush=True)
+    return Job(**fields)
+
+
+def main() -> None:
+    """Run the jobs on standard input until it ends."""
+    for line in sys.stdin:
+        job = parse_job(line)
+        try:
+            answer = asdict(LOOPS[job.loop](job))
+        except FramelaneError as error:
+            answer = {"error": f"{job.loop}: {error}"}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: From sub-command to the module whose ``register(app)`` adds it, perhaps with others. A new command is one line here.
 COMMANDS = {
+    "bench": "framelane.cli.bench",
     "config": "framelane.cli.config",
     "demo": "framelane.cli.demo",
     "doctor": "framelane.cli.doctor",

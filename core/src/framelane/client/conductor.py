@@ -230,7 +230,7 @@ class Conductor:
         command = commands.AddExclusivePublication if kind is ExclusivePublication else commands.AddPublication
 
         def complete(event: Event) -> Publication:
-            assert isinstance(event, events.PublicationReady)
+            assert isinstance(event, events.PublicationAdded)
             try:
                 publication = kind(
                     self,

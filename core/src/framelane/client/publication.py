@@ -144,6 +144,11 @@ class Publication:
         self.max_message_length = int(lib.fl_client_publication_max_message_length(native))  #: bytes
         self._is_closed = False
 
+    @property
+    def native(self) -> Any:
+        """``fl_client_publication_t *``, for loops in C; lives as long as this object."""
+        return self._native
+
     # ---- offering ----
 
     def offer(self, message: Buffer, reserved_value: int = 0) -> int:

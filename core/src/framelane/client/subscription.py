@@ -146,6 +146,11 @@ class Subscription:
         self.poll_number = 0
         self._is_closed = False
 
+    @property
+    def native(self) -> Any:
+        """``fl_client_subscription_t *``, for loops in C; lives as long as this object."""
+        return self._native
+
     # ---- polling ----
 
     def poll(self, handler: FragmentHandler, limit: int, *, assemble: bool = False) -> int:

@@ -76,7 +76,8 @@ class Conductor:
 
     def cycle(self, timeout_ns: int) -> int:
         """Wait for work, and do it; returns how much there was."""
-        self._services.plane.wait(timeout_ns)
+        wanted = lib.FL_WAIT_EVENT | (lib.FL_WAIT_COMMAND if self._commands.is_idle else 0)
+        self._services.plane.wait(wanted, timeout_ns)
         work = 0
         while work < _EVENTS_A_CYCLE and (event := self._services.plane.next_event()) is not None:
             self._guarded(event)
@@ -140,7 +141,7 @@ class Conductor:
     def _carry_out(self, command: Command) -> Steps[None]:
         nouns = self._nouns
         match command:
-            case commands.AddPublication():
+            case commands.PublicationCommand():
                 yield from self._add_publication(command)
             case commands.RemovePublication():
                 nouns.clients.remove_publication(command.client_id, command.registration_id, revoke=command.revoke)
@@ -186,7 +187,7 @@ class Conductor:
             if registration_id in known:
                 raise CommandError(ErrorCode.GENERIC_ERROR, f"registration id {registration_id} is in use")
 
-    def _add_publication(self, command: commands.AddPublication) -> Steps[None]:
+    def _add_publication(self, command: commands.PublicationCommand) -> Steps[None]:
         nouns = self._nouns
         self._check_new(command.correlation_id)
         uri = ChannelUri.parse(decode_channel(wire_bytes(command.channel)))

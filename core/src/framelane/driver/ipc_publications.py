@@ -30,7 +30,7 @@ from framelane.driver.publication import (
 from framelane.driver.resources import Steps
 from framelane.driver.services import Services
 from framelane.driver.stream import Stream
-from framelane.protocol.commands import AddExclusivePublication, AddPublication
+from framelane.protocol.commands import AddExclusivePublication, PublicationCommand
 from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import IPC_SOURCE_IDENTITY, AddressType, PublicationError
 
@@ -113,7 +113,7 @@ class IpcPublications:
         return {one.session_id for one in self if one.stream_id == stream_id and one.state in live}
 
     def add(
-        self, command: AddPublication, uri: ChannelUri, find_tagged: FindTagged, subscriptions: LinksSubscribers
+        self, command: PublicationCommand, uri: ChannelUri, find_tagged: FindTagged, subscriptions: LinksSubscribers
     ) -> Steps[None]:
         """Make or join a publication and answer (shm 9.3).
 
@@ -141,7 +141,9 @@ class IpcPublications:
     def _find(self, stream_id: int) -> IpcPublication | None:
         return next((one for one in self if one.can_be_joined(stream_id)), None)
 
-    def _make(self, command: AddPublication, params: PublicationParams, is_exclusive: bool) -> Steps[IpcPublication]:
+    def _make(
+        self, command: PublicationCommand, params: PublicationParams, is_exclusive: bool
+    ) -> Steps[IpcPublication]:
         services, stream_id = self._services, command.stream_id
         live = self.sessions(stream_id)
         session_id = params.session_id

@@ -28,6 +28,7 @@ __all__ = [
     "PlaneReceiveEndpoint",
     "PlaneSendEndpoint",
     "ReceiveEndpointParams",
+    "NOT_THERE",
     "TRY_AGAIN",
 ]
 
@@ -38,8 +39,9 @@ PlanePublication = NewType("PlanePublication", object)
 PlaneIpcPublication = NewType("PlaneIpcPublication", object)
 PlaneImage = NewType("PlaneImage", object)
 
-#: ``NativeError.code`` of "not now".
+#: ``NativeError.code`` of "not now" and of "no such thing".
 TRY_AGAIN = 11
+NOT_THERE = 2
 
 _COMMAND_CAPACITY = 1 << 20
 
@@ -199,9 +201,9 @@ class DataPlane:
 
     # ---- what the control plane waits for ----
 
-    def wait(self, timeout_ns: int) -> int:
-        """Wait without the GIL; returns ``FL_WAIT_*`` bits."""
-        return _check(lib.fl_driver_wait(self._driver, timeout_ns))
+    def wait(self, wanted: int, timeout_ns: int) -> int:
+        """Wait without the GIL for ``FL_WAIT_*`` bits; returns those that are there."""
+        return _check(lib.fl_driver_wait(self._driver, wanted, timeout_ns))
 
     def wake(self) -> None:
         """End a wait. Any thread."""
@@ -346,7 +348,7 @@ class DataPlane:
     ) -> None:
         """Let a session whose image ended early come back; one that reached its end has no cool-down."""
         status = lib.fl_receive_endpoint_remove_cool_down(self._driver, endpoint, stream_id, session_id)
-        if status != -lib.FL_ENOENT:
+        if status != -NOT_THERE:
             _check(status)
 
     # ---- publications ----

@@ -12,8 +12,8 @@ from framelane.driver.counters import Counters
 from framelane.driver.events import wire_text
 from framelane.driver.storage import LogFile
 from framelane.driver.stream import Stream
-from framelane.protocol.commands import AddExclusivePublication, AddPublication
-from framelane.protocol.events import ExclusivePublicationReady, PublicationReady
+from framelane.protocol.commands import AddExclusivePublication, PublicationCommand
+from framelane.protocol.events import ExclusivePublicationReady, PublicationAdded, PublicationReady
 from framelane.shm.counter_types import CounterType
 from framelane.shm.log_buffer import LogParams, LogType
 
@@ -102,7 +102,7 @@ class Publication(ABC):
     def _revoke(self) -> None:
         """Tell the owning agent that the metadata says so."""
 
-    def ready(self, correlation_id: int, channel_status_id: int) -> PublicationReady:
+    def ready(self, correlation_id: int, channel_status_id: int) -> PublicationAdded:
         """Return the answer to an add that made or joined this publication."""
         kind = ExclusivePublicationReady if self.is_exclusive else PublicationReady
         return kind(
@@ -143,7 +143,7 @@ def choose_start(params: PublicationParams, random: Random) -> StartPosition:
 
 
 def log_params(
-    command: AddPublication, params: PublicationParams, session_id: int, start: StartPosition, page_size: int
+    command: PublicationCommand, params: PublicationParams, session_id: int, start: StartPosition, page_size: int
 ) -> LogParams:
     """Return the log metadata of a publication that follows from its channel (shm 7.2)."""
     return LogParams(

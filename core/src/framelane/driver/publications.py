@@ -32,7 +32,7 @@ from framelane.driver.resources import Steps, slowly
 from framelane.driver.send_endpoints import SendEndpoint, SendEndpoints
 from framelane.driver.services import Services
 from framelane.driver.stream import Stream
-from framelane.protocol.commands import AddExclusivePublication, AddPublication
+from framelane.protocol.commands import AddExclusivePublication, PublicationCommand
 from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import AddressType, PublicationError
 from framelane.shm.counter_types import CounterType
@@ -122,7 +122,7 @@ class NetworkPublications:
             if one.stream_id == stream_id and (endpoint is None or one.endpoint is endpoint)
         }
 
-    def add(self, command: AddPublication, uri: ChannelUri) -> Steps[None]:
+    def add(self, command: PublicationCommand, uri: ChannelUri) -> Steps[None]:
         """Make or join a publication and answer (shm 9.3).
 
         :raises FramelaneError: nothing has changed then.
@@ -158,7 +158,7 @@ class NetworkPublications:
         return next((one for one in self if one.endpoint is endpoint and one.can_be_joined(stream_id)), None)
 
     def _make(
-        self, command: AddPublication, params: PublicationParams, endpoint: SendEndpoint, is_exclusive: bool
+        self, command: PublicationCommand, params: PublicationParams, endpoint: SendEndpoint, is_exclusive: bool
     ) -> Steps[NetworkPublication]:
         services, stream_id, channel = self._services, command.stream_id, endpoint.channel
         params.check_send_buffer(endpoint.opened.send_buffer_granted)

@@ -141,5 +141,7 @@ class SharedFiles:
         self.counters.close()
         self.loss_report.close()
         self.cnc.close()
+        for log in self.directory.glob("*/*.logbuffer"):
+            log.unlink(missing_ok=True)
         if delete:
             shutil.rmtree(self.directory, ignore_errors=True)

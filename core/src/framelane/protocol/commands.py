@@ -28,7 +28,9 @@ __all__ = [
     "Command",
     "CommandError",
     "CommandType",
+    "DestinationCommand",
     "GetNextAvailableSessionId",
+    "PublicationCommand",
     "RejectImage",
     "RemoveCounter",
     "RemoveDestination",
@@ -95,17 +97,22 @@ class Command(Message):
 
 
 @dataclass(frozen=True)
-class AddPublication(Command):
-    """Add a publication that others may share; the correlation id becomes the registration id of this use."""
-
-    TYPE = CommandType.ADD_PUBLICATION
+class PublicationCommand(Command):
+    """Base of both that add a publication; the correlation id becomes the registration id of this use."""
 
     stream_id: int = i32()
     channel: str = text()
 
 
 @dataclass(frozen=True)
-class AddExclusivePublication(AddPublication):
+class AddPublication(PublicationCommand):
+    """Add a publication that others may share."""
+
+    TYPE = CommandType.ADD_PUBLICATION
+
+
+@dataclass(frozen=True)
+class AddExclusivePublication(PublicationCommand):
     """Add a publication with a session of its own."""
 
     TYPE = CommandType.ADD_EXCLUSIVE_PUBLICATION
@@ -162,29 +169,34 @@ class ClientClose(Command):
 
 
 @dataclass(frozen=True)
-class AddDestination(Command):
-    """Add a destination to a publication, named by its original registration id."""
-
-    TYPE = CommandType.ADD_DESTINATION
+class DestinationCommand(Command):
+    """Base of the four that name a publication, by its original registration id, or a subscription, and a channel."""
 
     registration_id: int = i64()
     channel: str = text()
 
 
 @dataclass(frozen=True)
-class RemoveDestination(AddDestination):
+class AddDestination(DestinationCommand):
+    """Add a destination to a publication."""
+
+    TYPE = CommandType.ADD_DESTINATION
+
+
+@dataclass(frozen=True)
+class RemoveDestination(DestinationCommand):
     TYPE = CommandType.REMOVE_DESTINATION
 
 
 @dataclass(frozen=True)
-class AddReceiveDestination(AddDestination):
+class AddReceiveDestination(DestinationCommand):
     """Add a destination to a subscription."""
 
     TYPE = CommandType.ADD_RCV_DESTINATION
 
 
 @dataclass(frozen=True)
-class RemoveReceiveDestination(AddDestination):
+class RemoveReceiveDestination(DestinationCommand):
     TYPE = CommandType.REMOVE_RCV_DESTINATION
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "ExclusivePublicationReady",
     "NextAvailableSessionId",
     "OperationSuccess",
+    "PublicationAdded",
     "PublicationError",
     "PublicationReady",
     "StaticCounterReady",
@@ -101,10 +102,8 @@ class AvailableImage(Event):
 
 
 @dataclass(frozen=True)
-class PublicationReady(Event):
-    """``registration_id`` is that of the first adder, ``correlation_id`` that of the command answered."""
-
-    TYPE = EventType.ON_PUBLICATION_READY
+class PublicationAdded(Event):
+    """Base of both answers: ``registration_id`` is that of the first adder, ``correlation_id`` the command's."""
 
     correlation_id: int = i64()
     registration_id: int = i64()
@@ -116,7 +115,12 @@ class PublicationReady(Event):
 
 
 @dataclass(frozen=True)
-class ExclusivePublicationReady(PublicationReady):
+class PublicationReady(PublicationAdded):
+    TYPE = EventType.ON_PUBLICATION_READY
+
+
+@dataclass(frozen=True)
+class ExclusivePublicationReady(PublicationAdded):
     TYPE = EventType.ON_EXCLUSIVE_PUBLICATION_READY
 
 

@@ -8,7 +8,6 @@ import pwd
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +22,7 @@ __all__ = [
     "image_log_path",
     "prepare_directory",
     "publication_log_path",
+    "remove_directory",
     "resolve_directory",
 ]
 
@@ -72,13 +72,6 @@ def image_log_path(directory: Path, correlation_id: int) -> Path:
     return directory / "images" / f"{correlation_id}.logbuffer"
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What stands where the directory is to be made."""
-
-    saved_errors: Path | None
-
-
 def _save_errors(directory: Path, cnc: CncFile, clock: Clock) -> Path | None:
     """Save the error log of a dead driver beside its directory; ``None`` if there is nothing to save."""
     if cnc.version >> 16 != CNC_VERSION >> 16:
@@ -97,9 +90,10 @@ def _save_errors(directory: Path, cnc: CncFile, clock: Clock) -> Path | None:
     return path
 
 
-def _examine(directory: Path, driver_timeout_ms: int, clock: Clock) -> _Found:
+def _examine(directory: Path, driver_timeout_ms: int, clock: Clock) -> Path | None:
     """Make sure that no driver serves an existing directory.
 
+    :returns: where the errors of the dead one were saved, if it left any.
     :raises ActiveDriverError: if one does.
     :raises NativeError: if its file cannot be mapped; waiting for it to be filled is over.
     """
@@ -108,7 +102,7 @@ def _examine(directory: Path, driver_timeout_ms: int, clock: Clock) -> _Found:
         cnc = CncFile.map(path, writable=False)
     except NativeError as error:
         if error.code == lib.FL_ENOENT:
-            return _Found(None)
+            return None
         raise
     with cnc:
         activity = probe_activity(cnc, driver_timeout_ms, clock)
@@ -117,17 +111,35 @@ def _examine(directory: Path, driver_timeout_ms: int, clock: Clock) -> _Found:
                 f"Active media driver detected: {path}; {activity.note}. Stop it, choose another directory, "
                 "or wait for the driver timeout if it was killed"
             )
-        return _Found(_save_errors(directory, cnc, clock))
+        return _save_errors(directory, cnc, clock)
 
 
-def _remove(directory: Path) -> None:
-    """Remove a driver directory with all that is in it; not what nobody can mean."""
-    if directory in (Path("/"), Path.home()) or directory.is_mount() or directory.is_symlink():
+def _holds_home(directory: Path) -> bool:
+    try:
+        home = Path.home()
+    except RuntimeError:  # neither HOME nor a passwd entry, as in some containers
+        home = Path("/")
+    return home.is_relative_to(directory)
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove a driver directory with all that is in it. A mount point stays, empty.
+
+    :raises FramelaneError: for what nobody can mean: a link, or a directory that holds the home directory.
+    :raises OSError: if something cannot be removed.
+    """
+    if directory.is_symlink() or _holds_home(directory):
         raise FramelaneError(
-            f"the driver directory {directory} would be removed, but it is the root, the home directory, a mount point "
-            "or a link; set a directory of the driver's own, such as one below it"
+            f"the driver directory {directory} would be removed, but it is a link or holds the home directory; set a "
+            "directory of the driver's own, such as one below it"
         )
-    shutil.rmtree(directory)
+    for path in directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if not directory.is_mount():
+        directory.rmdir()
 
 
 def prepare_directory(
@@ -153,12 +165,13 @@ def prepare_directory(
             if warn_if_exists:
                 warn(f"WARNING: {directory} already exists.")
             if not delete_on_start:
-                found = _examine(directory, driver_timeout_ms, clock)
-                if found.saved_errors is not None:
-                    warn(f"WARNING: existing errors saved to: {found.saved_errors}")
-            _remove(directory)
-        for path in (directory, directory / "publications", directory / "images"):
-            path.mkdir(mode=0o777, parents=True)
+                saved_errors = _examine(directory, driver_timeout_ms, clock)
+                if saved_errors is not None:
+                    warn(f"WARNING: existing errors saved to: {saved_errors}")
+            remove_directory(directory)
+        directory.mkdir(mode=0o777, parents=True, exist_ok=directory.is_mount())
+        for name in ("publications", "images"):
+            (directory / name).mkdir(mode=0o777)
     except OSError as error:
         raise FramelaneError(
             f"cannot make the driver directory {directory}: {error.strerror} ({error.filename}); "

@@ -7,26 +7,28 @@ with Simulation(tmp_path) as world:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-from framelane.channel import NetworkInterface
-from framelane.driver.clock import VirtualClock
+from framelane.channel import NameResolver, NetworkInterface
+from framelane.driver.clock import Clock, VirtualClock
 from framelane.driver.media_driver import MediaDriver, Surroundings
 from framelane.driver.settings import load_settings
 from framelane.driver.transports import GivenTransport
 from framelane.protocol.commands import Command
-from framelane.protocol.events import AvailableImage, Event, PublicationReady, decode_event
+from framelane.protocol.events import AvailableImage, Event, PublicationAdded, decode_event
 from framelane.shm.cnc import CNC_FILE, CncFile
 from framelane.shm.log_buffer import LogBuffer
 from framelane.transport.native import OpenTransport
 from framelane.transport.registry import Registry
 from framelane.transport.simulated import SimulatedNetwork
 
-__all__ = ["Reader", "SimulatedClient", "SimulatedDriver", "Simulation", "Writer"]
+__all__ = ["CommandClient", "Reader", "RealDriver", "RealTime", "SimulatedDriver", "Simulation", "Writer"]
 
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
@@ -57,14 +59,21 @@ class Simulation:
         self._seed = seed
 
     def driver(
-        self, address: str, *, wrap: Callable[[OpenTransport], OpenTransport] = lambda inner: inner, **settings: object
+        self,
+        address: str,
+        *,
+        wrap: Callable[[OpenTransport], OpenTransport] = lambda inner: inner,
+        resolver: NameResolver | None = None,
+        **settings: object,
     ) -> SimulatedDriver:
         """Start a driver of a host with one address.
 
         :param wrap: puts something around its transport.
+        :param resolver: of names in channels; the system's if none is given.
         :param settings: keys of ``[driver]``.
         """
-        return SimulatedDriver(self, address, self._directory / address, self._seed + len(self.drivers), wrap, settings)
+        seed = self._seed + len(self.drivers)
+        return SimulatedDriver(self, address, self._directory / address, seed, wrap, resolver, settings)
 
     def step(self, advance_ns: int = MILLISECOND) -> int:
         """Let time pass and every driver do one cycle; returns the work done."""
@@ -125,6 +134,7 @@ class SimulatedDriver:
         directory: Path,
         seed: int,
         wrap: Callable[[OpenTransport], OpenTransport],
+        resolver: NameResolver | None,
         settings: dict[str, object],
     ) -> None:
         values = {**_SMALL, "dir": directory, **settings}
@@ -139,11 +149,12 @@ class SimulatedDriver:
             surroundings=Surroundings(
                 clock=world.clock,
                 transports=GivenTransport(self.transport),
+                resolver=resolver,
                 interfaces=_Interfaces(address),
                 seed=seed,
             ),
         )
-        self._clients: list[SimulatedClient] = []
+        self._clients: list[CommandClient] = []
         world.drivers.append(self)
 
     @property
@@ -151,9 +162,9 @@ class SimulatedDriver:
         """The driver directory."""
         return self.driver.directory
 
-    def client(self) -> SimulatedClient:
+    def client(self) -> CommandClient:
         """Attach a client."""
-        client = SimulatedClient(self)
+        client = CommandClient(self)
         self._clients.append(client)
         return client
 
@@ -168,7 +179,55 @@ class SimulatedDriver:
             self.world.drivers.remove(self)
 
 
-class SimulatedClient:
+class Waits(Protocol):
+    """Whoever lets time pass."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def run_until(self, condition: Callable[[], object], what: str) -> None:
+        """Let time pass until something holds; AssertionError if it takes too long."""
+        ...
+
+
+class HasDirectory(Protocol):
+    """A driver, as a client needs it."""
+
+    @property
+    def directory(self) -> Path: ...
+
+    @property
+    def world(self) -> Waits: ...
+
+
+class RealTime:
+    """:class:`Waits` of the real world, for drivers with threads.
+
+    :param limit_s: how long anything may take.
+    """
+
+    def __init__(self, limit_s: float = 20.0) -> None:
+        self.clock = Clock()
+        self._limit_s = limit_s
+
+    def run_until(self, condition: Callable[[], object], what: str) -> None:
+        """See :class:`Waits`."""
+        deadline = time.monotonic() + self._limit_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{what}: not within {self._limit_s} s")
+            time.sleep(0.001)
+
+
+@dataclass(frozen=True)
+class RealDriver:
+    """A driver with threads, of this process or another."""
+
+    directory: Path
+    world: RealTime = field(default_factory=RealTime)
+
+
+class CommandClient:
     """A client: commands go into the ring as bytes, events come from the broadcast as bytes.
 
     It keeps itself alive while the world runs only if :meth:`keep_alive` is called.
@@ -176,7 +235,7 @@ class SimulatedClient:
     :ivar events: all that were received, oldest first.
     """
 
-    def __init__(self, driver: SimulatedDriver) -> None:
+    def __init__(self, driver: HasDirectory) -> None:
         self.world = driver.world
         self.driver = driver
         self.cnc = CncFile.map(driver.directory / CNC_FILE)
@@ -228,7 +287,7 @@ class SimulatedClient:
             if counter.type_id == 11 and counter.registration_id == self.client_id:
                 self.counters.set_value(counter.id, self.world.clock.epoch_ms())
 
-    def writer(self, ready: PublicationReady) -> Writer:
+    def writer(self, ready: PublicationAdded) -> Writer:
         """Map an exclusive publication to write to it."""
         return Writer(self, self._map(ready.log_file), ready)
 
@@ -260,7 +319,7 @@ def answer_id(event: Event) -> int | None:
 class Writer:
     """Writes unfragmented frames into an exclusive publication's log (shm 7.6)."""
 
-    def __init__(self, client: SimulatedClient, log: LogBuffer, ready: PublicationReady) -> None:
+    def __init__(self, client: CommandClient, log: LogBuffer, ready: PublicationAdded) -> None:
         self._counters = client.counters
         self._log = log
         self._limit_id = ready.publication_limit_counter_id
@@ -312,7 +371,7 @@ class Writer:
 class Reader:
     """Reads an image and moves its subscriber position (shm 7.7)."""
 
-    def __init__(self, client: SimulatedClient, log: LogBuffer, image: AvailableImage) -> None:
+    def __init__(self, client: CommandClient, log: LogBuffer, image: AvailableImage) -> None:
         self._counters = client.counters
         self._log = log
         self._counter_id = image.subscriber_position_counter_id

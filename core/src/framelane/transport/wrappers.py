@@ -108,13 +108,13 @@ class PacketCapture:
         self._capture = capture
         self.transport = transport
 
-    def flush(self, timeout_s: float = 5.0) -> None:
-        """Wait until what was captured so far is in the file.
+    def flush(self) -> None:
+        """Have what was captured so far in the file. Control thread.
 
-        :raises NativeError: if it could not be written, or not in time.
+        :raises NativeError: if it could not be written.
         """
         _ = self.transport.binding
-        status = lib.fl_capture_flush(self._capture, int(timeout_s * 1e9))
+        status = lib.fl_capture_flush(self._capture)
         if status < 0:
             raise_native(status, "flush of the capture")
 

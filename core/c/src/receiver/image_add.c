@@ -1,28 +1,20 @@
-/* What the control plane does with images: each call is one step of the receiver. */
+/* Making and removing images: the control thread allocates, and one step of the receiver puts in place (wire 4.3). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "driver/driver.h"
 #include "receiver/image.h"
 #include "shm/counters.h"
-#include "shm/loss_report.h"
 #include "util/error.h"
 
 typedef struct fl_image_call
 {
     fl_receiver_t *receiver;
     fl_image_t *image;
-    void *memory;                  /* allocated by the control thread; out: what it is to free */
+    void *memory;                  /* of the active list; allocated by the control thread; out: what it is to free */
     uint32_t capacity;
-    fl_session_t *sessions;        /* likewise */
+    fl_session_t *sessions;        /* likewise, of the endpoint's sessions */
     uint32_t session_capacity;
-    int64_t subscription_id;
-    _Atomic int64_t *position;
-    char *text;
-    int32_t text_length;
-    fl_loss_record_t *record;
-    int64_t bytes;
-    int64_t count;
 } fl_image_call_t;
 
 /* ---- add ---- */
@@ -55,7 +47,8 @@ static void fl_image_init_nak_delay(
     }
     else
     {
-        const int64_t first_ns = params->nak_delay_ns >= 0 ? params->nak_delay_ns : config->nak_unicast_delay_ns;
+        const int64_t asked_ns = params->nak_delay_ns >= 0 ? params->nak_delay_ns : config->nak_unicast_delay_ns;
+        const int64_t first_ns = asked_ns < FL_NAK_DELAY_MIN_NS ? FL_NAK_DELAY_MIN_NS : asked_ns;
         fl_nak_delay_init_fixed(delay, first_ns, first_ns * config->nak_unicast_retry_ratio);
     }
 }
@@ -292,152 +285,5 @@ int fl_image_remove(fl_driver_t *driver, fl_image_t *image)
     fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_remove, &call);
     fl_driver_forget(driver, &image->object);
     fl_image_free(image);
-    return 0;
-}
-
-/* ---- subscribers ---- */
-
-static int64_t fl_image_call_link(void *argument)
-{
-    fl_image_call_t *call = argument;
-    fl_image_t *image = call->image;
-    int64_t lowest;
-    int64_t highest;
-    fl_subscribers_read(&image->subscribers, image->rebuild_position, &lowest, &highest);
-    const bool is_open = FL_IMAGE_ACTIVE == image->state ||
-        (FL_IMAGE_DRAINING == image->state && lowest < image->rebuild_position);
-    if (0 == image->subscribers.count || !is_open)
-    {
-        return -FL_EAGAIN;
-    }
-    const fl_subscriber_t subscriber = {call->subscription_id, lowest, call->position};
-    /* Before it is one of those who hold the window back: what its counter held was another's. */
-    fl_counter_set(call->position, subscriber.position);
-    fl_subscribers_append(&image->subscribers, (fl_subscriber_t **)&call->memory, call->capacity, &subscriber);
-    fl_receiver_activate(call->receiver, image);
-    return subscriber.position;
-}
-
-int64_t fl_image_link(
-    fl_driver_t *driver, fl_image_t *image, int64_t subscription_id, int32_t position_counter_id)
-{
-    fl_image_call_t call = {
-        .receiver = &driver->receiver,
-        .image = image,
-        .subscription_id = subscription_id,
-        .position = fl_driver_counter(&driver->context, position_counter_id),
-    };
-    if (NULL == call.position)
-    {
-        return fl_error(FL_EINVAL, "subscriber position: %d is no counter of this driver", position_counter_id);
-    }
-    const int result =
-        fl_subscribers_reserve(&image->subscribers, (fl_subscriber_t **)&call.memory, &call.capacity);
-    if (result < 0)
-    {
-        return result;
-    }
-    const int64_t position = fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_link, &call);
-    free(call.memory);
-    return position;
-}
-
-static int64_t fl_image_call_unlink(void *argument)
-{
-    fl_image_call_t *call = argument;
-    fl_image_t *image = call->image;
-    const int result = fl_subscribers_remove(&image->subscribers, call->subscription_id);
-    if (0 == result && image->state < FL_IMAGE_LINGER)
-    {
-        fl_receiver_activate(call->receiver, image);   /* the lowest position may have moved */
-    }
-    else if (0 == result)
-    {
-        fl_image_check_state_soon(image, fl_clock_nano_now(call->receiver->context->clock));
-    }
-    return result;
-}
-
-int fl_image_unlink(fl_driver_t *driver, fl_image_t *image, int64_t subscription_id)
-{
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .subscription_id = subscription_id};
-    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_unlink, &call);
-}
-
-/* ---- rejection and loss ---- */
-
-static int64_t fl_image_call_reject(void *argument)
-{
-    fl_image_call_t *call = argument;
-    fl_image_t *image = call->image;
-    char *old = image->reject_text;
-    image->reject_text = call->text;
-    image->reject_length = call->text_length;
-    call->text = old;
-    image->is_rejected = true;
-    if (image->state < FL_IMAGE_LINGER)
-    {
-        image->sm_due = true;
-        fl_receiver_activate(call->receiver, image);
-    }
-    return 0;
-}
-
-int fl_image_reject(fl_driver_t *driver, fl_image_t *image, const char *reason, uint32_t length)
-{
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image};
-    if (length > FL_ERR_TEXT_LENGTH_MAX)
-    {
-        return fl_error(FL_EINVAL, "the reason for a rejection is %u bytes long, more than %d", length,
-            FL_ERR_TEXT_LENGTH_MAX);
-    }
-    call.text = malloc(length + 1);
-    if (NULL == call.text)
-    {
-        return fl_error(FL_ENOMEM, "no memory for the reason of a rejection");
-    }
-    memcpy(call.text, reason, length);
-    call.text[length] = '\0';
-    call.text_length = (int32_t)length;
-    fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_reject, &call);
-    free(call.text);
-    return 0;
-}
-
-static int64_t fl_image_call_set_loss_entry(void *argument)
-{
-    fl_image_call_t *call = argument;
-    fl_image_t *image = call->image;
-    image->loss_record = call->record;
-    if (NULL != call->record && image->loss_bytes > image->loss_bytes_given)
-    {
-        fl_loss_record_update(call->record, image->loss_bytes - image->loss_bytes_given,
-            fl_clock_epoch_now(call->receiver->context->clock) / 1000000);
-    }
-    image->loss_bytes_given = image->loss_bytes;
-    return 0;
-}
-
-int fl_image_set_loss_entry(fl_driver_t *driver, fl_image_t *image, fl_loss_record_t *record)
-{
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .record = record};
-    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_set_loss_entry, &call);
-}
-
-static int64_t fl_image_call_loss(void *argument)
-{
-    fl_image_call_t *call = argument;
-    call->bytes = call->image->loss_bytes;
-    call->count = call->image->loss_count;
-    call->image->loss_bytes_given = call->bytes;
-    return 0;
-}
-
-int fl_image_loss(fl_driver_t *driver, fl_image_t *image, int64_t *bytes, int64_t *count)
-{
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image};
-    fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_loss, &call);
-    *bytes = call.bytes;
-    *count = call.count;
     return 0;
 }

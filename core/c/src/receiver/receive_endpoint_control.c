@@ -1,0 +1,261 @@
+/* What the control plane does with receive endpoints: each call is one step of the receiver. */
+#include <stdlib.h>
+
+#include "driver/driver.h"
+#include "receiver/receive_endpoint.h"
+#include "util/error.h"
+
+/* ---- opening and closing ---- */
+
+typedef struct fl_receive_endpoint_call
+{
+    fl_driver_t *driver;
+    fl_receive_endpoint_t *endpoint;
+    int32_t stream_id;
+    int32_t session_id;
+    bool has_session_id;
+    bool is_changed;
+    const fl_interest_t *interest;     /* out: what the control thread frees */
+    const fl_address_t *control;
+} fl_receive_endpoint_call_t;
+
+static int64_t fl_receive_endpoint_call_open(void *argument)
+{
+    fl_receive_endpoint_call_t *call = argument;
+    fl_receive_endpoint_t *endpoint = call->endpoint;
+    fl_poll_entry_t *entry = fl_driver_find_poller(call->driver, endpoint->binding, FL_ROLE_RECEIVER);
+    if (NULL == entry)
+    {
+        return -FL_ENOENT;
+    }
+    const int result = endpoint->binding->ops.poller_add(entry->poller, endpoint->endpoint, &endpoint->sink);
+    if (0 == result && endpoint->has_control)
+    {
+        fl_receive_endpoint_elicit(endpoint, 0, 0, &endpoint->control, NULL);
+        fl_timer_schedule(&endpoint->receiver->wheel, &endpoint->control_timer,
+            fl_clock_nano_now(endpoint->receiver->context->clock) + FL_SETUP_TIMEOUT_NS);
+    }
+    return result;
+}
+
+static int64_t fl_receive_endpoint_call_close(void *argument)
+{
+    fl_receive_endpoint_call_t *call = argument;
+    fl_receive_endpoint_t *endpoint = call->endpoint;
+    fl_poll_entry_t *entry = fl_driver_find_poller(call->driver, endpoint->binding, FL_ROLE_RECEIVER);
+    fl_timer_cancel(&endpoint->receiver->wheel, &endpoint->setup_timer);
+    fl_timer_cancel(&endpoint->receiver->wheel, &endpoint->control_timer);
+    return NULL == entry ? -FL_ENOENT : endpoint->binding->ops.poller_remove(entry->poller, endpoint->endpoint);
+}
+
+static int64_t fl_receiver_take_id(fl_receiver_t *receiver)
+{
+    if (0 == receiver->next_receiver_id)
+    {
+        receiver->next_receiver_id++;   /* 0 addresses any receiver (wire 2.10) */
+    }
+    const int64_t id = receiver->next_receiver_id;
+    receiver->next_receiver_id = (int64_t)((uint64_t)id + 1);
+    return id;
+}
+
+fl_receive_endpoint_t *fl_receive_endpoint_open(fl_driver_t *driver, fl_binding_t *binding,
+    fl_endpoint_params_t *params, const fl_receive_endpoint_params_t *receive_params)
+{
+    const uint32_t capacity = fl_session_map_capacity(0);
+    fl_receive_endpoint_t *endpoint = calloc(1, sizeof(*endpoint));
+    fl_session_t *sessions = calloc(capacity, sizeof(*sessions));
+    if (NULL == endpoint || NULL == sessions)
+    {
+        fl_error(FL_ENOMEM, "no memory for a receive endpoint");
+        goto failed;
+    }
+    params->size = sizeof(*params);
+    params->role = FL_ROLE_RECEIVER;
+    int result = binding->ops.open_endpoint(binding->transport, params, &endpoint->endpoint);
+    if (result < 0)
+    {
+        goto failed;
+    }
+    endpoint->sink.on_run = fl_receive_endpoint_on_run;
+    endpoint->receiver = &driver->receiver;
+    endpoint->binding = binding;
+    endpoint->id = receive_params->id;
+    endpoint->receiver_id = fl_receiver_take_id(&driver->receiver);
+    endpoint->group_tag = receive_params->group_tag;
+    endpoint->has_group_tag = receive_params->has_group_tag;
+    endpoint->is_multicast = receive_params->is_multicast;
+    endpoint->has_control = receive_params->has_control && !receive_params->is_multicast;
+    endpoint->ttl = receive_params->ttl;
+    endpoint->control.address = receive_params->control;
+    fl_session_map_init(&endpoint->sessions, sessions, capacity, fl_driver_random(&driver->context));
+    fl_receive_endpoint_init_timers(endpoint);
+
+    fl_receive_endpoint_call_t call = {.driver = driver, .endpoint = endpoint};
+    result = (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_open, &call);
+    if (0 == result)
+    {
+        return endpoint;
+    }
+    fl_error(-result, -FL_ENOENT == result
+            ? "transport %s has no poller for receivers in this driver; add the transport first"
+            : "transport %s does not take a receive endpoint onto its poller", binding->name);
+    binding->ops.close_endpoint(endpoint->endpoint);
+failed:
+    free(sessions);
+    free(endpoint);
+    return NULL;
+}
+
+int fl_receive_endpoint_close(fl_driver_t *driver, fl_receive_endpoint_t *endpoint)
+{
+    if (endpoint->image_count > 0)
+    {
+        return fl_error(FL_EBUSY, "receive endpoint %lld has %u images; remove them first", (long long)endpoint->id,
+            endpoint->image_count);
+    }
+    fl_receive_endpoint_call_t call = {.driver = driver, .endpoint = endpoint};
+    fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_close, &call);
+    const int result = endpoint->binding->ops.close_endpoint(endpoint->endpoint);
+    free((void *)(uintptr_t)endpoint->interest);
+    free(endpoint->sessions.sessions);
+    free(endpoint);
+    return result;
+}
+
+int fl_receive_endpoint_local_address(fl_receive_endpoint_t *endpoint, fl_address_t *address)
+{
+    return endpoint->binding->ops.local_address(endpoint->endpoint, address);
+}
+
+int64_t fl_receive_endpoint_receiver_id(fl_receive_endpoint_t *endpoint)
+{
+    return endpoint->receiver_id;
+}
+
+static int64_t fl_receive_endpoint_call_set_control(void *argument)
+{
+    fl_receive_endpoint_call_t *call = argument;
+    call->endpoint->control = (fl_peer_t){.address = *call->control};
+    return 0;
+}
+
+int fl_receive_endpoint_set_control(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, const fl_address_t *control)
+{
+    fl_receive_endpoint_call_t call = {.endpoint = endpoint, .control = control};
+    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_set_control, &call);
+}
+
+/* ---- interest ---- */
+
+static int64_t fl_receive_endpoint_call_add_stream(void *argument)
+{
+    fl_receive_endpoint_call_t *call = argument;
+    fl_receive_endpoint_t *endpoint = call->endpoint;
+    const fl_interest_t *old = endpoint->interest;
+    endpoint->interest = call->interest;
+    call->interest = old;
+    if (endpoint->has_control && call->has_session_id && call->is_changed)
+    {
+        fl_receive_endpoint_elicit(endpoint, call->stream_id, call->session_id, &endpoint->control, NULL);
+    }
+    return 0;
+}
+
+/* Sessions that nobody wants any more are forgotten; their images end for want of subscribers. */
+static int64_t fl_receive_endpoint_call_remove_stream(void *argument)
+{
+    fl_receive_endpoint_call_t *call = argument;
+    fl_receive_endpoint_t *endpoint = call->endpoint;
+    const fl_interest_t *old = endpoint->interest;
+    endpoint->interest = call->interest;
+    call->interest = old;
+    for (uint32_t i = 0; call->is_changed && i < endpoint->sessions.capacity;)
+    {
+        fl_session_t *session = &endpoint->sessions.sessions[i];
+        if (FL_SESSION_NONE == session->state || session->stream_id != call->stream_id ||
+            fl_interest_has_session(endpoint->interest, session->stream_id, session->session_id))
+        {
+            i++;
+            continue;
+        }
+        if (session->image == endpoint->last_image)
+        {
+            endpoint->last_image = NULL;
+        }
+        fl_receive_endpoint_forget(endpoint, session);   /* another one may have moved here: look again */
+    }
+    return 0;
+}
+
+int fl_receive_endpoint_add_stream(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int has_session_id, int32_t session_id)
+{
+    fl_receive_endpoint_call_t call = {
+        .endpoint = endpoint, .stream_id = stream_id, .session_id = session_id, .has_session_id = 0 != has_session_id};
+    call.interest =
+        fl_interest_with(endpoint->interest, stream_id, 0 != has_session_id, session_id, &call.is_changed);
+    if (NULL == call.interest)
+    {
+        return -FL_ENOMEM;
+    }
+    fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_add_stream, &call);
+    free((void *)(uintptr_t)call.interest);
+    return 0;
+}
+
+int fl_receive_endpoint_remove_stream(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int has_session_id, int32_t session_id)
+{
+    fl_receive_endpoint_call_t call = {.endpoint = endpoint, .stream_id = stream_id};
+    call.interest =
+        fl_interest_without(endpoint->interest, stream_id, 0 != has_session_id, session_id, &call.is_changed);
+    if (NULL == call.interest)
+    {
+        return -FL_ENOENT;
+    }
+    fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_remove_stream, &call);
+    free((void *)(uintptr_t)call.interest);
+    return 0;
+}
+
+/* ---- answers of the control plane about sessions ---- */
+
+static int64_t fl_receive_endpoint_call_refuse(void *argument)
+{
+    fl_receive_endpoint_call_t *call = argument;
+    fl_session_t *session = fl_session_map_find(&call->endpoint->sessions, call->stream_id, call->session_id);
+    if (NULL == session || FL_SESSION_INIT_IN_PROGRESS != session->state)
+    {
+        return -FL_ENOENT;
+    }
+    fl_receive_endpoint_forget(call->endpoint, session);
+    return 0;
+}
+
+int fl_receive_endpoint_refuse_setup(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int32_t session_id)
+{
+    fl_receive_endpoint_call_t call = {.endpoint = endpoint, .stream_id = stream_id, .session_id = session_id};
+    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_refuse, &call);
+}
+
+static int64_t fl_receive_endpoint_call_warm(void *argument)
+{
+    fl_receive_endpoint_call_t *call = argument;
+    fl_session_t *session = fl_session_map_find(&call->endpoint->sessions, call->stream_id, call->session_id);
+    if (NULL == session || FL_SESSION_COOL_DOWN != session->state)
+    {
+        return -FL_ENOENT;
+    }
+    fl_session_map_remove(&call->endpoint->sessions, session);
+    return 0;
+}
+
+int fl_receive_endpoint_remove_cool_down(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int32_t session_id)
+{
+    fl_receive_endpoint_call_t call = {.endpoint = endpoint, .stream_id = stream_id, .session_id = session_id};
+    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_warm, &call);
+}

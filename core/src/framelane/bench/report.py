@@ -1,0 +1,100 @@
+"""Showing a benchmark: a table, and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from framelane.bench.model import Benchmark, Result
+from framelane.errors import FramelaneError
+
+__all__ = ["print_table", "write_plot"]
+
+
+_FILE_WIDTH = 130
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a value as a person reads it."""
+    if unit == "us":
+        return f"{value:,.1f} us"
+    for factor, prefix in ((1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:,.2f} {prefix}"
+    return f"{value:,.0f}"
+
+
+def print_table(benchmark: Benchmark) -> None:
+    """Print the results, a line each."""
+    unit = benchmark.results[0].unit if benchmark.results else ""
+    table = Table(title=f"{benchmark.benchmark} in {unit}, transport {benchmark.transport}", title_justify="left")
+    for heading in ("length", "direction"):
+        table.add_column(heading)
+    for heading in ("median", "min", "max", "loss", "CPU s/M", "calls/msg"):
+        table.add_column(heading, justify="right")
+    table.add_column("floor")
+    for heading in ("floor median", "ratio"):
+        table.add_column(heading, justify="right")
+    for result in benchmark.results:
+        table.add_row(*row(result))
+    console = Console()
+    console = console if console.is_terminal else Console(width=_FILE_WIDTH)
+    console.print(table)
+    for result in benchmark.results:
+        if percentiles := sorted(result.ours, key=lambda m: m.value)[len(result.ours) // 2].percentiles_us:
+            shown = "  ".join(f"{name} {value:.1f}" for name, value in percentiles.items())
+            console.print(f"{result.message_length} bytes, us: {shown}")
+    for note in benchmark.notes:
+        console.print(note)
+
+
+def row(result: Result) -> list[str]:
+    """Return the cells of one result."""
+    middle = sorted(result.ours, key=lambda m: m.value)[len(result.ours) // 2]
+    calls = middle.system_calls_per_message
+    return [
+        str(result.message_length),
+        result.direction,
+        *(quantity(value, result.unit) for value in (result.median, *extremes(result))),
+        f"{middle.loss:.1%}",
+        f"{middle.cpu_s_per_million:.2f}",
+        "" if not calls else f"{calls:.2f}",
+        result.floor_name,
+        quantity(result.floor_median, result.unit),
+        f"{result.ratio:.2f}",
+    ]
+
+
+def extremes(result: Result) -> tuple[float, float]:
+    """Return the smallest and the largest of our measurements."""
+    values = [measured.value for measured in result.ours]
+    return min(values), max(values)
+
+
+def write_plot(benchmark: Benchmark, path: Path) -> None:
+    """Write a bar chart of ours and the floors.
+
+    :raises FramelaneError: without matplotlib.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise FramelaneError("--plot needs matplotlib: pip install 'framelane[plot]'") from None
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    results = benchmark.results
+    figure, axes = pyplot.subplots(figsize=(max(6, len(results) * 0.9), 5))
+    places = range(len(results))
+    axes.bar([place - 0.2 for place in places], [r.median for r in results], width=0.4, label=benchmark.transport)
+    axes.bar([place + 0.2 for place in places], [r.floor_median for r in results], width=0.4, label="floor")
+    labels = [f"{r.message_length} {r.direction}\n{r.floor_name}\n{r.ratio:.2f}x" for r in results]
+    axes.set_xticks(list(places), labels, rotation=60, ha="right", fontsize=7)
+    axes.set_ylabel(results[0].unit if results else "")
+    axes.set_title(f"{benchmark.benchmark}, transport {benchmark.transport}")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
