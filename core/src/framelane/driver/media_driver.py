@@ -30,7 +30,7 @@ from framelane.driver.log import logger
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import DataPlane
 from framelane.driver.plane_config import plane_config
-from framelane.driver.privileges import check_identity, drop_privileges
+from framelane.driver.privileges import check_access, check_identity, drop_privileges
 from framelane.driver.publications import NetworkPublications
 from framelane.driver.receive_endpoints import ReceiveEndpoints
 from framelane.driver.resources import HelperThreads, Inline, SlowWork
@@ -236,6 +236,7 @@ class MediaDriver:
             self.nouns.transports.open_now(self._installed.at_start, self._installed.is_required)
         if self._identity is not None:
             drop_privileges(*self._identity, self.settings.user)
+            check_access(self.directory)
         self._files.ready()
         if self._installed is not None:
             self._installed.begin_probes()
