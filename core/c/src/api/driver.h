@@ -129,15 +129,14 @@ fl_driver_t *fl_driver_new(const fl_driver_config_t *config);
 int fl_driver_start(fl_driver_t *driver);
 
 /* INVOKER: one duty cycle of every agent, on the calling thread, which is then the control thread too. Returns the
- * work done. */
+ * work done; in a forked child nothing happens and it is 0. */
 int fl_driver_invoke(fl_driver_t *driver);
 
-/* Stop the agents and join their threads. Afterwards calls execute on the control thread. */
+/* Stop the agents and join their threads. Afterwards calls execute on the control thread. In a forked child: nothing. */
 int fl_driver_stop(fl_driver_t *driver);
 
 /* Free the data plane: after fl_driver_stop, every object and transport removed. In a forked child: nothing. */
 void fl_driver_free(fl_driver_t *driver);
-
 
 /* ---- what the control plane waits for ---- */
 

@@ -101,7 +101,7 @@ static int fl_driver_init_runners(fl_driver_t *driver)
     }
     for (uint32_t i = 0; i < FL_AGENTS; i++)
     {
-        driver->runners[i].wake_fd = driver->runners[i].epoll_fd = -1;
+        driver->runners[i].wake_fd = -1;
     }
     for (uint32_t i = 0; i < driver->runner_count; i++)
     {
@@ -185,6 +185,7 @@ int fl_driver_start(fl_driver_t *driver)
 {
     if (FL_THREADING_INVOKER == driver->context.config.threading_mode)
     {
+        fl_runner_begin(&driver->runners[0]);
         return 0;
     }
     for (uint32_t i = 0; i < driver->runner_count; i++)
@@ -199,14 +200,20 @@ int fl_driver_start(fl_driver_t *driver)
     return 0;
 }
 
+/* A forked child has neither the agents' threads nor a right to the files. */
+static bool fl_driver_is_mine(const fl_driver_t *driver)
+{
+    return (int32_t)getpid() == driver->pid;
+}
+
 int fl_driver_invoke(fl_driver_t *driver)
 {
-    return fl_runner_cycle(&driver->runners[0]);
+    return fl_driver_is_mine(driver) ? fl_runner_cycle(&driver->runners[0]) : 0;
 }
 
 int fl_driver_stop(fl_driver_t *driver)
 {
-    for (uint32_t i = 0; i < driver->runner_count; i++)
+    for (uint32_t i = 0; fl_driver_is_mine(driver) && i < driver->runner_count; i++)
     {
         fl_runner_stop(&driver->runners[i]);
     }
@@ -215,7 +222,7 @@ int fl_driver_stop(fl_driver_t *driver)
 
 void fl_driver_free(fl_driver_t *driver)
 {
-    if (NULL == driver || (int32_t)getpid() != driver->pid)
+    if (NULL == driver || !fl_driver_is_mine(driver))
     {
         return;
     }

@@ -291,9 +291,14 @@ class MediaDriver:
         return self.nouns.transports.names
 
     def do_work(self) -> int:
-        """INVOKER: one duty cycle of all agents and of the control plane; returns the work done."""
+        """INVOKER: one duty cycle of all agents and of the control plane; returns the work done.
+
+        In a forked child nothing happens and it is 0.
+        """
         if self.threading_mode != "INVOKER":
             raise FramelaneError(f"do_work is for threading mode INVOKER, this driver runs in {self.threading_mode}")
+        if os.getpid() != self._pid:
+            return 0
         return self.plane.invoke() + self._cycle(0)
 
     def close(self) -> None:
