@@ -257,7 +257,7 @@ static void test_commands_that_are_not_wanted_yet_do_not_end_a_wait(void)
     const int64_t begin_ns = fl_clock_read(CLOCK_MONOTONIC);
     for (int i = 0; i < 5; i++)
     {
-        CHECK_EQUAL(0, fl_driver_wait(fixture.driver, 10 * MS, FL_WAIT_EVENT));
+        CHECK_EQUAL(0, fl_driver_wait(fixture.driver, FL_WAIT_EVENT, 10 * MS));
     }
     CHECK(fl_clock_read(CLOCK_MONOTONIC) - begin_ns >= 40 * MS);   /* one may end for a wake-up of before */
     CHECK_EQUAL(FL_WAIT_COMMAND, fl_driver_wait(fixture.driver, BOTH, LONG));

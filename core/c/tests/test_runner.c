@@ -240,6 +240,32 @@ static void test_without_clients_the_sleep_is_the_longer_one(void)
     bench_close();
 }
 
+static bool bench_is_at_rest(const void *state)
+{
+    (void)state;
+    return 0 == bench.value;
+}
+
+static void test_agents_at_rest_sleep_longer_than_the_strategy_says(void)
+{
+    const struct timespec pause = {0, 250 * MS};
+    const int fd = eventfd(0, EFD_NONBLOCK);
+    int64_t one = 1;
+    bench_init(FL_IDLE_WAIT, MS, MS, -1);
+    atomic_store(&bench.arm_answer, fd);
+    bench.polls.count = 1;
+    bench.agent.is_at_rest = bench_is_at_rest;
+    CHECK_EQUAL(0, fl_runner_start(&bench.runner));
+    await_armed(1);
+    const uint64_t cycles = atomic_load(&bench.cycles);
+    nanosleep(&pause, NULL);
+    CHECK(atomic_load(&bench.cycles) - cycles < 20);
+    fl_runner_call(&bench.runner, call_add, &one);
+    await_armed(100);
+    bench_close();
+    close(fd);
+}
+
 static void test_the_thread_has_its_name_and_blocks_all_signals(void)
 {
     bench_init(FL_IDLE_YIELD, MS, MS, -1);
@@ -340,6 +366,7 @@ int main(void)
     RUN(test_a_poller_with_work_pending_keeps_the_runner_awake);
     RUN(test_a_poller_that_cannot_say_is_looked_at_as_in_backoff);
     RUN(test_without_clients_the_sleep_is_the_longer_one);
+    RUN(test_agents_at_rest_sleep_longer_than_the_strategy_says);
     RUN(test_the_thread_has_its_name_and_blocks_all_signals);
     RUN(test_a_runner_is_pinned_to_a_cpu_outside_the_inherited_mask);
     RUN(test_a_cpu_that_is_not_there_is_refused_by_name);

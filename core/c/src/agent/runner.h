@@ -21,6 +21,7 @@ typedef struct fl_agent
 {
     const char *name;                       /* "conductor", "sender", "receiver" */
     int (*do_work)(void *state, int64_t now_ns);   /* returns the work done, 0 for none */
+    bool (*is_at_rest)(const void *state);         /* only pollers and calls can give it work; NULL: never */
     void *state;
     fl_poll_set_t *polls;                   /* what to sleep on; NULL: the agent has no pollers */
     int64_t cycle_threshold_ns;

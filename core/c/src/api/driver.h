@@ -95,6 +95,8 @@ typedef struct fl_driver_config
     int32_t cpu_affinity[FL_AGENTS];            /* -1: none; of the thread that runs the agent, as for idle */
     int64_t cycle_threshold_ns[FL_AGENTS];
     uint32_t thread_naming_new;                 /* 1: aeron-md-* names */
+    uint32_t sender_poll_runs;                  /* runs taken in one poll by the sender; 0: as many as there is room for */
+    uint32_t receiver_poll_runs;
     uint64_t seed;                              /* of receiver ids, NAK back-off and the host's random */
     int64_t timer_interval_ns;
     int64_t client_liveness_timeout_ns;

@@ -58,24 +58,28 @@ static void fl_driver_init_agents(fl_driver_t *driver)
     const struct
     {
         int (*do_work)(void *state, int64_t now_ns);
+        bool (*is_at_rest)(const void *state);
         void *state;
         fl_poll_set_t *polls;
         int max_cycle_time;
         int cycles_over_threshold;
     } parts[FL_AGENTS] = {
-        {fl_conductor_do_work, &driver->conductor, NULL, FL_COUNTER_CONDUCTOR_MAX_CYCLE_TIME,
+        {fl_conductor_do_work, NULL, &driver->conductor, NULL, FL_COUNTER_CONDUCTOR_MAX_CYCLE_TIME,
             FL_COUNTER_CONDUCTOR_CYCLES_OVER_THRESHOLD},
-        {fl_sender_do_work, &driver->sender, &driver->sender.polls, FL_COUNTER_SENDER_MAX_CYCLE_TIME,
-            FL_COUNTER_SENDER_CYCLES_OVER_THRESHOLD},
-        {fl_receiver_do_work, &driver->receiver, &driver->receiver.polls, FL_COUNTER_RECEIVER_MAX_CYCLE_TIME,
-            FL_COUNTER_RECEIVER_CYCLES_OVER_THRESHOLD},
+        {fl_sender_do_work, fl_sender_is_at_rest, &driver->sender, &driver->sender.polls,
+            FL_COUNTER_SENDER_MAX_CYCLE_TIME, FL_COUNTER_SENDER_CYCLES_OVER_THRESHOLD},
+        {fl_receiver_do_work, fl_receiver_is_at_rest, &driver->receiver, &driver->receiver.polls,
+            FL_COUNTER_RECEIVER_MAX_CYCLE_TIME, FL_COUNTER_RECEIVER_CYCLES_OVER_THRESHOLD},
     };
     const int64_t now_ns = fl_clock_nano_now(config->clock);
+    driver->sender.polls.run_limit = config->sender_poll_runs;
+    driver->receiver.polls.run_limit = config->receiver_poll_runs;
     for (int i = 0; i < FL_AGENTS; i++)
     {
         driver->agents[i] = (fl_agent_t){
             .name = fl_thread_names_classic[i],
             .do_work = parts[i].do_work,
+            .is_at_rest = parts[i].is_at_rest,
             .state = parts[i].state,
             .polls = parts[i].polls,
             .cycle_threshold_ns = config->cycle_threshold_ns[i],

@@ -32,7 +32,7 @@ from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import DataPlane
 from framelane.driver.plane_config import plane_config, resolve_threading_mode
-from framelane.driver.privileges import check_identity, drop_privileges
+from framelane.driver.privileges import check_access, check_identity, drop_privileges
 from framelane.driver.publications import NetworkPublications
 from framelane.driver.receive_endpoints import ReceiveEndpoints
 from framelane.driver.resources import HelperThreads, Inline, SlowWork
@@ -237,6 +237,7 @@ class MediaDriver:
             self.nouns.transports.open_now(self._installed.at_start, self._installed.is_required)
         if self._identity is not None:
             drop_privileges(*self._identity, self.settings.user)
+            check_access(self.directory)
         if self.settings.print_configuration:
             print("\n".join(configuration_lines(self._resolved)), flush=True)
         self._files.ready()

@@ -210,8 +210,8 @@ class StockSettings(BaseModel):
         100 * MICROSECOND, description="CUBIC: round trip time to begin with."
     )
     cubiccongestioncontrol_tcpmode: Boolean = Field(False, description="CUBIC: TCP mode.")
-    receiver_io_vector_capacity: Vector = Field(None, description="Datagrams per receive call.")
-    sender_io_vector_capacity: Vector = Field(None, description="Datagrams per receive call of the sender.")
+    receiver_io_vector_capacity: Vector = Field(None, description="Runs per receive call of the receiver.")
+    sender_io_vector_capacity: Vector = Field(None, description="Runs per receive call of the sender.")
     network_publication_max_messages_per_send: Vector = Field(
         None, description="Datagrams per publication and send pass."
     )
