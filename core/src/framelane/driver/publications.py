@@ -49,11 +49,6 @@ _COUNTS = (
 )
 
 
-def _flow_control(channel: UdpChannel) -> int:
-    kind = lib.FL_FLOW_CONTROL_MAX if channel.has_group_semantics else lib.FL_FLOW_CONTROL_UNICAST
-    return int(kind)
-
-
 @dataclass(eq=False)
 class NetworkPublication(Publication):
     """One UDP publication."""
@@ -133,6 +128,7 @@ class NetworkPublications:
         if udp is None:
             raise CommandError(ErrorCode.INVALID_CHANNEL, f"UDP channels must use UDP URIs: {uri}")
         channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
+        params.check_flow_control(channel.has_group_semantics)
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.mtu_length)
         try:
             publication = None if is_exclusive else self._find(endpoint, command.stream_id)
