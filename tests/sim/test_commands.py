@@ -393,6 +393,9 @@ def test_a_rejected_ipc_image_comes_back_after_the_cool_down(world, client):
     assert (error.registration_id, error.receiver_id, error.error_code) == (publication.registration_id, -1, 13)
     assert error.source_address[:4] == bytes([1, 0, 0, 127])
     assert error.error_message == "no more"
+    (entry,) = client.cnc.errors()
+    assert f"registrationId={publication.registration_id} " in entry.text
+    assert entry.text.endswith("code=13: no more")
     client.events.clear()
     idle(world, 9 * SECOND, client)
     client.receive()
