@@ -431,6 +431,20 @@ def test_a_registration_id_in_use_is_refused(client):
     assert Path(ready.log_file).exists()
 
 
+def test_a_correlation_id_counts_for_one_use_of_a_shared_publication(world, client):
+    first = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+    second = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+    again = AddPublication(client.client_id, second.correlation_id, 7, "aeron:ipc")
+
+    client.ring.write(again.TYPE, again.encode())
+    error = client.wait(ErrorResponse)
+
+    assert error.error_message == f"registration id {second.correlation_id} is in use"
+    for ready in (first, second):
+        client.call(RemovePublication, OperationSuccess, registration_id=ready.correlation_id, flags=0)
+    world.run_until(lambda: not Path(first.log_file).exists(), "the end of the publication")
+
+
 def test_an_old_remove_publication_without_flags_is_taken(client):
     ready = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
     body = RemovePublication(client.client_id, 1000, ready.correlation_id, 0).encode()[:24]

@@ -84,9 +84,7 @@ def test_a_stream_arrives_as_it_was_sent(world):
 
 def test_publications_of_one_endpoint_may_have_different_mtus(world):
     sender, receiver, first, _ = connect(world)
-    receiver.call(
-        AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=8, channel=CHANNEL
-    )
+    receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=8, channel=CHANNEL)
     second = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel=f"{CHANNEL}|mtu=8k")
     image = receiver.wait(AvailableImage, lambda one: one.stream_id == 8)
     messages = [bytes([i]) * 8000 for i in range(200)]
