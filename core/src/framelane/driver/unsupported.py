@@ -27,7 +27,6 @@ def _all(feature: str, *keys: str, instead: str = "") -> dict[str, Unsupported]:
 UNSUPPORTED: dict[str, Unsupported] = {
     **_all(
         "min and tagged flow control",
-        "receiver_group_tag",
         "flow_control_group_tag",
         "flow_control_group_min_size",
         "flow_control_receiver_timeout",
@@ -106,6 +105,12 @@ UNSUPPORTED: dict[str, Unsupported] = {
         "udp_channel_transport_bindings_multi_gap_loss_args",
     ),
     **_all("event logging", "event_log", "event_log_disable", "event_log_filename", "event_log_file_max_length"),
+    **_all(
+        "limits on the datagrams of one system call",
+        "receiver_io_vector_capacity",
+        "sender_io_vector_capacity",
+        instead="leave it unset",
+    ),
     **_all("experimental features", "enable_experimental_features"),
     **_all(
         "pinning derived from the cpuset",
