@@ -92,7 +92,7 @@ def _print_messages(subscription: Subscription, count: int | None, until_end: bo
         if presence.has_ended() and until_end:
             return
         idle.wait()
-    _let_sender_know(subscription, presence)
+    _let_sender_know(subscription)
 
 
 class _Presence:
@@ -159,7 +159,7 @@ def _receive(
                 if session is None:
                     raise
                 reception.why = str(error)
-            _let_sender_know(subscription, presence)
+            _let_sender_know(subscription)
     finally:
         writer.close()
     _report(writer, reception, as_json=as_json)
@@ -209,10 +209,10 @@ class _Reception:
             idle.wait()
 
 
-def _let_sender_know(subscription: Subscription, presence: _Presence) -> None:
-    """Stay until the publication ends, but not for long: the receiver still has to report what was consumed."""
+def _let_sender_know(subscription: Subscription) -> None:
+    """Stay while there are images, but not for long: the receiver still has to report what was consumed."""
     deadline = time.monotonic() + _FAREWELL_S
-    while subscription.images and not presence.has_ended() and time.monotonic() < deadline:
+    while subscription.images and time.monotonic() < deadline:
         time.sleep(0.002)
 
 
@@ -220,7 +220,9 @@ def _report(writer: FileWriter, reception: _Reception, *, as_json: bool) -> None
     elapsed, why = reception.seconds, reception.why
     point = writer.point
     missing = writer.missing_ranges() if point is not None and (point.is_file or why) else []
-    is_whole = not missing and why is None and writer.is_intact is not False
+    # A file says itself which bytes it lacks; of other streams only the positions are known.
+    gaps = point.gaps if point is not None and not point.is_file else []
+    is_whole = not missing and not gaps and why is None and writer.is_intact is not False
     if as_json:
         summary: dict[str, Any] = {
             "output": str(writer.output),
@@ -234,6 +236,7 @@ def _report(writer: FileWriter, reception: _Reception, *, as_json: bool) -> None
             "complete": writer.is_complete,
             "sha256_matches": writer.is_intact,
             "missing": missing,
+            "missing_positions": gaps,
             "error": why,
         }
         print_json(summary)
@@ -249,6 +252,8 @@ def _report(writer: FileWriter, reception: _Reception, *, as_json: bool) -> None
         for begin, end in missing:
             last = "the end" if end < 0 else f"{end - 1} ({end - begin} bytes)"
             console.print(f"missing: byte {begin} to {last}")
+        for begin, end in gaps:
+            console.print(f"missing: stream positions {begin} to {end - 1}")
         if writer.is_intact is False:
             console.print("the SHA-256 does not match: the file is damaged")
     if not is_whole:
