@@ -26,6 +26,7 @@ class FileWriter:
 
     :ivar point: where it has got to; ``None`` before the first session is chosen.
     :ivar is_complete: END came.
+    :ivar image: the one that the last fragments came from.
     :ivar messages: how many were written by this process.
     """
 
@@ -43,7 +44,7 @@ class FileWriter:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if is_anew else 0)
         self._descriptor = os.open(output, flags, 0o666)
         self._hash: hashlib._Hash | None = hashlib.sha256()
-        self._image: Image | None = None
+        self.image: Image | None = None
         self._parts: list[memoryview] = []
         self._parts_offset = 0
         self._parts_length = 0
@@ -83,7 +84,7 @@ class FileWriter:
             if self.point is None:
                 self.point = ResumePoint(header.session_id, header.image.join_position)
             if header.session_id == self.point.session_id:
-                if header.image is not self._image:
+                if header.image is not self.image:
                     self._join(self.point, header.image)
                 is_ours = True
                 if header.position > self.point.position:
@@ -98,7 +99,7 @@ class FileWriter:
 
     def _join(self, point: ResumePoint, image: Image) -> None:
         """Note what was published between the point and where a new image begins: nobody has it any more."""
-        self._image = image
+        self.image = image
         if image.join_position > point.position:
             point.gaps.append([point.position, image.join_position])
 
