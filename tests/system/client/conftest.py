@@ -103,3 +103,9 @@ def channel(request: pytest.FixtureRequest, udp: str) -> str:
 @pytest.fixture
 def wait() -> Callable[..., None]:
     return wait_until
+
+
+@pytest.fixture
+def stock_program() -> Callable[[str], str]:
+    """Return the path of a stock program by its name."""
+    return lambda name: str(stock_binary(name))
