@@ -108,13 +108,16 @@ int fl_bench_ping(fl_client_publication_t *publication, fl_client_subscription_t
     const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result)
 {
     fl_fragment_t fragments[FL_BENCH_FRAGMENTS];
+    fl_bench_lengths_t lengths;
     memset(result, 0, sizeof(*result));
+    fl_bench_lengths_init(&lengths, params);
     const int64_t cpu_ns = fl_bench_cpu();
     const int64_t begin_ns = fl_bench_now();
     for (uint64_t i = 0; i < params->warm_up + params->count; i++)
     {
+        const uint32_t length = fl_bench_lengths_next(&lengths);
         const int64_t sent_ns = fl_bench_now();
-        int count = fl_bench_offer(publication, fl_bench_message, params->length);
+        int count = fl_bench_offer(publication, fl_bench_message, length);
         while (0 == count)
         {
             count = fl_client_subscription_poll(subscription, fragments, FL_BENCH_FRAGMENTS, 1);
