@@ -102,6 +102,7 @@ def write_plot(benchmark: Benchmark, path: Path) -> None:
     axes.bar([place + 0.2 for place in places], [r.floor_median for r in results], width=0.4, label="floor")
     labels = [f"{r.message_length} {r.direction}\n{r.floor_name}\n{r.ratio:.2f}x" for r in results]
     axes.set_xticks(list(places), labels, rotation=60, ha="right", fontsize=7)
+    axes.set_yscale("log")  # from sendto to segmentation is a factor of a hundred
     axes.set_ylabel(results[0].unit if results else "")
     axes.set_title(f"{benchmark.benchmark}, transport {benchmark.transport}")
     axes.legend()
