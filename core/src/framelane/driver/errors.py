@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from framelane.driver.clock import Clock
     from framelane.driver.counters import Counters
 
-__all__ = ["CommandError", "ErrorRecorder", "error_code"]
+__all__ = ["CommandError", "ErrorRecorder", "error_code", "logger"]
 
 _NO_SPACE = 28
 
