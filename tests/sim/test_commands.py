@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from framelane.driver import storage
 from framelane.driver.media_driver import MediaDriver, Surroundings
+from framelane.errors import NativeError
 from framelane.protocol import commands
 from framelane.protocol.commands import (
     REVOKE,
@@ -391,6 +393,9 @@ def test_a_rejected_ipc_image_comes_back_after_the_cool_down(world, client):
     assert (error.registration_id, error.receiver_id, error.error_code) == (publication.registration_id, -1, 13)
     assert error.source_address[:4] == bytes([1, 0, 0, 127])
     assert error.error_message == "no more"
+    (entry,) = client.cnc.errors()
+    assert f"registrationId={publication.registration_id} " in entry.text
+    assert entry.text.endswith("code=13: no more")
     client.events.clear()
     idle(world, 9 * SECOND, client)
     client.receive()
@@ -424,6 +429,20 @@ def test_a_registration_id_in_use_is_refused(client):
 
     assert error.error_message == f"registration id {ready.correlation_id} is in use"
     assert Path(ready.log_file).exists()
+
+
+def test_a_correlation_id_counts_for_one_use_of_a_shared_publication(world, client):
+    first = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+    second = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+    again = AddPublication(client.client_id, second.correlation_id, 7, "aeron:ipc")
+
+    client.ring.write(again.TYPE, again.encode())
+    error = client.wait(ErrorResponse)
+
+    assert error.error_message == f"registration id {second.correlation_id} is in use"
+    for ready in (first, second):
+        client.call(RemovePublication, OperationSuccess, registration_id=ready.correlation_id, flags=0)
+    world.run_until(lambda: not Path(first.log_file).exists(), "the end of the publication")
 
 
 def test_an_old_remove_publication_without_flags_is_taken(client):
@@ -520,3 +539,80 @@ def test_corrupted_commands_are_answered_and_hurt_nobody(world, client, seed):
         ErrorCode.UNKNOWN_COMMAND_TYPE_ID,
     }
     assert client.counters.value(15) >= len(errors)
+
+
+def test_records_of_the_ring_that_cannot_be_read_are_skipped_and_counted(world, client):
+    ready = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+    offset = client.ring.claim(AddPublication.TYPE, 64)
+    memory = client.cnc.native.to_driver
+    for i, byte in enumerate((5).to_bytes(4, "little")):
+        memory[offset - 8 + i] = byte
+    world.step()
+
+    joined = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+
+    assert joined.registration_id == ready.registration_id
+    assert [counter.value for counter in client.counters if counter.type_id == 7705] == [1]
+    assert "were not readable" in client.cnc.errors()[0].text
+
+
+def test_wildcard_ports_come_from_the_configured_range_and_go_back(world):
+    client = world.driver("10.0.0.1", receiver_wildcard_port_range="50000 50001").client()
+    channel = "aeron:udp?endpoint=10.0.0.1:0"
+
+    ready = [subscribe(client, channel) for _ in range(2)]
+    error = refused(client, AddSubscription, registration_correlation_id=-1, stream_id=7, channel=channel)
+    bound = [client.counters.get(one.channel_status_counter_id).label for one in ready]
+    client.call(RemoveSubscription, OperationSuccess, registration_id=ready[0].correlation_id)
+    again = subscribe(client, channel)
+
+    assert bound == [f"rcv-channel: {channel} 10.0.0.1:{port}" for port in (50000, 50001)]
+    assert "wildcard port range 50000 to 50001" in error.error_message
+    assert client.counters.get(again.channel_status_counter_id).label.endswith(":50000")
+
+
+def test_channels_with_one_tag_share_an_endpoint(client):
+    first = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=UDP + "|tags=5,6")
+    joined = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel="aeron:udp?tags=5")
+    alike = client.call(
+        AddExclusivePublication,
+        ExclusivePublicationReady,
+        stream_id=9,
+        channel="aeron:udp?endpoint=10.0.0.2:40999|session-id=tag:6",
+    )
+    nobody = refused(client, AddPublication, stream_id=7, channel="aeron:udp?tags=99")
+
+    assert joined.channel_status_counter_id == first.channel_status_counter_id
+    assert alike.session_id == first.session_id
+    assert alike.channel_status_counter_id != first.channel_status_counter_id
+    assert nobody.error_code == ErrorCode.GENERIC_ERROR
+
+
+def test_an_endpoint_is_closed_with_its_last_publication_and_its_port_is_free_again(world, client):
+    ready = client.call(AddPublication, PublicationReady, stream_id=7, channel=UDP)
+    second = client.call(AddPublication, PublicationReady, stream_id=8, channel=UDP)
+    for one in (ready, second):
+        assert client.counters.get(ready.channel_status_counter_id) is not None
+        client.call(RemovePublication, OperationSuccess, registration_id=one.correlation_id, flags=0)
+        idle(world, 8 * SECOND, client)
+
+    assert client.counters.get(ready.channel_status_counter_id) is None
+    assert not [counter.label for counter in client.counters if counter.type_id in (6, 14, 7701)]
+    assert not list(client.driver.directory.rglob("*.logbuffer"))
+
+
+def test_a_log_that_does_not_fit_is_answered_and_one_that_barely_does_is_noted(world, monkeypatch):
+    text = "insufficient usable storage for new log of length=200704 usable=5 in here"
+
+    def full(directory, length, threshold):
+        raise NativeError(text, 28)
+
+    monkeypatch.setattr(storage, "check_storage", full)
+    enabled = world.driver("10.0.0.2", perform_storage_checks="true").client()
+    error = refused(enabled, AddPublication, stream_id=7, channel="aeron:ipc")
+    monkeypatch.setattr(storage, "check_storage", lambda directory, length, threshold: (True, 300_000))
+    ready = enabled.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+
+    assert (error.error_code, error.error_message) == (ErrorCode.STORAGE_SPACE, text)
+    assert [path.name for path in enabled.driver.directory.rglob("*.logbuffer")] == [Path(ready.log_file).name]
+    assert "space is running low: threshold=167772160 usable=300000" in enabled.cnc.errors()[1].text

@@ -8,17 +8,27 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from framelane import MediaDriver
+from framelane.driver.clock import Clock
+from framelane.driver.installed import Installed
 from framelane.driver.media_driver import Surroundings
 from framelane.driver.settings import load_settings
+from framelane.driver.transports import Choice
 from framelane.driver.verdicts import read_verdicts
 from framelane.errors import ConfigError, TransportError
-from framelane.protocol.commands import AddExclusivePublication, AddPublication, AddSubscription, RemovePublication
+from framelane.protocol.commands import (
+    AddExclusivePublication,
+    AddPublication,
+    AddSubscription,
+    RemovePublication,
+    TerminateDriver,
+)
 from framelane.protocol.events import (
     AvailableImage,
     ClientTimeout,
@@ -30,6 +40,7 @@ from framelane.protocol.events import (
 )
 from framelane.shm.cnc import CNC_FILE, CncFile
 from framelane.testing.simulation import CommandClient, RealDriver
+from framelane.transport.selection import Chosen, PassedOver
 
 SMALL = {"counters_buffer_length": "1m", "term_buffer_length": "64k", "ipc_term_buffer_length": "64k"}
 
@@ -240,6 +251,7 @@ from framelane.driver.settings import load_settings
 from framelane.protocol.commands import AddPublication
 from framelane.protocol.events import PublicationReady
 from framelane.testing.simulation import CommandClient, RealDriver
+from framelane.transport.selection import Chosen, PassedOver
 overrides = [f"driver.dir={sys.argv[1]}", "driver.user=nobody", "driver.counters_buffer_length=1m"]
 with MediaDriver.launch(load_settings(environ={}, overrides=overrides)) as driver:
     client = CommandClient(RealDriver(driver.directory))
@@ -283,3 +295,87 @@ os.kill(os.getpid(), signal.SIGKILL)
 
     with MediaDriver.launch(again) as driver:
         assert driver.directory == directory
+
+
+def test_the_control_thread_sleeps_while_a_command_waits_for_a_name(launch, attach):
+    release = threading.Event()
+
+    class Slow:
+        def resolve(self, host, parameter):
+            assert release.wait(30)
+            return ip_address("127.0.0.1")
+
+    driver = launch(Surroundings(resolver=Slow()), threading_mode="SHARED", shared_idle_strategy="wait")
+    client = attach(driver)
+    client.send(AddPublication, stream_id=7, channel="aeron:udp?endpoint=name:40123")
+    later = [client.send(AddPublication, stream_id=8, channel="aeron:ipc") for _ in range(10)][-1]
+    control = next(thread for thread in threading.enumerate() if thread.name == "framelane-control")
+    time.sleep(0.2)  # the commands have been read by then, or the driver has nothing to spin on
+    clock = time.pthread_getcpuclockid(control.ident)
+    began_s = time.clock_gettime(clock)
+    time.sleep(1.0)  # the time over which the thread's use of the processor is measured
+    used_s = time.clock_gettime(clock) - began_s
+    release.set()
+
+    assert client.wait(PublicationReady, lambda event: event.correlation_id == later)
+    assert used_s < 0.1
+
+
+def test_an_invoker_makes_no_thread(launch, attach):
+    before = set(Path("/proc/self/task").iterdir())
+    driver = launch(threading_mode="INVOKER")
+    client = attach(driver)
+    correlation_id = client.send(AddPublication, stream_id=7, channel="aeron:udp?endpoint=127.0.0.1:40123")
+    while not client.receive():
+        driver.do_work()
+
+    assert client.wait(PublicationReady, lambda event: event.correlation_id == correlation_id)
+    assert set(Path("/proc/self/task").iterdir()) <= before
+
+
+def test_a_transport_that_cannot_be_opened_is_passed_over_with_its_error(tmp_path, attach):
+    opened = []
+
+    class Source:
+        def __init__(self, installed):
+            self.installed = installed
+
+        def choose(self, wanted, without):
+            if "first" not in without:
+                return Choice(Chosen(wanted.label, "first", "It is first."))
+            choice = self.installed.choose(wanted, {})
+            passed_over = (PassedOver("first", f"first {without['first']}.", is_failure=True),)
+            return replace(choice, chosen=replace(choice.chosen, passed_over=passed_over))
+
+        def open(self, name):
+            opened.append(name)
+            if name == "first":
+                raise TransportError("the device is on fire")
+            return self.installed.open(name)
+
+    wanted = settings(tmp_path / "aeron")
+    installed = Installed(wanted, Clock(), 1)
+    with MediaDriver.launch(wanted, surroundings=Surroundings(transports=Source(installed))) as driver:
+        client = attach(driver)
+        client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:udp?endpoint=127.0.0.1:40123")
+
+        (served,) = read_verdicts(client.counters)
+        errors = [entry.text for entry in client.cnc.errors()]
+    installed.close()
+
+    assert opened == ["first", "sockets"]
+    assert served.transport == "sockets"
+    assert served.passed_over == (("first", "first could not be opened: the device is on fire."),)
+    assert any("the device is on fire" in text for text in errors)
+
+
+def test_a_client_that_may_end_the_driver_does(launch, attach):
+    driver = MediaDriver.launch(
+        settings(launch().directory.parent / "other", driver_termination_validator="allow"),
+        on_termination=lambda: driver.close(),
+    )
+    client = attach(driver)
+
+    client.send(TerminateDriver, token=b"")
+
+    client.world.run_until(lambda: client.ring.heartbeat_ms() == -1, "the driver is gone")

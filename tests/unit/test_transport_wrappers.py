@@ -260,7 +260,7 @@ def test_tshark_reads_every_captured_datagram_as_it_was(tmp_path: Path, addresse
 
 def test_a_full_ring_drops_from_the_capture_and_not_from_the_stream(tmp_path: Path) -> None:
     net = SimulatedNetwork()
-    capture = wrap_capture(net.attach(["10.0.0.1"]), tmp_path / "capture.pcap", ring_length=1 << 17)
+    capture = wrap_capture(net.attach(["10.0.0.1"]), tmp_path / "capture.pcap", ring_length=1 << 18)
     with Station(capture.transport) as near:
         receiver = near.open(bind=Address.of("10.0.0.1", 40123), receive_buffer_length=1 << 24)
         sender = near.open(role=lib.FL_ROLE_SENDER, peer=receiver.local)

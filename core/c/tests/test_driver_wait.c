@@ -7,6 +7,7 @@
 
 #define PRODUCERS 3
 #define ROUNDS 4000
+#define BOTH (FL_WAIT_COMMAND | FL_WAIT_EVENT)
 #define LONG (20 * SECOND)      /* far longer than any round; a lost wake-up costs this much */
 
 static driver_fixture_t fixture;
@@ -57,7 +58,7 @@ static void test_no_event_is_lost_between_looking_and_sleeping(void)
     for (int done = 0; done < PRODUCERS * ROUNDS;)
     {
         fl_driver_event_t event;
-        fl_driver_wait(fixture.driver, LONG);
+        fl_driver_wait(fixture.driver, BOTH, LONG);
         while (fl_driver_next_event(fixture.driver, &event))
         {
             if (FL_OBJECT_PUBLICATION != event.kind)
@@ -92,7 +93,7 @@ static void test_what_happens_to_one_object_is_summed_up_until_it_is_taken(void)
     fl_object_raise(events, &objects[0], 1);
     fl_object_raise(events, &objects[1], 2);
     fl_object_raise(events, &objects[0], 4);
-    CHECK_EQUAL(FL_WAIT_EVENT, fl_driver_wait(fixture.driver, LONG));
+    CHECK_EQUAL(FL_WAIT_EVENT, fl_driver_wait(fixture.driver, BOTH, LONG));
     CHECK_EQUAL(1, fl_driver_next_event(fixture.driver, &event));
     CHECK_EQUAL(1, event.id);
     CHECK_EQUAL(5, event.mask);
@@ -186,7 +187,7 @@ static void test_a_wake_ends_a_wait_that_begins_after_it(void)
     {
         pthread_t thread;
         CHECK_EQUAL(0, pthread_create(&thread, NULL, wake_later, NULL));
-        CHECK_EQUAL(0, fl_driver_wait(fixture.driver, LONG));
+        CHECK_EQUAL(0, fl_driver_wait(fixture.driver, BOTH, LONG));
         pthread_join(thread, NULL);
     }
     CHECK(fl_clock_read(CLOCK_MONOTONIC) - begin_ns < LONG);
@@ -222,7 +223,7 @@ static void test_commands_come_in_order_and_unchanged(void)
             }
             written++;
         }
-        fl_driver_wait(fixture.driver, LONG);
+        fl_driver_wait(fixture.driver, BOTH, LONG);
         int32_t type_id;
         int length;
         while ((length = fl_driver_next_command(fixture.driver, &type_id, buffer, sizeof(buffer))) >= 0)
@@ -241,6 +242,25 @@ static void test_commands_come_in_order_and_unchanged(void)
         CHECK_EQUAL(-FL_EAGAIN, length);
         CHECK(fl_clock_read(CLOCK_MONOTONIC) - begin_ns < LONG);
     }
+    driver_fixture_close(&fixture);
+}
+
+static void test_commands_that_are_not_wanted_yet_do_not_end_a_wait(void)
+{
+    fl_mpsc_ring_t ring;
+    driver_fixture_prepare(&fixture, fl_clock_system(), FL_THREADING_SHARED);
+    fixture.config.timer_interval_ns = 100 * LONG;
+    driver_fixture_start(&fixture);
+    CHECK_EQUAL(0, fl_mpsc_ring_init(&ring, fixture.cnc.to_driver, fixture.cnc.to_driver_length));
+    CHECK_EQUAL(0, fl_mpsc_ring_write(&ring, 1, "12345678", 8));
+    CHECK_EQUAL(FL_WAIT_COMMAND, fl_driver_wait(fixture.driver, BOTH, LONG));
+    const int64_t begin_ns = fl_clock_read(CLOCK_MONOTONIC);
+    for (int i = 0; i < 5; i++)
+    {
+        CHECK_EQUAL(0, fl_driver_wait(fixture.driver, FL_WAIT_EVENT, 10 * MS));
+    }
+    CHECK(fl_clock_read(CLOCK_MONOTONIC) - begin_ns >= 40 * MS);   /* one may end for a wake-up of before */
+    CHECK_EQUAL(FL_WAIT_COMMAND, fl_driver_wait(fixture.driver, BOTH, LONG));
     driver_fixture_close(&fixture);
 }
 
@@ -318,17 +338,17 @@ static void test_keepalives_refresh_heartbeats_and_wake_nobody(void)
     write_keepalive(&ring, 6);
     fl_driver_invoke(fixture.driver);
     CHECK_EQUAL(fl_clock_epoch_now(fixture.clock) / MS, driver_fixture_value(&fixture, FIRST_COUNTER));
-    CHECK_EQUAL(0, fl_driver_wait(fixture.driver, LONG));
+    CHECK_EQUAL(0, fl_driver_wait(fixture.driver, BOTH, LONG));
     /* Among other commands they are passed over. */
     write_keepalive(&ring, 5);
     CHECK_EQUAL(0, fl_mpsc_ring_write(&ring, 3, buffer, 24));
     write_keepalive(&ring, 5);
     fl_driver_invoke(fixture.driver);
-    CHECK_EQUAL(FL_WAIT_COMMAND, fl_driver_wait(fixture.driver, LONG));
+    CHECK_EQUAL(FL_WAIT_COMMAND, fl_driver_wait(fixture.driver, BOTH, LONG));
     CHECK_EQUAL(24, fl_driver_next_command(fixture.driver, &type_id, buffer, sizeof(buffer)));
     CHECK_EQUAL(3, type_id);
     CHECK_EQUAL(-FL_EAGAIN, fl_driver_next_command(fixture.driver, &type_id, buffer, sizeof(buffer)));
-    CHECK_EQUAL(0, fl_driver_wait(fixture.driver, LONG));
+    CHECK_EQUAL(0, fl_driver_wait(fixture.driver, BOTH, LONG));
     CHECK_EQUAL(0, fl_driver_remove_client(fixture.driver, 5));
     fl_counter_set(driver_fixture_counter(&fixture, FIRST_COUNTER), 1);
     write_keepalive(&ring, 5);
@@ -395,6 +415,7 @@ int main(void)
     RUN(test_a_notice_comes_back_with_its_reading);
     RUN(test_a_wake_ends_a_wait_that_begins_after_it);
     RUN(test_commands_come_in_order_and_unchanged);
+    RUN(test_commands_that_are_not_wanted_yet_do_not_end_a_wait);
     RUN(test_a_slow_control_plane_loses_no_command);
     RUN(test_a_command_that_does_not_fit_is_skipped_with_its_length);
     RUN(test_keepalives_refresh_heartbeats_and_wake_nobody);

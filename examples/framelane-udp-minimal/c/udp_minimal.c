@@ -1,9 +1,9 @@
-/* A frame transport in C: UDP over IPv4 with sendto and recvfrom, one datagram at a time. It is written to be read: each
- * function says what the contract in <framelane/transport.h> asks of it. It is correct and slow; framelane-sockets is the
- * fast one.
+/* A frame transport in C: UDP over IPv4 with sendto and recvfrom, one datagram at a time. It is written to be read:
+ * each function says what the contract in <framelane/transport.h> asks of it. It is correct and slow; framelane-sockets
+ * is the fast one.
  *
- * Nothing here needs a lock: an endpoint is used by one thread at a time (control, then its poller, then control again),
- * a poller by its thread alone.
+ * Nothing here needs a lock: an endpoint is used by one thread at a time (control, then its poller, then control
+ * again), a poller by its thread alone.
  */
 #include "udp_minimal.h"
 
@@ -201,8 +201,8 @@ static int udp_minimal_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
     return 0;
 }
 
-/* Sockets could be shared out among any number of pollers. One queue keeps the example short: the table's `queues` is 1,
- * and one thread then serves sender and receiver. */
+/* Sockets could be shared out among any number of pollers. One queue keeps the example short: the table's `queues`
+ * is 1, and one thread then serves sender and receiver. */
 static int udp_minimal_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl_poller_t **result)
 {
     (void)roles;
@@ -267,8 +267,8 @@ static int udp_minimal_receive(fl_poller_t *poller, fl_endpoint_t *endpoint, uin
 {
     struct sockaddr_in source;
     socklen_t source_length = sizeof(source);
-    /* On a connected socket an ICMP error of an earlier datagram comes out here. It says nothing about what waits, so it
-     * is taken note of by nobody and the next poll goes on. */
+    /* On a connected socket an ICMP error of an earlier datagram comes out here. It says nothing about what waits,
+     * so it is taken note of by nobody and the next poll goes on. */
     const ssize_t length = recvfrom(
         endpoint->fd, poller->buffers[index], sizeof(poller->buffers[index]), 0, (struct sockaddr *)&source,
         &source_length);
@@ -336,7 +336,8 @@ static int udp_minimal_send_one(
         {
             return 0;
         }
-        /* The error may be an ICMP answer to an earlier datagram, delivered now: the contract asks to send once more. */
+        /* The error may be an ICMP answer to an earlier datagram, delivered now: the contract asks to send once
+         * more. */
         const int is_icmp = ECONNREFUSED == errno || EHOSTUNREACH == errno || ENETUNREACH == errno;
         if (!is_icmp || 0 != attempt)
         {

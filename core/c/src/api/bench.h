@@ -31,6 +31,7 @@ typedef struct fl_bench_params
     int64_t idle_ns;               /* receiving side: end this long after the last one */
     uint64_t count;                /* ping: how many round trips */
     uint64_t warm_up;              /* ping: how many before those */
+    int64_t warm_up_ns;            /* publish and subscribe: time that is not counted; new terms cost page faults */
 } fl_bench_params_t;
 
 typedef struct fl_bench_result

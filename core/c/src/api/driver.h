@@ -95,6 +95,8 @@ typedef struct fl_driver_config
     int32_t cpu_affinity[FL_AGENTS];            /* -1: none; of the thread that runs the agent, as for idle */
     int64_t cycle_threshold_ns[FL_AGENTS];
     uint32_t thread_naming_new;                 /* 1: aeron-md-* names */
+    uint32_t sender_poll_runs;                  /* runs taken in one poll by the sender; 0: as many as there is room for */
+    uint32_t receiver_poll_runs;
     uint64_t seed;                              /* of receiver ids, NAK back-off and the host's random */
     int64_t timer_interval_ns;
     int64_t client_liveness_timeout_ns;
@@ -143,9 +145,14 @@ void fl_driver_free(fl_driver_t *driver);
 #define FL_WAIT_COMMAND 1
 #define FL_WAIT_EVENT 2
 
-/* Block, without the GIL, until a command or event is there, somebody calls fl_driver_wake, or timeout_ns passed.
- * Returns FL_WAIT_* bits, 0 if neither is there. INVOKER: never blocks. */
-int fl_driver_wait(fl_driver_t *driver, int64_t timeout_ns);
+/* Block, without the GIL, until something that is wanted is there, somebody calls fl_driver_wake, or timeout_ns passed.
+ * While a command waits for slow work, the control plane wants no further one, and events only.
+ *
+ * wanted    FL_WAIT_* bits
+ * returns   those that are there; 0 if none is
+ *
+ * INVOKER: never blocks. */
+int fl_driver_wait(fl_driver_t *driver, int wanted, int64_t timeout_ns);
 
 /* End a wait. Any thread. */
 void fl_driver_wake(fl_driver_t *driver);

@@ -1,8 +1,8 @@
 /* A wrapper that treats datagrams badly: loss, duplication, reordering, corruption, delay, short sends, blackhole.
  *
- * A wrapper is a transport: bind it with fl_binding_new(fl_..._ops(wrapper), wrapper, name). Its close op frees the wrapper
- * alone; what it wraps outlives it and is closed by whoever opened it. Functions are called on the control thread unless they say
- * otherwise.
+ * A wrapper is a transport: bind it with fl_binding_new(fl_..._ops(wrapper), wrapper, name). Its close op frees the
+ * wrapper alone; what it wraps outlives it and is closed by whoever opened it. Functions are called on the control
+ * thread unless they say otherwise.
  */
 #ifndef FL_API_TRANSPORT_FAULT_H
 #define FL_API_TRANSPORT_FAULT_H
@@ -48,8 +48,8 @@ typedef struct fl_fault_totals
 fl_fault_t *fl_fault_new(fl_binding_t *inner, const fl_host_t *host, uint64_t seed);
 const void *fl_fault_ops(const fl_fault_t *fault);
 
-/* Change what happens from the next datagram on. Any thread. -FL_EINVAL: a probability outside 0 to 1, a delay or jitter
- * outside 0 to 10 s. */
+/* Change what happens from the next datagram on. Any thread. -FL_EINVAL: a probability outside 0 to 1, a delay or
+ * jitter outside 0 to 10 s. */
 int fl_fault_configure(fl_fault_t *fault, const fl_fault_settings_t *settings);
 void fl_fault_totals(fl_fault_t *fault, fl_fault_totals_t *send, fl_fault_totals_t *receive);
 

@@ -1,5 +1,6 @@
 /* Messages through a driver, with this client. */
 #include <sched.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "bench/bench.h"
@@ -16,11 +17,16 @@ int fl_bench_publish(
     fl_bench_lengths_t lengths;
     memset(result, 0, sizeof(*result));
     fl_bench_lengths_init(&lengths, params);
-    const int64_t cpu_ns = fl_bench_cpu();
-    const int64_t begin_ns = fl_bench_now();
-    int64_t now_ns = begin_ns;
+    int64_t cpu_ns = fl_bench_cpu();
+    int64_t begin_ns = fl_bench_now() + params->warm_up_ns;
+    int64_t now_ns = begin_ns - params->warm_up_ns;
     while (now_ns - begin_ns < params->duration_ns)
     {
+        if (now_ns < begin_ns)
+        {
+            memset(result, 0, sizeof(*result));
+            cpu_ns = fl_bench_cpu();
+        }
         for (int turn = 0; turn < 64; turn++)
         {
             const uint32_t length = lengths.lengths[lengths.next & (FL_BENCH_LENGTHS - 1)];
@@ -54,6 +60,7 @@ int fl_bench_subscribe(
 {
     fl_fragment_t fragments[FL_BENCH_FRAGMENTS];
     fl_bench_watch_t watch;
+    bool is_warming_up = params->warm_up_ns > 0;
     memset(result, 0, sizeof(*result));
     fl_bench_watch_begin(&watch);
     for (;;)
@@ -72,6 +79,13 @@ int fl_bench_subscribe(
             fl_client_subscription_release(subscription, (uint32_t)count);
             result->messages += (uint64_t)count;
             fl_bench_watch_arrived(&watch);
+            if (is_warming_up && watch.last_ns - watch.first_ns > params->warm_up_ns)
+            {
+                is_warming_up = false;
+                memset(result, 0, sizeof(*result));
+                watch.first_ns = 0;
+                fl_bench_watch_arrived(&watch);
+            }
         }
         else if (fl_bench_watch_is_over(&watch, params))
         {

@@ -72,6 +72,8 @@ static void fl_driver_init_agents(fl_driver_t *driver)
             FL_COUNTER_RECEIVER_MAX_CYCLE_TIME, FL_COUNTER_RECEIVER_CYCLES_OVER_THRESHOLD},
     };
     const int64_t now_ns = fl_clock_nano_now(config->clock);
+    driver->sender.polls.run_limit = config->sender_poll_runs;
+    driver->receiver.polls.run_limit = config->receiver_poll_runs;
     for (int i = 0; i < FL_AGENTS; i++)
     {
         driver->agents[i] = (fl_agent_t){
@@ -258,22 +260,22 @@ static int fl_driver_what_is_there(fl_driver_t *driver)
     return what;
 }
 
-int fl_driver_wait(fl_driver_t *driver, int64_t timeout_ns)
+int fl_driver_wait(fl_driver_t *driver, int wanted, int64_t timeout_ns)
 {
     fl_object_stack_t *events = &driver->context.events;
     if (events->wake_fd < 0)
     {
-        return fl_driver_what_is_there(driver);
+        return fl_driver_what_is_there(driver) & wanted;
     }
     /* Sequentially consistent: pairs with the agents' stores of queue tail and stack head before they look at it. */
     atomic_store_explicit(&events->sleeping, 1, memory_order_seq_cst);
-    int what = fl_driver_what_is_there(driver);
+    int what = fl_driver_what_is_there(driver) & wanted;
     if (0 == what)
     {
         const struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
         struct pollfd poll_fd = {.fd = events->wake_fd, .events = POLLIN};
         ppoll(&poll_fd, 1, &timeout, NULL);
-        what = fl_driver_what_is_there(driver);
+        what = fl_driver_what_is_there(driver) & wanted;
     }
     atomic_store_explicit(&events->sleeping, 0, memory_order_seq_cst);
     uint64_t ignored;

@@ -4,7 +4,8 @@
 
 #include <framelane/types.h>
 
-#define FL_BYTE_RING_MINIMUM (UINT64_C(1) << 17)
+/* Twice the longest record and some, so that one fits into an empty ring wherever it begins. */
+#define FL_BYTE_RING_MINIMUM (UINT64_C(1) << 18)
 #define FL_BYTE_RING_ALIGNMENT 16u
 
 /* Before each record. */

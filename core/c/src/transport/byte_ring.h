@@ -1,7 +1,7 @@
 /* A ring of records of any length between one producer and one consumer thread.
  *
- * The producer claims, writes and commits one record at a time. The consumer reads ahead of what it gives back: a record
- * that was read stays where it is until fl_byte_ring_release.
+ * The producer claims, writes and commits one record at a time. The consumer reads ahead of what it gives back: a
+ * record that was read stays where it is until fl_byte_ring_release.
  */
 #ifndef FL_TRANSPORT_BYTE_RING_H
 #define FL_TRANSPORT_BYTE_RING_H
@@ -20,7 +20,8 @@ typedef struct fl_byte_ring
     _Atomic uint64_t released;   /* start of what the producer may not write */
 } fl_byte_ring_t;
 
-/* Returns 0 or -FL_ENOMEM. length: bytes, rounded up to a power of two; at least 128 KiB. */
+/* Returns 0 or -FL_ENOMEM. length: bytes, rounded up to a power of two; at least 256 KiB, for records of up to 128
+ * KiB. */
 int fl_byte_ring_init(fl_byte_ring_t *ring, uint64_t length);
 void fl_byte_ring_free(fl_byte_ring_t *ring);
 

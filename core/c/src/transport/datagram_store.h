@@ -1,7 +1,7 @@
 /* Datagrams that are held back: copies in memory that is sized once, given out again when they are due.
  *
- * A datagram is due at a time, or, if it is to be overtaken, as soon as a number of later ones passed. One thread uses a
- * store. Two classes of slots keep it small: most datagrams fit an Ethernet frame.
+ * A datagram is due at a time, or, if it is to be overtaken, as soon as a number of later ones passed. One thread uses
+ * a store. Two classes of slots keep it small: most datagrams fit an Ethernet frame.
  */
 #ifndef FL_TRANSPORT_DATAGRAM_STORE_H
 #define FL_TRANSPORT_DATAGRAM_STORE_H
@@ -41,12 +41,12 @@ typedef struct fl_datagram_store fl_datagram_store_t;
 fl_datagram_store_t *fl_datagram_store_new(void);
 void fl_datagram_store_free(fl_datagram_store_t *store);
 
-/* Copy one datagram of `run`, at `offset` and of `length` bytes, with its peer and local address. NULL: full. The result
- * belongs to the caller until it is held or given back. */
+/* Copy one datagram of `run`, at `offset` and of `length` bytes, with its peer and local address. NULL: full. The
+ * result belongs to the caller until it is held or given back. */
 fl_held_t *fl_datagram_store_copy(fl_datagram_store_t *store, const fl_run_t *run, uint32_t offset, uint32_t length);
 
-/* Hold until due_ns; with passes not 0 also until so many datagrams passed, whichever is first. Returns false if too many
- * wait to be overtaken: then it is held until due_ns alone. */
+/* Hold until due_ns; with passes not 0 also until so many datagrams passed, whichever is first. Returns false if too
+ * many wait to be overtaken: then it is held until due_ns alone. */
 bool fl_datagram_store_hold(fl_datagram_store_t *store, fl_held_t *held, int64_t due_ns, uint32_t passes);
 
 /* Note that one datagram passed those that are to be overtaken. */

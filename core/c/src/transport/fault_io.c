@@ -20,8 +20,8 @@ void fl_fault_send_due(fl_endpoint_t *endpoint, int64_t now_ns)
     }
 }
 
-/* Send the datagrams from `first` to before `last` as they are. Returns whether all were taken; else accepted and status
- * of the run are final. */
+/* Send the datagrams from `first` to before `last` as they are. Returns whether all were taken; else accepted and
+ * status of the run are final. */
 static bool fl_fault_send_clean(fl_endpoint_t *endpoint, fl_run_t *run, uint32_t first, uint32_t last, int64_t now_ns)
 {
     if (first == last)

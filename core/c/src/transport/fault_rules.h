@@ -1,4 +1,5 @@
-/* What is to happen to datagrams in one direction: the settings, the judgement of each datagram, and what it comes to. */
+/* What is to happen to datagrams in one direction: the settings, the judgement of each datagram, and what it comes
+ * to. */
 #ifndef FL_TRANSPORT_FAULT_RULES_H
 #define FL_TRANSPORT_FAULT_RULES_H
 
@@ -65,7 +66,8 @@ void fl_fault_set(fl_fault_rules_t *rules, const fl_fault_direction_t *direction
 
 void fl_fault_read(const fl_fault_rules_t *rules, fl_fault_totals_t *totals);
 
-/* Write what datagrams suffered as figures such as "fault-tx-lost", at most `capacity` of FL_FAULT_STATS. Returns how many. */
+/* Write what datagrams suffered as figures such as "fault-tx-lost", at most `capacity` of FL_FAULT_STATS. Returns
+ * how many. */
 #define FL_FAULT_STATS 7
 uint32_t fl_fault_rules_stats(
     const fl_fault_rules_t *rules, const char *prefix, fl_stat_t *stats, uint32_t capacity);

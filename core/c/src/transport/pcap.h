@@ -13,8 +13,8 @@
 /* Write the file's header: FL_PCAP_FILE_HEADER_LENGTH bytes. */
 void fl_pcap_write_file_header(uint8_t *out);
 
-/* Write what precedes a datagram's bytes in the file: the record's header, then IP and UDP headers with correct lengths and
- * checksums. Addresses are of one family.
+/* Write what precedes a datagram's bytes in the file: the record's header, then IP and UDP headers with correct lengths
+ * and checksums. Addresses are of one family.
  *
  * out       room for FL_PCAP_RECORD_HEADER_MAXIMUM bytes
  * length    of data, at most 65507

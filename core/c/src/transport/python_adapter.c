@@ -452,9 +452,11 @@ fl_python_adapter_t *fl_python_adapter_new(uint64_t ring_length, uint32_t max_da
     {
         fl_error(errno, "adapter of a Python transport: eventfd: %s", strerror(errno));
     }
-    else if (0 != fl_byte_ring_init(&adapter->to_python, length) || 0 != fl_byte_ring_init(&adapter->from_python, length))
+    else if (
+        0 != fl_byte_ring_init(&adapter->to_python, length) || 0 != fl_byte_ring_init(&adapter->from_python, length))
     {
-        fl_error(FL_ENOMEM, "adapter of a Python transport: no memory for rings of %llu bytes", (unsigned long long)length);
+        fl_error(
+            FL_ENOMEM, "adapter of a Python transport: no memory for rings of %llu bytes", (unsigned long long)length);
     }
     else
     {

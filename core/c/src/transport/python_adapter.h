@@ -1,7 +1,7 @@
 /* The adapter of level `python`. Its contract is in api/transport_python.h.
  *
- * Threads: control (open and close of endpoints, by a rendezvous with the Python thread), the one poller (sends into one
- * ring, polls the other), and the Python thread at the rings' other ends.
+ * Threads: control (open and close of endpoints, by a rendezvous with the Python thread), the one poller (sends into
+ * one ring, polls the other), and the Python thread at the rings' other ends.
  */
 #ifndef FL_TRANSPORT_PYTHON_ADAPTER_H
 #define FL_TRANSPORT_PYTHON_ADAPTER_H

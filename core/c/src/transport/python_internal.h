@@ -1,4 +1,5 @@
-/* The adapter's own structs, shared by python_adapter.c (control and poller) and python_service.c (the Python thread). */
+/* The adapter's own structs, shared by python_adapter.c (control and poller) and python_service.c (the Python
+ * thread). */
 #ifndef FL_TRANSPORT_PYTHON_INTERNAL_H
 #define FL_TRANSPORT_PYTHON_INTERNAL_H
 

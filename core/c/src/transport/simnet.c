@@ -20,7 +20,8 @@ bool fl_sim_host_has(const fl_transport_t *host, const fl_address_t *address)
     return fl_address_is_loopback(address);
 }
 
-/* Whether two sockets of one host may not be bound to these addresses at once, as the kernel judges with SO_REUSEADDR. */
+/* Whether two sockets of one host may not be bound to these addresses at once, as the kernel judges with
+ * SO_REUSEADDR. */
 static bool fl_sim_is_taken(const fl_transport_t *host, const fl_address_t *address, uint32_t flags)
 {
     for (const fl_endpoint_t *e = host->endpoints; NULL != e; e = e->next)
@@ -41,7 +42,8 @@ static int fl_sim_choose_port(fl_transport_t *host, fl_address_t *address)
     for (uint32_t i = FL_SIMNET_FIRST_PORT; i <= FL_SIMNET_LAST_PORT; i++)
     {
         address->port = host->next_port;
-        host->next_port = FL_SIMNET_LAST_PORT == host->next_port ? FL_SIMNET_FIRST_PORT : (uint16_t)(host->next_port + 1);
+        host->next_port =
+            FL_SIMNET_LAST_PORT == host->next_port ? FL_SIMNET_FIRST_PORT : (uint16_t)(host->next_port + 1);
         if (!fl_sim_is_taken(host, address, 0))
         {
             return 0;

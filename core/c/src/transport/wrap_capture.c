@@ -107,7 +107,8 @@ static void fl_capture_write_datagram(
         fl_capture_write_out(capture);
     }
     capture->buffered += (uint32_t)fl_pcap_write_record_header(
-        capture->buffer + capture->buffered, captured->epoch_ns, &captured->source, &captured->destination, data, length);
+        capture->buffer + capture->buffered, captured->epoch_ns, &captured->source, &captured->destination, data,
+        length);
     memcpy(capture->buffer + capture->buffered, data, length);
     capture->buffered += length;
     capture->buffered_datagrams++;

@@ -264,7 +264,8 @@ int fl_fault_configure(fl_fault_t *fault, const fl_fault_settings_t *settings)
     {
         return fl_error(
             FL_EINVAL,
-            "faults: a probability is outside 0 to 1, a delay or jitter outside 0 to 10 s, or receiving is to be refused");
+            "faults: a probability is outside 0 to 1, a delay or jitter outside 0 to 10 s, or receiving is to be "
+            "refused");
     }
     fl_fault_set(&fault->send, &settings->send, true);
     fl_fault_set(&fault->receive, &settings->receive, false);

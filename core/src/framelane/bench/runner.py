@@ -86,11 +86,12 @@ class Turn:
     far: Outcome
     watched_cpu_ns: int
     watched_calls: int
+    counted: float  #: part of that which is not for warming up
 
     def per_message(self, messages: int) -> tuple[float, float | None]:
         """Return processor seconds for a million messages, and system calls per message if any were seen."""
-        cpu_ns = self.near.cpu_ns + self.far.cpu_ns + self.watched_cpu_ns
-        calls = self.near.system_calls + self.far.system_calls + self.watched_calls
+        cpu_ns = self.near.cpu_ns + self.far.cpu_ns + self.watched_cpu_ns * self.counted
+        calls = self.near.system_calls + self.far.system_calls + self.watched_calls * self.counted
         return cpu_ns / 1e3 / messages, calls / messages if calls else None
 
 
@@ -110,7 +111,7 @@ class Pair:
         cpu_ns = sum(process.cpu_ns() for process in watched) - cpu_ns
         far_outcome = self.far.finish(far)
         calls = sum(process.system_calls() for process in watched) - calls
-        return Turn(near_outcome, far_outcome, cpu_ns, calls)
+        return Turn(near_outcome, far_outcome, cpu_ns, calls, near.counted)
 
     def close(self) -> None:
         """End both processes."""

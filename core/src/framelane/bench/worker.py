@@ -44,11 +44,19 @@ class Job:
     idle_s: float = 0.2
     count: int = 0
     warm_up: int = 0
+    warm_up_s: float = 0.0
     transport: str = "sockets"
     ring: str = ""  #: file in shared memory, of the IPC floor
     directory: str = ""  #: of a driver
     channels: tuple[str, ...] = ()
     streams: tuple[int, ...] = ()
+
+    @property
+    def counted(self) -> float:
+        """Part of the loop that is counted; the rest is for warming up."""
+        if self.count:
+            return self.count / (self.count + self.warm_up)
+        return self.duration_s / (self.duration_s + self.warm_up_s)
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ def native_params(job: Job) -> Any:
     params.seed, params.method, params.buffer_length = job.seed, METHODS[job.method], job.buffer_length
     params.duration_ns, params.idle_ns = int(job.duration_s * 1e9), int(job.idle_s * 1e9)
     params.count, params.warm_up = job.count, job.warm_up
+    params.warm_up_ns = int(job.warm_up_s * 1e9)
     return params
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -222,9 +223,11 @@ class Publication:
             if time.monotonic() >= deadline:
                 raise OfferTimeout(f"{self!r}: nothing was taken for {timeout:g} s: {_NAMES[result]}", result)
             attempt += 1
-            if attempt > _SPINS:
+            if attempt <= _SPINS:
+                os.sched_yield()
+            else:
                 pause = min(_LONGEST_PAUSE_S, pause * 2 or 0.00001)
-            time.sleep(pause)
+                time.sleep(pause)
 
     def _refuse(self) -> int:
         raise OfferError(native_error())

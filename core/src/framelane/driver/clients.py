@@ -75,7 +75,11 @@ class Clients:
             owner_id=client_id,
             value=services.clock.epoch_ms(),
         )
-        services.plane.add_client(client_id, counter_id)
+        try:
+            services.plane.add_client(client_id, counter_id)
+        except BaseException:
+            services.counters.free(counter_id)
+            raise
         client = self._clients[client_id] = Client(client_id, counter_id)
         services.plane.set_has_clients(True)
         services.events.send(CounterReady(correlation_id=client_id, counter_id=counter_id))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from framelane.driver.clock import Clock
+from framelane.driver.debug import wrap_for_debugging
 from framelane.driver.plane_config import resolve_threading_mode
 from framelane.driver.settings import ResolvedSettings
 from framelane.driver.transports import Choice, Wanted
@@ -24,9 +26,10 @@ __all__ = ["Installed"]
 class Installed:
     """A :class:`framelane.driver.transports.TransportSource` over the plugins.
 
-    Probes take a moment, so they run on a thread. Only what decides the start is waited for: devices that are
-    configured or present, and ``transport.require``. Without those the probes begin once clients are let in
-    (:meth:`begin_probes`), so that they do not take the processor from the start.
+    Probes take a moment, so they run on a thread; INVOKER has none and probes when the first endpoint is asked for.
+    Only what decides the start is waited for: devices that are configured or present, and ``transport.require``.
+    Without those the probes begin once clients are let in (:meth:`begin_probes`), so that they do not take the
+    processor from the start.
 
     :ivar threading_mode: ``AUTO`` resolved.
     :ivar at_start: the transports that are opened before the driver serves clients.
@@ -35,22 +38,23 @@ class Installed:
 
     def __init__(self, settings: ResolvedSettings, clock: Clock, seed: int) -> None:
         self._config = settings.transport
+        self._driver = settings.driver
         self._registry = settings.registry
         self._clock = clock
         self._seed = seed
         mode = settings.driver.threading_mode
         self._is_dedicated = mode == "DEDICATED"
-        hardware = find_hardware()
-        self._prober = ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
-        self._hardware = hardware
-        self._standings: Future[dict[str, Standing]] | None = None
+        self._hardware = hardware = find_hardware()
+        self._found: dict[str, Standing] | None = None
+        self._prober = None if mode == "INVOKER" else ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
+        self._probing: Future[dict[str, Standing]] | None = None
         self.at_start: list[str] = []
         wanted = (self._config.configured | set(hardware)) & set(self._registry.plugins)
         devices = sorted(name for name in wanted if name in DEVICE_TRANSPORTS)
         verdicts: dict[str, Verdict] = {}
         try:
             if devices or self._config.require is not None:
-                found = self.begin_probes().result()
+                found = self._standings()
                 check_required(self._config, found)
                 verdicts = {name: one.verdict for name, one in found.items() if one.verdict is not None}
                 required = [] if self._config.require is None else [self._config.require]
@@ -61,17 +65,27 @@ class Installed:
             raise
         self.threading_mode = resolve_threading_mode(mode, verdicts.values())
 
-    def begin_probes(self) -> Future[dict[str, Standing]]:
-        """Begin to probe, if that has not happened. Not from two threads at once."""
-        if self._standings is None:
-            self._standings = self._prober.submit(
-                lambda: standings(self._registry, self._config, hardware=self._hardware)
-            )
-        return self._standings
+    def _look(self) -> dict[str, Standing]:
+        return standings(self._registry, self._config, hardware=self._hardware)
 
-    def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
+    def begin_probes(self) -> None:
+        """Begin to probe on the thread, if there is one and that has not happened. Not from two threads at once."""
+        if self._prober is not None and self._probing is None:
+            self._probing = self._prober.submit(self._look)
+
+    def _standings(self) -> dict[str, Standing]:
+        """Wait for the probes."""
+        if self._found is None:
+            self.begin_probes()
+            self._found = self._look() if self._probing is None else self._probing.result()
+        return self._found
+
+    def choose(self, wanted: Wanted, without: Mapping[str, str]) -> Choice:
         """See :class:`framelane.driver.transports.TransportSource`."""
-        standing = {**self.begin_probes().result(), **{name: _unusable(name) for name in without}}
+        standing = {
+            **self._standings(),
+            **{name: Standing(name, reason=why, is_wanted=True) for name, why in without.items()},
+        }
         # A netlink socket belongs to the thread that opened it, and look-ups come from helper threads.
         with NetlinkRoutes() as routes:
             question = ask(routes, **vars(wanted))
@@ -85,12 +99,19 @@ class Installed:
         plugin = self._registry.plugins.get(name)
         if plugin is None:
             raise TransportError(f"transport '{name}' is not installed")
-        return open_transport(
+        transport = open_transport(
             plugin.spec,
             self._config.plugins.get(name),
             driver_name="framelane",
             clock=self._clock.native,
             seed=self._seed,
+        )
+        return wrap_for_debugging(
+            transport,
+            send=self._driver.debug_send_faults,
+            receive=self._driver.debug_receive_faults,
+            seed=self._driver.debug_faults_seed,
+            capture=self._driver.debug_capture,
         )
 
     def is_required(self, name: str) -> bool:
@@ -99,8 +120,5 @@ class Installed:
 
     def close(self) -> None:
         """Wait for probes, which end by their own limit."""
-        self._prober.shutdown(cancel_futures=True)
-
-
-def _unusable(name: str) -> Standing:
-    return Standing(name, reason="was chosen and could not be used; the error log tells why", is_wanted=True)
+        if self._prober is not None:
+            self._prober.shutdown(cancel_futures=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from framelane.driver.events import wire_text
-from framelane.driver.native import TRY_AGAIN
+from framelane.driver.native import NOT_THERE, TRY_AGAIN
 from framelane.driver.services import Services
 from framelane.driver.storage import LogFile
 from framelane.driver.stream import Stream
@@ -163,8 +163,12 @@ class Links:
             )
 
     def unlink(self, link: Link) -> None:
-        """Undo a link. No event (shm 9.4)."""
-        link.source.unlink(link.subscription.registration_id)
+        """Undo a link. No event (shm 9.4). The owning agent may have dropped the subscriber on its own."""
+        try:
+            link.source.unlink(link.subscription.registration_id)
+        except NativeError as error:
+            if error.code != NOT_THERE:
+                raise
         self.forget(link)
 
     def forget(self, link: Link) -> None:

@@ -10,6 +10,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -27,9 +28,10 @@ from framelane.driver.installed import Installed
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
 from framelane.driver.log import logger
+from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import DataPlane
-from framelane.driver.plane_config import plane_config
+from framelane.driver.plane_config import plane_config, resolve_threading_mode
 from framelane.driver.privileges import check_access, check_identity, drop_privileges
 from framelane.driver.publications import NetworkPublications
 from framelane.driver.receive_endpoints import ReceiveEndpoints
@@ -84,6 +86,7 @@ class MediaDriver:
         self._resolved = settings
         self.settings = settings.driver
         self._on_termination = on_termination
+        self._serves = False
         self._is_closing = False
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -91,29 +94,32 @@ class MediaDriver:
         self.terminated = threading.Event()  #: a client was allowed to end the driver
         for warning in settings.warnings:
             logger.warning("configuration", text=warning)
-        identity = check_identity(self.settings.user, self.settings.group)
+        self._identity = check_identity(self.settings.user, self.settings.group)
         clock = surroundings.clock or Clock()
         seed = int.from_bytes(os.urandom(8)) if surroundings.seed is None else surroundings.seed
-        is_invoker = self.settings.threading_mode == "INVOKER"
-        slow_work: SlowWork = Inline() if is_invoker else HelperThreads(_LANES, self._wake)
-        self._slow_work = slow_work
-        self._installed: Installed | None = None
-        source = surroundings.transports
-        if source is None:
-            self._installed = source = Installed(settings, clock, seed)
-        self.threading_mode = self.settings.threading_mode
-        if self._installed is not None:
-            self.threading_mode = self._installed.threading_mode
-        self._files = SharedFiles.create(self.settings, clock, self.threading_mode)
-        try:
+        with ExitStack() as undo:
+            source = surroundings.transports
+            self._installed: Installed | None = None
+            self.threading_mode = resolve_threading_mode(self.settings.threading_mode, ())
+            if source is None:
+                source = self._installed = Installed(settings, clock, seed)
+                undo.callback(self._installed.close)
+                self.threading_mode = self._installed.threading_mode
+            is_invoker = self.threading_mode == "INVOKER"
+            self._slow_work: SlowWork = Inline() if is_invoker else HelperThreads(_LANES, self._wake)
+            undo.callback(self._slow_work.close)
+            self._files = SharedFiles.create(self.settings, clock, self.threading_mode)
+            undo.callback(self._files.close, delete=True)
+            files = self._files
+            self.plane = DataPlane(
+                plane_config(self.settings, self.threading_mode, clock, files.cnc.native, files.drop_counters, seed),
+                keep=(files, clock),
+            )
+            undo.callback(self.plane.free)
             self._assemble(surroundings, clock, seed, source)
-            if identity is not None:
-                self._files.hand_over(*identity)
-        except BaseException:
-            self._files.close(delete=True)
-            slow_work.close()
-            raise
-        self._identity = identity
+            if self._identity is not None:
+                self._files.hand_over(*self._identity)
+            undo.pop_all()
 
     @classmethod
     def launch(
@@ -145,18 +151,13 @@ class MediaDriver:
     def _assemble(self, surroundings: Surroundings, clock: Clock, seed: int, source: TransportSource) -> None:
         settings, files = self.settings, self._files
         counters = files.counters
-        plane = DataPlane(
-            plane_config(settings, self.threading_mode, clock, files.cnc.native, files.drop_counters, seed),
-            keep=(files, clock),
-        )
-        self.plane = plane
         errors = ErrorRecorder(files.error_log, counters, clock)
         storage = Storage(files.directory, settings, counters, errors, SocketBuffers.of_system())
         random = Random(seed)
         self.services = services = Services(
             settings=settings,
             clock=clock,
-            plane=plane,
+            plane=self.plane,
             counters=counters,
             events=Events(files.broadcast),
             errors=errors,
@@ -237,7 +238,10 @@ class MediaDriver:
         if self._identity is not None:
             drop_privileges(*self._identity, self.settings.user)
             check_access(self.directory)
+        if self.settings.print_configuration:
+            print("\n".join(configuration_lines(self._resolved)), flush=True)
         self._files.ready()
+        self._serves = True
         if self._installed is not None:
             self._installed.begin_probes()
         self._call_hooks("framelane_driver_started")
@@ -261,7 +265,12 @@ class MediaDriver:
         except Exception as error:
             logger.error("driver not closed cleanly", exc_info=error)
             self._failure = self._failure or error
-        self._files.close(delete=self.settings.dir_delete_on_shutdown)
+        try:
+            self._files.close(delete=self.settings.dir_delete_on_shutdown or not self._serves)
+        except OSError as error:  # such as a folder that the user who is left may not change
+            if self._failure is None:
+                logger.warning("driver directory not removed", directory=str(self.directory), error=str(error))
+                self._failure = error
         if self._installed is not None:
             self._installed.close()
         logger.info("driver closed", directory=str(self.directory))
@@ -304,6 +313,8 @@ class MediaDriver:
     def close(self) -> None:
         """Stop the driver and wait until it has ended. Does nothing the second time, or in a forked child.
 
+        On the control thread, such as in ``on_termination``, it does not wait.
+
         :raises FramelaneError: if it did not end cleanly.
         """
         if self._is_closing or os.getpid() != self._pid:
@@ -312,7 +323,7 @@ class MediaDriver:
         atexit.unregister(self.close)
         if self._thread is None:
             self._end()
-        else:
+        elif self._thread is not threading.current_thread():
             self.plane.wake()
             self._thread.join()
         if self._failure is not None:
@@ -325,6 +336,14 @@ class MediaDriver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def configuration_lines(settings: ResolvedSettings) -> list[str]:
+    """Return the settings in force, each with where it came from."""
+    return [
+        f"{key} = {kind_of(key).show(getattr(settings.driver, key))} ({settings.source(f'driver.{key}')})"
+        for key in DriverSettings.model_fields
+    ]
 
 
 def _text(value: object) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from framelane.driver.debug import Faults
 from framelane.driver.idle import IdleStrategy, parse_idle_strategy
 from framelane.driver.stock import OptionalText, StockSettings
-from framelane.driver.values import KIB, MIB, MILLISECOND, SECOND, Duration, Kind, Size
+from framelane.driver.values import INT64_MAX, KIB, MIB, MILLISECOND, SECOND, Duration, FilePath, Integer, Kind, Size
+from framelane.transport.wrappers import FaultDirection
 
 __all__ = ["CLIENT_NAMES", "OTHER_NAMES", "REMARKS", "DriverSettings", "environment_name", "kind_of"]
 
@@ -26,6 +29,17 @@ class DriverSettings(StockSettings):
     )
     wait_max_no_clients_ns: Annotated[int, Duration(minimum=1_000, maximum=10 * SECOND)] = Field(
         10 * MILLISECOND, description="Longest sleep of the idle strategy wait without clients."
+    )
+
+    debug_send_faults: Annotated[FaultDirection | None, Faults()] = Field(
+        None, description="Test only: what happens to datagrams that are sent."
+    )
+    debug_receive_faults: Annotated[FaultDirection | None, Faults()] = Field(
+        None, description="Test only: what happens to datagrams that are received."
+    )
+    debug_faults_seed: Annotated[int, Integer(0, INT64_MAX)] = Field(1, description="Test only: seed of the faults.")
+    debug_capture: Annotated[Path | None, FilePath()] = Field(
+        None, description="Test only: a pcap file for each transport, NAME put before the suffix: FILE-NAME.pcap."
     )
 
     def idle_strategy(self, agent: str) -> IdleStrategy:

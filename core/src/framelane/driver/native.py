@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, NewType
 
 from framelane._native import ffi, lib
@@ -28,6 +29,7 @@ __all__ = [
     "PlaneReceiveEndpoint",
     "PlaneSendEndpoint",
     "ReceiveEndpointParams",
+    "NOT_THERE",
     "TRY_AGAIN",
 ]
 
@@ -38,8 +40,9 @@ PlanePublication = NewType("PlanePublication", object)
 PlaneIpcPublication = NewType("PlaneIpcPublication", object)
 PlaneImage = NewType("PlaneImage", object)
 
-#: ``NativeError.code`` of "not now".
+#: ``NativeError.code`` of "not now" and of "no such thing".
 TRY_AGAIN = 11
+NOT_THERE = 2
 
 _COMMAND_CAPACITY = 1 << 20
 
@@ -173,6 +176,7 @@ class DataPlane:
     def __init__(self, config: Any, keep: object = None) -> None:
         self._keep = keep
         self._driver = _pointer(lib.fl_driver_new(config))
+        self._wake_lock = Lock()
         self._command = ffi.new("uint8_t[]", _COMMAND_CAPACITY)
         self._type_id = ffi.new("int32_t *")
         self._event = ffi.new("fl_driver_event_t *")
@@ -194,18 +198,21 @@ class DataPlane:
 
     def free(self) -> None:
         """Free it, after every object was removed and :meth:`stop`. Nothing in a forked child."""
-        lib.fl_driver_free(self._driver)
-        self._driver = ffi.NULL
+        with self._wake_lock:
+            lib.fl_driver_free(self._driver)
+            self._driver = ffi.NULL
 
     # ---- what the control plane waits for ----
 
-    def wait(self, timeout_ns: int) -> int:
-        """Wait without the GIL; returns ``FL_WAIT_*`` bits."""
-        return _check(lib.fl_driver_wait(self._driver, timeout_ns))
+    def wait(self, wanted: int, timeout_ns: int) -> int:
+        """Wait without the GIL for ``FL_WAIT_*`` bits; returns those that are there."""
+        return _check(lib.fl_driver_wait(self._driver, wanted, timeout_ns))
 
     def wake(self) -> None:
-        """End a wait. Any thread."""
-        lib.fl_driver_wake(self._driver)
+        """End a wait. Any thread, also when the data plane is being freed or was."""
+        with self._wake_lock:
+            if self._driver != ffi.NULL:
+                lib.fl_driver_wake(self._driver)
 
     def next_command(self) -> tuple[int, bytes] | None:
         """Take the next command: type id and body.
@@ -346,7 +353,7 @@ class DataPlane:
     ) -> None:
         """Let a session whose image ended early come back; one that reached its end has no cool-down."""
         status = lib.fl_receive_endpoint_remove_cool_down(self._driver, endpoint, stream_id, session_id)
-        if status != -lib.FL_ENOENT:
+        if status != -NOT_THERE:
             _check(status)
 
     # ---- publications ----

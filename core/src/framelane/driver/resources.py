@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 __all__ = ["HelperThreads", "Inline", "Lane", "SlowWork", "Steps", "slowly"]
@@ -35,7 +35,7 @@ class SlowWork(Protocol):
         ...
 
     def close(self) -> None:
-        """Wait for what runs; start nothing more."""
+        """Wait for what runs, but not for ever; start nothing more."""
         ...
 
 
@@ -48,16 +48,19 @@ class HelperThreads:
     def __init__(self, lanes: int, wake: Callable[[], None]) -> None:
         self._executor = ThreadPoolExecutor(lanes, thread_name_prefix="framelane-helper")
         self._wake = wake
+        self._running: set[Future[Any]] = set()
 
     def submit(self, function: Callable[[], Any]) -> Future[Any]:
-        """See :class:`SlowWork`."""
+        """See :class:`SlowWork`. Control thread."""
         future = self._executor.submit(function)
+        self._running = {one for one in self._running if not one.done()} | {future}
         future.add_done_callback(lambda _: self._wake())
         return future
 
     def close(self) -> None:
-        """See :class:`SlowWork`."""
-        self._executor.shutdown(cancel_futures=True)
+        """See :class:`SlowWork`. A name server that does not answer holds it up for two seconds at most."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        wait(self._running, timeout=2.0)
 
 
 class Inline:

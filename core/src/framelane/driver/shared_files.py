@@ -142,6 +142,8 @@ class SharedFiles:
         self.counters.close()
         self.loss_report.close()
         self.cnc.close()
+        for log in self.directory.glob("*/*.logbuffer"):
+            log.unlink(missing_ok=True)
         if delete:
             try:
                 remove_directory(self.directory)

@@ -52,9 +52,10 @@ class Choice:
 class TransportSource(Protocol):
     """Where transports come from. Both methods may block; they are called on a helper thread."""
 
-    def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
+    def choose(self, wanted: Wanted, without: Mapping[str, str]) -> Choice:
         """Choose a transport for an endpoint, not one of ``without``.
 
+        :param without: names, each with why it cannot be used: a clause that follows the name.
         :raises TransportError: if none can serve it.
         """
         ...
@@ -73,11 +74,11 @@ class GivenTransport:
     def __init__(self, transport: OpenTransport) -> None:
         self._transport = transport
 
-    def choose(self, wanted: Wanted, without: frozenset[str]) -> Choice:
+    def choose(self, wanted: Wanted, without: Mapping[str, str]) -> Choice:
         """See :class:`TransportSource`."""
         name = self._transport.name
         if name in without:
-            raise TransportError(f"{wanted.label}: the only transport of this driver, {name}, cannot be used")
+            raise TransportError(f"{wanted.label}: the only transport of this driver, {name}, {without[name]}")
         if wanted.transport not in (None, name):
             raise TransportError(f"{wanted.label}: transport={wanted.transport} is not here, only {name} is")
         return Choice(Chosen(wanted.label, name, "It is the only transport of this driver."))
@@ -133,16 +134,15 @@ class Transports:
 
         :raises TransportError: if none can serve the endpoint.
         """
-        without: frozenset[str] = frozenset()
+        failed: dict[str, str] = {}
         while True:
-            tried = without
-            choice = yield from slowly(partial(self._source.choose, wanted, tried))
+            choice = yield from slowly(partial(self._source.choose, wanted, dict(failed)))
             name = choice.chosen.transport
             try:
                 transport = yield from self._use(name)
             except Exception as error:
                 self._services.errors.record_exception(error, f"transport {name} for {wanted.label}")
-                without = tried | {name}
+                failed[name] = f"could not be opened: {error}"
                 continue
             self._report(choice.chosen)
             return choice, transport

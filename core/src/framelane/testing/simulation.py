@@ -21,7 +21,7 @@ from framelane.driver.media_driver import MediaDriver, Surroundings
 from framelane.driver.settings import load_settings
 from framelane.driver.transports import GivenTransport
 from framelane.protocol.commands import Command
-from framelane.protocol.events import AvailableImage, Event, PublicationReady, decode_event
+from framelane.protocol.events import AvailableImage, Event, PublicationAdded, decode_event
 from framelane.shm.cnc import CNC_FILE, CncFile
 from framelane.shm.log_buffer import LogBuffer
 from framelane.transport.native import OpenTransport
@@ -287,7 +287,7 @@ class CommandClient:
             if counter.type_id == 11 and counter.registration_id == self.client_id:
                 self.counters.set_value(counter.id, self.world.clock.epoch_ms())
 
-    def writer(self, ready: PublicationReady) -> Writer:
+    def writer(self, ready: PublicationAdded) -> Writer:
         """Map an exclusive publication to write to it."""
         return Writer(self, self._map(ready.log_file), ready)
 
@@ -319,7 +319,7 @@ def answer_id(event: Event) -> int | None:
 class Writer:
     """Writes unfragmented frames into an exclusive publication's log (shm 7.6)."""
 
-    def __init__(self, client: CommandClient, log: LogBuffer, ready: PublicationReady) -> None:
+    def __init__(self, client: CommandClient, log: LogBuffer, ready: PublicationAdded) -> None:
         self._counters = client.counters
         self._log = log
         self._limit_id = ready.publication_limit_counter_id

@@ -1,0 +1,183 @@
+"""Writing what a subscription delivers into a file, from fragment to byte."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from framelane.cli.file_format import HEADER_LENGTH, Kind, parse
+from framelane.cli.resume_point import PointFile, ResumePoint, point_path
+from framelane.client.header import BEGIN_FLAG, END_FLAG, Header
+from framelane.client.subscription import Batch
+from framelane.errors import FramelaneError
+
+__all__ = ["FileWriter"]
+
+_CHUNK_LENGTH = 1 << 20
+_MOST_PARTS = 512
+
+
+class FileWriter:
+    """Takes the fragments of one session. Anything but a file with the framing of ``file_format`` is written as it
+    comes, one message's bytes behind the other's.
+
+    :ivar point: where it has got to; ``None`` before the first session is chosen.
+    :ivar is_complete: END came.
+    :ivar messages: how many were written by this process.
+    """
+
+    def __init__(self, output: Path, *, resume: bool) -> None:
+        """Open the output; without a point to resume from it is truncated."""
+        self.output = output
+        self.is_complete = False
+        self.is_intact: bool | None = None  #: does the SHA-256 match? ``None``: not known
+        self.messages = 0
+        self.point: ResumePoint | None = None
+        self._points = PointFile(point_path(output)) if resume else None
+        if self._points is not None:
+            self.point = self._points.load()
+        is_anew = self.point is None
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if is_anew else 0)
+        self._descriptor = os.open(output, flags, 0o666)
+        self._hash: hashlib._Hash | None = hashlib.sha256()
+        self._parts: list[memoryview] = []
+        self._parts_offset = 0
+        self._parts_length = 0
+        self.is_resumed = not is_anew
+
+    def prepare(self, progress: Callable[[int, int], None] = lambda _done, _total: None) -> None:
+        """Read again what was written before, for the SHA-256.
+
+        :raises FramelaneError: if the file is shorter than the point says.
+        """
+        if self.point is None or self._hash is None:
+            return
+        size = os.fstat(self._descriptor).st_size
+        if size < self.point.offset:
+            raise FramelaneError(
+                f"{self.output} has {size} bytes, but {point_path(self.output)} says {self.point.offset}; the file was "
+                "changed: remove both to start anew"
+            )
+        if self.point.missing or not self.point.is_file:
+            self._hash = None
+            return
+        done = 0
+        while done < self.point.offset:
+            chunk = os.pread(self._descriptor, min(_CHUNK_LENGTH, self.point.offset - done), done)
+            self._hash.update(chunk)
+            done += len(chunk)
+            progress(done, self.point.offset)
+
+    def take(self, batch: Batch) -> bool:
+        """Write a batch of fragments, note the point, and let the driver know, in this order.
+
+        :returns: whether any of it was of our session.
+        """
+        is_ours = False
+        for data, header in batch.items():
+            if self.point is None:
+                begin = header.position - -(-(header.length + 32) // 32) * 32
+                self.point = ResumePoint(header.session_id, begin)
+            if header.session_id == self.point.session_id:
+                is_ours = True
+                if header.position > self.point.position:
+                    self._take(self.point, data, header)
+            if self.is_complete:
+                break
+        self._flush()
+        if self._points is not None and self.point is not None:
+            self._points.store(self.point)
+        batch.release()
+        return is_ours
+
+    def _take(self, point: ResumePoint, data: memoryview, header: Header) -> None:
+        point.position = header.position
+        if header.flags & BEGIN_FLAG:
+            point.is_inside = self._begin_message(point, data)
+        elif point.is_inside or not point.is_file:
+            self._write(point, data)
+        if header.flags & END_FLAG:
+            point.is_inside = False
+            self.messages += 1
+
+    def _begin_message(self, point: ResumePoint, data: memoryview) -> bool:
+        """Take the first fragment of a message; returns whether further ones go on with it."""
+        found = parse(data)
+        if found is None:
+            if point.is_file is None:
+                point.is_file = False
+            if not point.is_file:
+                self._write(point, data)
+            return not point.is_file
+        if point.is_file is None:
+            point.is_file = True
+        kind, number = found
+        if kind is Kind.DATA:
+            self._seek(point, number)
+            self._write(point, data[HEADER_LENGTH:])
+            return True
+        point.length = number
+        if kind is Kind.BEGIN:
+            point.name = bytes(data[HEADER_LENGTH:]).decode(errors="replace")
+            return False
+        self._seek(point, number)
+        self._flush()
+        self.is_complete = True
+        if self._hash is not None:
+            self.is_intact = self._hash.digest() == bytes(data[HEADER_LENGTH:])
+        return False
+
+    def _seek(self, point: ResumePoint, offset: int) -> None:
+        """Go on at another offset; what lies between never came."""
+        if offset != point.offset:
+            self._flush()
+            self._hash = None
+            if offset > point.offset:
+                point.missing.append([point.offset, offset])
+            point.offset = offset
+
+    def _write(self, point: ResumePoint, data: memoryview) -> None:
+        if not self._parts:
+            self._parts_offset = point.offset
+        self._parts.append(data)
+        self._parts_length += len(data)
+        point.offset += len(data)
+        if len(self._parts) == _MOST_PARTS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write the parts gathered so far, straight from the log."""
+        if not self._parts:
+            return
+        if self._hash is not None:
+            for part in self._parts:
+                self._hash.update(part)
+        written = os.pwritev(self._descriptor, self._parts, self._parts_offset)
+        if written < self._parts_length:  # a full disk raises the next time
+            rest = memoryview(b"".join(self._parts))
+            while written < self._parts_length:
+                written += os.pwrite(self._descriptor, rest[written:], self._parts_offset + written)
+        self._parts = []
+        self._parts_length = 0
+
+    def missing_ranges(self) -> list[list[int]]:
+        """Return the ranges [begin, end) of the file that are not there; the last one is open, [begin, -1], if the
+        length is not known."""
+        point = self.point
+        if point is None:
+            return [[0, -1]]
+        if self.is_complete or not point.is_file:
+            return list(point.missing)
+        if point.length < 0 or point.offset < point.length:
+            return [*point.missing, [point.offset, point.length]]
+        return list(point.missing)
+
+    def close(self) -> None:
+        """Close the file. A point stays unless the stream is complete."""
+        os.close(self._descriptor)
+        if self._points is not None:
+            if self.is_complete:
+                self._points.remove()
+            self._points.close()

@@ -1,0 +1,184 @@
+"""Released Aeron programs on our driver, our client on the released driver, and both drivers over UDP (issue: seen 4).
+
+``PEERS`` names the folder of the stock programs, release 1.52. Drivers run with their stock defaults but for storage:
+sparse log files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from framelane.shm.system_counters import SystemCounter
+from support.drivers import DriverProcess, start_driver
+from support.namespaces import Link
+from support.processes import Process, Processes, wait_until
+from support.transfers import ENVIRONMENT
+
+pytestmark = [pytest.mark.interop, pytest.mark.root]
+
+COUNT = 1_000_000
+IPC = "aeron:ipc"
+STOCK_DEFAULTS = {"AERON_THREADING_MODE": "DEDICATED", "AERON_TERM_BUFFER_LENGTH": "16m"}
+OURS = [sys.executable, "-m", "support.counted_stream"]
+
+StartDriver = Callable[..., DriverProcess]
+
+
+@pytest.fixture(scope="session")
+def peers() -> Path:
+    folder = Path(os.environ.get("PEERS", ""))
+    if not (folder / "aeronmd").exists():
+        pytest.skip("PEERS does not name a folder with aeronmd")
+    return folder
+
+
+@pytest.fixture
+def start(processes: Processes, shared: Path, peers: Path) -> StartDriver:
+    """Starts a driver: ``ours`` or ``stock``."""
+
+    def start_one(kind: str, namespace: str | None = None) -> DriverProcess:
+        directory = shared / f"{kind}-{namespace}"
+        program = peers / "aeronmd" if kind == "stock" else None
+        return start_driver(
+            processes, directory, name=kind, namespace=namespace, settings=STOCK_DEFAULTS, program=program
+        )
+
+    return start_one
+
+
+@pytest.fixture(params=["udp", "ipc"])
+def channel(request: pytest.FixtureRequest, port: int) -> str:
+    return f"aeron:udp?endpoint=127.0.0.1:{port}" if request.param == "udp" else IPC
+
+
+class Ends:
+    """Starts the ends of a stream of a million messages on drivers."""
+
+    def __init__(self, processes: Processes, peers: Path, shared: Path) -> None:
+        self._processes = processes
+        self._peers = peers
+        self._shared = shared
+
+    def ours(self, what: str, driver: DriverProcess, channel: str) -> Process:
+        process = self._processes.start(
+            what, [*OURS, what, driver.directory, channel, "1001", str(COUNT)], environment=ENVIRONMENT
+        )
+        process.wait_for("ready", 20)
+        return process
+
+    def stock_publisher(self, driver: DriverProcess, channel: str) -> Process:
+        words = ["-p", driver.directory, "-c", channel, "-s", "1001", "-m", str(COUNT), "-L", "32", "-l", "1000"]
+        return self._processes.start("streaming_publisher", [self._peers / "streaming_publisher", *words])
+
+    def stock_subscriber(self, driver: DriverProcess, channel: str) -> Process:
+        words = ["-p", driver.directory, "-c", channel, "-s", "1001"]
+        return self._processes.start("basic_subscriber", ["stdbuf", "-oL", self._peers / "basic_subscriber", *words])
+
+
+@pytest.fixture
+def ends(processes: Processes, peers: Path, shared: Path) -> Ends:
+    return Ends(processes, peers, shared)
+
+
+def check_printed(subscriber: Process) -> None:
+    """The stock subscriber prints all messages in order."""
+    wait_until(lambda: f"<<message-{COUNT - 1}>>" in tail(subscriber.log), "the last message", 60)
+    numbers = [int(found) for found in re.findall(r"<<message-(\d+)>>", subscriber.output)]
+    assert numbers == list(range(COUNT))
+
+
+def tail(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        return file.read().decode(errors="replace")
+
+
+def check_retransmits(sender: DriverProcess) -> None:
+    sent = sender.count(SystemCounter.BYTES_SENT)
+    again = sender.count(SystemCounter.RETRANSMITTED_BYTES)
+    assert again <= 0.001 * sent, f"{again} of {sent} bytes were retransmitted"
+    assert sender.count(SystemCounter.RETRANSMITS_SENT) < 0.001 * COUNT
+    assert sender.count(SystemCounter.NAK_MESSAGES_RECEIVED) < 0.001 * COUNT
+
+
+def test_a_stock_publisher_reaches_our_subscriber_on_our_driver(start: StartDriver, ends: Ends, channel: str) -> None:
+    driver = start("ours")
+    subscriber = ends.ours("subscribe", driver, channel)
+    ends.stock_publisher(driver, channel).succeed(60)
+    subscriber.succeed(60)
+    check_retransmits(driver)
+    assert not driver.errors()
+
+
+@pytest.mark.parametrize("kind", ["ours", "stock"])
+def test_our_publisher_reaches_a_stock_subscriber(start: StartDriver, ends: Ends, channel: str, kind: str) -> None:
+    driver = start(kind)
+    subscriber = ends.stock_subscriber(driver, channel)
+    publisher = ends.ours("publish", driver, channel)
+    publisher.succeed(60)
+    check_printed(subscriber)
+    check_retransmits(driver)
+
+
+def test_our_clients_work_on_a_stock_driver(start: StartDriver, ends: Ends, channel: str) -> None:
+    driver = start("stock")
+    subscriber = ends.ours("subscribe", driver, channel)
+    ends.ours("publish", driver, channel).succeed(60)
+    subscriber.succeed(60)
+
+
+@pytest.mark.parametrize("kinds", [("ours", "stock"), ("stock", "ours")], ids=["to-stock", "from-stock"])
+@pytest.mark.parametrize("endpoint", ["10.77.0.2:40123", "224.20.30.39:40456|interface=10.77.0.0/24"])
+def test_two_drivers_exchange_a_million_messages(
+    start: StartDriver, ends: Ends, link: Link, kinds: tuple[str, str], endpoint: str
+) -> None:
+    sender, receiver = start(kinds[0], link.left), start(kinds[1], link.right)
+    channel = f"aeron:udp?endpoint={endpoint}"
+    if kinds[0] == "stock":
+        subscriber = ends.ours("subscribe", receiver, channel)
+        ends.stock_publisher(sender, channel).succeed(60)
+        subscriber.succeed(60)
+    else:
+        printer = ends.stock_subscriber(receiver, channel)
+        ends.ours("publish", sender, channel).succeed(60)
+        check_printed(printer)
+    check_retransmits(sender)
+    assert receiver.count(SystemCounter.INVALID_PACKETS) == 0
+    assert sender.count(SystemCounter.INVALID_PACKETS) == 0
+
+
+@pytest.mark.parametrize("kinds", [("ours", "stock"), ("stock", "ours")], ids=["ping-on-ours", "ping-on-stock"])
+def test_ping_and_pong_on_different_drivers(
+    processes: Processes, start: StartDriver, link: Link, peers: Path, kinds: tuple[str, str]
+) -> None:
+    left, right = start(kinds[0], link.left), start(kinds[1], link.right)
+    channels = ["-c", f"aeron:udp?endpoint={link.right_address}:40123"]
+    channels += ["-C", f"aeron:udp?endpoint={link.left_address}:40124"]
+    processes.start("cpong", [peers / "cpong", "-p", right.directory, *channels])
+    ping = processes.start("cping", [peers / "cping", "-p", left.directory, *channels, "-m", "10000", "-w", "1000"])
+    assert "Total count    =        10000" in ping.succeed(60)
+
+
+def test_the_stock_counter_tool_reads_our_counters(
+    processes: Processes, start: StartDriver, ends: Ends, peers: Path, port: int
+) -> None:
+    driver = start("ours")
+    channel = f"aeron:udp?endpoint=127.0.0.1:{port}"
+    subscriber = ends.ours("subscribe", driver, channel)
+    ends.stock_publisher(driver, channel).succeed(60)
+    subscriber.succeed(60)
+    tool = processes.start("AeronStat", [peers / "AeronStat", "-d", driver.directory, "-w", "false"])
+    shown = {
+        int(number): (int(value.replace(",", "")), label)
+        for number, value, label in re.findall(r"^ *(\d+): +(-?[\d,]+) - (.*)$", tool.succeed(20), re.MULTILINE)
+    }
+    assert shown[SystemCounter.BYTES_SENT][0] >= 64 * COUNT
+    assert shown[SystemCounter.NAK_MESSAGES_SENT][1] == "NAKs sent"
+    labels = {label for _, label in shown.values()}
+    assert {label for label in driver.labels() if label.startswith("dropped-")} <= labels

@@ -1,0 +1,1 @@
+"""What several tests share: simulated and real drivers, raw clients, network namespaces, streams of known bytes."""

@@ -1,0 +1,198 @@
+"""Whole drivers in one thread, over the simulated network and under a virtual clock.
+
+with Simulation(tmp_path, seed=7) as sim:
+    left, right = sim.add_host("10.0.0.1"), sim.add_host("10.0.0.2")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import ip_interface
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from framelane.channel import NetworkInterface
+from framelane.driver.clock import VirtualClock
+from framelane.driver.media_driver import MediaDriver, Surroundings
+from framelane.driver.settings import load_settings
+from framelane.driver.transports import GivenTransport
+from framelane.shm.counters import CountersReader
+from framelane.transport.registry import Registry, discover
+from framelane.transport.simulated import SimulatedNetwork
+from framelane.transport.wrappers import FaultInjector, wrap_faults
+from support.raw_client import RawClient
+
+__all__ = ["Host", "Simulation"]
+
+_REGISTRY: list[Registry] = []
+
+
+def _registry() -> Registry:
+    if not _REGISTRY:
+        _REGISTRY.append(discover(environ={}))
+    return _REGISTRY[0]
+
+
+class _OneInterface:
+    """Interfaces of a simulated host."""
+
+    def __init__(self, address: str) -> None:
+        self._interfaces = (
+            NetworkInterface("lo", 1, is_loopback=True, addresses=(ip_interface("127.0.0.1/8"),)),
+            NetworkInterface("sim0", 2, addresses=(ip_interface(f"{address}/24"),)),
+        )
+
+    def interfaces(self) -> Sequence[NetworkInterface]:
+        return self._interfaces
+
+
+class Host:
+    """A driver on the simulated network, its faults, and its clients.
+
+    :ivar faults: around the driver's transport; without faults at first.
+    """
+
+    def __init__(self, sim: Simulation, address: str, directory: Path, seed: int, settings: dict[str, str]) -> None:
+        self._sim = sim
+        self.address = address
+        self.faults: FaultInjector = wrap_faults(sim.network.attach([address], seed=seed), seed=seed)
+        overrides = {
+            "dir": str(directory),
+            "threading_mode": "INVOKER",
+            "term_buffer_sparse_file": "true",
+            "term_buffer_length": "64k",
+            "ipc_term_buffer_length": "64k",
+            "perform_storage_checks": "false",
+            "counters_buffer_length": "1m",
+            **settings,
+        }
+        self.driver = MediaDriver.launch(
+            load_settings(
+                environ={}, overrides=[f"driver.{k}={v}" for k, v in overrides.items()], registry=_registry()
+            ),
+            surroundings=Surroundings(
+                clock=sim.clock,
+                transports=GivenTransport(self.faults.transport),
+                interfaces=_OneInterface(address),
+                seed=seed,
+            ),
+        )
+        self.clients: list[RawClient] = []
+        self.is_paused = False
+
+    def add_client(self) -> RawClient:
+        """Attach a client, kept alive by the simulation until it is taken out of :attr:`clients`."""
+        client = RawClient(self.driver.directory, self._sim.step)
+        self.clients.append(client)
+        return client
+
+    @property
+    def counters(self) -> CountersReader:
+        return self.driver.services.counters._values
+
+    def count(self, counter_id: int) -> int:
+        """Return a counter's value; system counters are their own ids."""
+        return self.counters.value(counter_id)
+
+    def drops(self) -> dict[str, int]:
+        """Return the datagrams that were dropped, by reason."""
+        return {c.label: c.value for c in self.counters if c.label.startswith("dropped-") and c.value}
+
+    def errors(self) -> list[str]:
+        """Return the error log's texts."""
+        return [error.text for error in self.driver._files.cnc.errors()]
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close(tell=False)
+        self.clients.clear()
+        self.driver.close()
+
+
+class Simulation:
+    """A network, a clock and the drivers on it.
+
+    :param seed: of everything random; print it when a test fails.
+    """
+
+    def __init__(self, directory: Path, seed: int, *, latency_ns: int = 20_000, step_ns: int = 20_000) -> None:
+        self._directory = directory
+        self.seed = seed
+        self.clock = VirtualClock()
+        self.network = SimulatedNetwork(self.clock.native, latency_ns)
+        self._step_ns = step_ns
+        self._next_keepalive_ns = 0
+        self.hosts: list[Host] = []
+        self._made = 0
+
+    def add_host(self, address: str, **settings: str) -> Host:
+        """Start a driver at an address; ``settings`` are keys of ``[driver]``."""
+        self._made += 1
+        host = Host(self, address, self._directory / f"driver-{self._made}", self.seed * 16 + self._made, settings)
+        self.hosts.append(host)
+        return host
+
+    def remove_host(self, host: Host) -> None:
+        """Stop a driver in order."""
+        self.hosts.remove(host)
+        host.close()
+
+    def step(self) -> int:
+        """Give every driver one duty cycle, then move the clock: by a little if there was work, else to where the
+        next datagram arrives or at most 1 ms on. Returns the work done."""
+        work = 0
+        for host in self.hosts:
+            if not host.is_paused:
+                work += host.driver.do_work()
+        delta_ns = self._step_ns
+        if not work:
+            arrival = self.network.next_arrival()
+            idle_ns = 1_000_000 if arrival is None else arrival - self.clock.nano()
+            delta_ns = max(self._step_ns, min(idle_ns, 1_000_000))
+        self.clock.advance(delta_ns)
+        if self.clock.nano() >= self._next_keepalive_ns:
+            self._next_keepalive_ns = self.clock.nano() + 500_000_000
+            for host in self.hosts:
+                for client in host.clients:
+                    client.send_keepalive()
+        return work
+
+    def run_for(self, duration_ns: int) -> None:
+        """Let virtual time pass."""
+        end_ns = self.clock.nano() + duration_ns
+        while self.clock.nano() < end_ns:
+            self.step()
+            self.poll_clients()
+
+    def run_until(self, condition: Callable[[], object], what: str, limit_ns: int = 60_000_000_000) -> None:
+        """Step until a condition holds, for at most ``limit_ns`` of virtual time."""
+        end_ns = self.clock.nano() + limit_ns
+        while True:
+            self.poll_clients()
+            if condition():
+                return
+            if self.clock.nano() > end_ns:
+                errors = {host.address: host.errors() for host in self.hosts}
+                raise AssertionError(f"seed {self.seed}: {what}: not within {limit_ns / 1e9} s; error logs: {errors}")
+            self.step()
+
+    def poll_clients(self) -> None:
+        for host in self.hosts:
+            for client in host.clients:
+                client.poll_events()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            for host in reversed(self.hosts):
+                host.close()
+            self.hosts.clear()
+            self.network.close()
+        except Exception:
+            if error is None:
+                raise

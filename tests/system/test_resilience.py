@@ -1,0 +1,132 @@
+"""What the driver stands: dying clients, an application that holds the interpreter, a control plane that stalls."""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from framelane.client import Client
+from framelane.shm.system_counters import SystemCounter
+from support.drivers import DriverProcess, start_driver
+from support.processes import Process, Processes, wait_until
+from support.transfers import ENVIRONMENT
+
+IPC = "aeron:ipc"
+NUMBERS = [sys.executable, "-m", "support.number_stream"]
+
+
+@pytest.fixture(params=["udp", "ipc"])
+def channel(request: pytest.FixtureRequest, port: int) -> str:
+    return udp(port) if request.param == "udp" else IPC
+
+
+def udp(port: int) -> str:
+    return f"aeron:udp?endpoint=127.0.0.1:{port}"
+
+
+def start_numbers(processes: Processes, what: str, directory: Path, channel: str, seconds: float) -> Process:
+    return processes.start(what, [*NUMBERS, what, directory, channel, str(seconds)], environment=ENVIRONMENT)
+
+
+def start_embedding(processes: Processes, what: str, directory: Path, seconds: float) -> Process:
+    command = [sys.executable, "-m", "support.embedding", what, directory, str(seconds)]
+    process = processes.start(what, command, environment=ENVIRONMENT)
+    process.wait_for("ready", 20)
+    return process
+
+
+def rates(output: str) -> list[int]:
+    """The subscriber's messages in each quarter of a second."""
+    return [int(line.split()[1]) for line in output.splitlines() if line.startswith("rate")]
+
+
+def test_a_killed_client_times_out_and_its_resources_go(processes: Processes, shared: Path, channel: str) -> None:
+    settings = {
+        "AERON_TIMER_INTERVAL": "100ms",
+        "AERON_CLIENT_LIVENESS_TIMEOUT": "1s",
+        "AERON_PUBLICATION_LINGER_TIMEOUT": "200ms",
+        "AERON_IMAGE_LIVENESS_TIMEOUT": "1s",
+    }
+    driver = start_driver(processes, shared / "driver", settings=settings)
+    before = sorted(driver.labels())
+    victims = [start_numbers(processes, what, driver.directory, channel, 60) for what in ("subscribe", "publish")]
+    victims[0].wait_for("first", 20)
+    assert list(driver.directory.rglob("*.logbuffer"))
+    for victim in victims:
+        victim.kill(signal.SIGKILL)
+        victim.wait()
+
+    wait_until(lambda: driver.count(SystemCounter.CLIENT_TIMEOUTS) == 2, "client timeouts", 10)
+    wait_until(lambda: not list(driver.directory.rglob("*.logbuffer")), "log buffers gone", 20)
+    wait_until(lambda: not [x for x in driver.labels() if "pos: " in x or "lmt: " in x], "positions gone", 20)
+    own = [label for label in driver.labels() if not label.startswith("sockets-")]
+    assert [label for label in own if label not in before] == []
+    again = [start_numbers(processes, what, driver.directory, channel, 1) for what in ("subscribe", "publish")]
+    again[0].succeed(30)
+
+
+def test_a_held_interpreter_delays_no_frame_and_times_nobody_out(processes: Processes, shared: Path, port: int) -> None:
+    hold_s = 12  # longer than every timeout of 10 s
+    embedding = start_embedding(processes, "hold-gil", shared / "driver", hold_s)
+    subscriber = start_numbers(processes, "subscribe", shared / "driver", udp(port), hold_s + 6)
+    start_numbers(processes, "publish", shared / "driver", udp(port), hold_s + 20)
+    subscriber.wait_for("first", 20)
+    time.sleep(2.5)
+    embedding.kill(signal.SIGUSR1)
+    embedding.wait_for("holding")
+    free = len(rates(subscriber.output))
+    time.sleep(hold_s - 5)
+    assert "released" not in embedding.output
+    with Client(shared / "driver") as client:
+        client.add_publication(IPC, 7).close()  # asked while the interpreter is held, answered afterwards
+    embedding.wait_for("released", 10)
+    held = len(rates(subscriber.output))
+    subscriber.succeed(30)
+    found = rates(subscriber.output)
+    before, during = statistics.median(found[1:free]), statistics.median(found[free + 1 : held - 1])
+    assert min(found[free + 1 : held - 1]) > 0, f"a quarter of a second without a message: {found}"
+    assert during > 0.7 * before, f"rates before {before} and while held {during}: {found}"
+    driver = DriverProcess(embedding, shared / "driver")
+    assert driver.count(SystemCounter.CLIENT_TIMEOUTS) == 0
+    assert not driver.errors()
+
+
+def test_a_subscriber_joins_gap_free_while_the_control_plane_pauses(
+    processes: Processes, shared: Path, channel: str
+) -> None:
+    embedding = start_embedding(processes, "pause-link", shared / "driver", 2)
+    first = start_numbers(processes, "subscribe", shared / "driver", channel, 6)
+    start_numbers(processes, "publish", shared / "driver", channel, 20)
+    first.wait_for("first", 20)
+    embedding.kill(signal.SIGUSR1)
+    embedding.wait_for("will pause")
+    late = start_numbers(processes, "subscribe", shared / "driver", channel, 1)
+    embedding.wait_for("pausing", 20)
+    embedding.wait_for("paused")
+    assert int(late.succeed(30).split()[-1]) > 0, "it joined late"
+    first.succeed(30)
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+
+@pytest.mark.parametrize("mode", ["SHARED", "DEDICATED"])
+def test_an_idle_driver_under_wait_uses_less_than_one_percent_of_a_core(
+    processes: Processes, shared: Path, mode: str
+) -> None:
+    names = ("SHARED", "SHAREDNETWORK", "CONDUCTOR", "SENDER", "RECEIVER")
+    settings = {f"AERON_{name}_IDLE_STRATEGY": "wait" for name in names} | {"AERON_THREADING_MODE": mode}
+    driver = start_driver(processes, shared / "driver", settings=settings)
+    time.sleep(1.0)  # what belongs to the start is not measured
+    began, cpu = time.monotonic(), cpu_ns(driver.process.pid)
+    time.sleep(3.0)
+    share = (cpu_ns(driver.process.pid) - cpu) / ((time.monotonic() - began) * 1e9)
+    assert share < 0.01, f"{share:.2%} of a core"
