@@ -51,13 +51,6 @@ class Job:
     channels: tuple[str, ...] = ()
     streams: tuple[int, ...] = ()
 
-    @property
-    def counted(self) -> float:
-        """Part of the loop that is counted; the rest is for warming up."""
-        if self.count:
-            return self.count / (self.count + self.warm_up)
-        return self.duration_s / (self.duration_s + self.warm_up_s)
-
 
 @dataclass(frozen=True)
 class Outcome:
