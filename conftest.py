@@ -13,8 +13,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Under ``FRAMELANE_CI=1`` fail what is skipped, unless it waits for a device."""
     report = yield
     is_expected_failure = hasattr(report, "wasxfail")
-    if report.skipped and not is_expected_failure and os.environ.get("FRAMELANE_CI") == "1":
-        if item.get_closest_marker("hardware") is None:
-            report.outcome = "failed"
-            report.longrepr = f"skipped under FRAMELANE_CI=1: {report.longrepr}"
+    is_refused = os.environ.get("FRAMELANE_CI") == "1" and item.get_closest_marker("hardware") is None
+    if report.skipped and not is_expected_failure and is_refused:
+        report.outcome = "failed"
+        report.longrepr = f"skipped under FRAMELANE_CI=1: {report.longrepr}"
     return report

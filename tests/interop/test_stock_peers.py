@@ -23,7 +23,6 @@ from support.transfers import ENVIRONMENT
 pytestmark = [pytest.mark.interop, pytest.mark.root]
 
 COUNT = 1_000_000
-LOOPBACK = "aeron:udp?endpoint=127.0.0.1:40123"
 IPC = "aeron:ipc"
 STOCK_DEFAULTS = {"AERON_THREADING_MODE": "DEDICATED", "AERON_TERM_BUFFER_LENGTH": "16m"}
 OURS = [sys.executable, "-m", "support.counted_stream"]
@@ -51,6 +50,11 @@ def start(processes: Processes, shared: Path, peers: Path) -> StartDriver:
         )
 
     return start_one
+
+
+@pytest.fixture(params=["udp", "ipc"])
+def channel(request: pytest.FixtureRequest, port: int) -> str:
+    return f"aeron:udp?endpoint=127.0.0.1:{port}" if request.param == "udp" else IPC
 
 
 class Ends:
@@ -103,7 +107,6 @@ def check_retransmits(sender: DriverProcess) -> None:
     assert sender.count(SystemCounter.NAK_MESSAGES_RECEIVED) < 0.001 * COUNT
 
 
-@pytest.mark.parametrize("channel", [LOOPBACK, IPC])
 def test_a_stock_publisher_reaches_our_subscriber_on_our_driver(start: StartDriver, ends: Ends, channel: str) -> None:
     driver = start("ours")
     subscriber = ends.ours("subscribe", driver, channel)
@@ -113,7 +116,6 @@ def test_a_stock_publisher_reaches_our_subscriber_on_our_driver(start: StartDriv
     assert not driver.errors()
 
 
-@pytest.mark.parametrize("channel", [LOOPBACK, IPC])
 @pytest.mark.parametrize("kind", ["ours", "stock"])
 def test_our_publisher_reaches_a_stock_subscriber(start: StartDriver, ends: Ends, channel: str, kind: str) -> None:
     driver = start(kind)
@@ -124,7 +126,6 @@ def test_our_publisher_reaches_a_stock_subscriber(start: StartDriver, ends: Ends
     check_retransmits(driver)
 
 
-@pytest.mark.parametrize("channel", [LOOPBACK, IPC])
 def test_our_clients_work_on_a_stock_driver(start: StartDriver, ends: Ends, channel: str) -> None:
     driver = start("stock")
     subscriber = ends.ours("subscribe", driver, channel)
@@ -165,11 +166,12 @@ def test_ping_and_pong_on_different_drivers(
 
 
 def test_the_stock_counter_tool_reads_our_counters(
-    processes: Processes, start: StartDriver, ends: Ends, peers: Path
+    processes: Processes, start: StartDriver, ends: Ends, peers: Path, port: int
 ) -> None:
     driver = start("ours")
-    subscriber = ends.ours("subscribe", driver, LOOPBACK)
-    ends.stock_publisher(driver, LOOPBACK).succeed(60)
+    channel = f"aeron:udp?endpoint=127.0.0.1:{port}"
+    subscriber = ends.ours("subscribe", driver, channel)
+    ends.stock_publisher(driver, channel).succeed(60)
     subscriber.succeed(60)
     tool = processes.start("AeronStat", [peers / "AeronStat", "-d", driver.directory, "-w", "false"])
     shown = {

@@ -1,18 +1,21 @@
-"""Files moved between the clients of two real drivers."""
+"""Files moved between the clients of two real drivers, by the programs that users run."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from support.drivers import DriverProcess
 from support.files import random_file, sha256
-from support.processes import Processes
+from support.processes import Process, Processes
 
-__all__ = ["ENVIRONMENT", "PROGRAM", "faults", "move_file"]
+__all__ = ["ENVIRONMENT", "faults", "move_file", "start_publisher", "start_subscriber", "summary"]
 
-PROGRAM = [sys.executable, "-m", "support.file_stream"]
+#: For programs of tests: where their modules are.
 ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[1])}
+_PROGRAM = Path(sys.executable).with_name("framelane")
 
 
 def faults(loss: float, seed: int) -> dict[str, str]:
@@ -27,6 +30,26 @@ def faults(loss: float, seed: int) -> dict[str, str]:
     }
 
 
+def start_publisher(processes: Processes, driver: DriverProcess, channel: str, file: Path) -> Process:
+    words = ["publish", "--dir", driver.directory, "--channel", channel, "--file", file, "--timeout", "60"]
+    return processes.start("publish", [_PROGRAM, *words, "--json"])
+
+
+def start_subscriber(
+    processes: Processes, driver: DriverProcess, channel: str, output: Path, *, resume: bool = False
+) -> Process:
+    words = ["subscribe", "--dir", driver.directory, "--channel", channel, "--output", output, "--timeout", "60"]
+    return processes.start("subscribe", [_PROGRAM, *words, "--json", *(["--resume"] if resume else [])])
+
+
+def summary(process: Process, limit_s: float, *, status: int = 0) -> dict[str, Any]:
+    """Wait for the end of a publisher or subscriber and return what it prints."""
+    assert process.wait(limit_s) == status, process.output
+    found: dict[str, Any]
+    found, _ = json.JSONDecoder().raw_decode(process.output[process.output.index("{") :])  # warnings may follow
+    return found
+
+
 def move_file(
     processes: Processes,
     shared: Path,
@@ -39,15 +62,8 @@ def move_file(
 ) -> None:
     """Stream a file of random bytes from a client of one driver to a client of another, or the same, and compare."""
     expected = random_file(shared / "sent", length, seed)
-    subscriber = processes.start(
-        "subscribe",
-        [*PROGRAM, "subscribe", right.directory, channel, shared / "received", str(length)],
-        environment=ENVIRONMENT,
-    )
-    subscriber.wait_for("subscribed")
-    publisher = processes.start(
-        "publish", [*PROGRAM, "publish", left.directory, channel, shared / "sent"], environment=ENVIRONMENT
-    )
-    publisher.succeed(limit_s)
-    subscriber.succeed(limit_s)
+    subscriber = start_subscriber(processes, right, channel, shared / "received")
+    publisher = start_publisher(processes, left, channel, shared / "sent")
+    assert summary(publisher, limit_s)["sha256"] == expected
+    assert summary(subscriber, limit_s)["sha256_matches"]
     assert sha256(shared / "received") == expected

@@ -31,24 +31,24 @@ from support.processes import Processes, wait_until
 from support.raw_client import CommandFailed, RawClient
 from support.transfers import ENVIRONMENT
 
-PORT = 40177
-CHANNEL = f"aeron:udp?endpoint=127.0.0.1:{PORT}"
 STREAM_ID = 1003
 URIS = Path(__file__).parents[1] / "vectors" / "malformed-uris.txt"
 
 
 class Target:
-    """A driver with a valid stream in it."""
+    """A driver with a valid stream in it, over UDP to a port of the loopback interface."""
 
-    def __init__(self, processes: Processes, directory: Path, seed: int) -> None:
+    def __init__(self, processes: Processes, directory: Path, port: int, seed: int) -> None:
+        self.port = port
+        self.channel = f"aeron:udp?endpoint=127.0.0.1:{port}"
         self.driver: DriverProcess = start_driver(processes, directory, settings=sanitizer_settings())
         program = [sys.executable, "-m", "support.digest_stream"]
         self._subscriber = processes.start(
-            "subscribe", [*program, "subscribe", directory, CHANNEL], environment=ENVIRONMENT
+            "subscribe", [*program, "subscribe", directory, self.channel], environment=ENVIRONMENT
         )
         self._subscriber.wait_for("ready", 30)
         self._publisher = processes.start(
-            "publish", [*program, "publish", directory, CHANNEL, str(seed)], environment=ENVIRONMENT
+            "publish", [*program, "publish", directory, self.channel, str(seed)], environment=ENVIRONMENT
         )
         self._publisher.wait_for("ready", 30)
         self.client = RawClient(directory, lambda: time.sleep(0.0005), patience=40_000)
@@ -70,8 +70,8 @@ def sanitizer_settings() -> dict[str, str]:
 
 
 @pytest.fixture
-def target(processes: Processes, shared: Path, seed: int) -> Iterator[Target]:
-    made = Target(processes, shared / "driver", seed)
+def target(processes: Processes, shared: Path, port: int, seed: int) -> Iterator[Target]:
+    made = Target(processes, shared / "driver", port, seed)
     yield made
     made.driver.cnc.close()
 
@@ -133,16 +133,16 @@ def test_corrupted_commands_are_answered_and_harm_nobody(target: Target, seed: i
         id_ = client.ring.next_correlation_id()
         me = client.client_id
         whole: list[Command] = [
-            commands.AddPublication(me, id_, 9, CHANNEL),
+            commands.AddPublication(me, id_, 9, target.channel),
             commands.AddExclusivePublication(me, id_, 9, "aeron:ipc"),
-            commands.AddSubscription(me, id_, -1, 9, CHANNEL),
+            commands.AddSubscription(me, id_, -1, 9, target.channel),
             commands.RemovePublication(me, id_, id_ - 1),
             commands.RemoveSubscription(me, id_, id_ - 1),
             commands.AddCounter(me, id_, 1001, b"key", "label"),
             commands.AddStaticCounter(me, id_, 77, 1001, b"key", "label"),
             commands.RemoveCounter(me, id_, id_ - 1),
             commands.RejectImage(me, id_, id_, 0, "reason"),
-            commands.AddDestination(me, id_, id_ - 1, CHANNEL),
+            commands.AddDestination(me, id_, id_ - 1, target.channel),
             commands.GetNextAvailableSessionId(me, id_, 9),
         ]
         type_id, body = corrupted(whole[number % len(whole)], random)
@@ -183,9 +183,10 @@ def scribble(view: memoryview, random: Random, count: int) -> None:
         words[int(random.random() * last)] = values[int(random.random() * 16)]
 
 
-@pytest.mark.parametrize("channel", ["aeron:udp?endpoint=127.0.0.1:40199|term-length=64k", "aeron:ipc?term-length=64k"])
-def test_a_client_that_scribbles_over_its_own_memory_harms_nobody(target: Target, channel: str, seed: int) -> None:
+@pytest.mark.parametrize("is_udp", [True, False], ids=["udp", "ipc"])
+def test_a_client_that_scribbles_over_its_own_memory_harms_nobody(target: Target, is_udp: bool, seed: int) -> None:
     client, random = target.client, Random(seed)
+    channel = f"{target.channel}|term-length=64k" if is_udp else "aeron:ipc?term-length=64k"
     subscription = client.add_subscription(channel, 9)
     publication = client.add_publication(channel, 9, exclusive=True)
     client.wait_for(lambda: bool(subscription.images), "image")
@@ -245,7 +246,7 @@ class Attack:
             self._initial_term_id = int(opened.metadata.initial_term_id)
             self._term_length = int(opened.metadata.term_length)
         self._drop_ids = [c.id for c in target.client.counters if c.label.startswith("dropped-")]
-        self._ports = (PORT, self._publication_port())
+        self._ports = (target.port, self._publication_port())
         if receives:
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._header = b""
@@ -268,7 +269,7 @@ class Attack:
 
     def send(self, datagram: bytes) -> None:
         if self._receives:
-            self._socket.sendto(datagram, ("127.0.0.1", PORT))
+            self._socket.sendto(datagram, ("127.0.0.1", self._target.port))
             return
         loopback = bytes((127, 0, 0, 1))
         udp = self._header + struct.pack("!HH", 8 + len(datagram), 0) + datagram

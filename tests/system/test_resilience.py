@@ -16,9 +16,17 @@ from support.drivers import DriverProcess, start_driver
 from support.processes import Process, Processes, wait_until
 from support.transfers import ENVIRONMENT
 
-UDP = "aeron:udp?endpoint=127.0.0.1:40123"
 IPC = "aeron:ipc"
 NUMBERS = [sys.executable, "-m", "support.number_stream"]
+
+
+@pytest.fixture(params=["udp", "ipc"])
+def channel(request: pytest.FixtureRequest, port: int) -> str:
+    return udp(port) if request.param == "udp" else IPC
+
+
+def udp(port: int) -> str:
+    return f"aeron:udp?endpoint=127.0.0.1:{port}"
 
 
 def start_numbers(processes: Processes, what: str, directory: Path, channel: str, seconds: float) -> Process:
@@ -37,7 +45,6 @@ def rates(output: str) -> list[int]:
     return [int(line.split()[1]) for line in output.splitlines() if line.startswith("rate")]
 
 
-@pytest.mark.parametrize("channel", [UDP, IPC])
 def test_a_killed_client_times_out_and_its_resources_go(processes: Processes, shared: Path, channel: str) -> None:
     settings = {
         "AERON_TIMER_INTERVAL": "100ms",
@@ -63,11 +70,11 @@ def test_a_killed_client_times_out_and_its_resources_go(processes: Processes, sh
     again[0].succeed(30)
 
 
-def test_a_held_interpreter_delays_no_frame_and_times_nobody_out(processes: Processes, shared: Path) -> None:
+def test_a_held_interpreter_delays_no_frame_and_times_nobody_out(processes: Processes, shared: Path, port: int) -> None:
     hold_s = 12  # longer than every timeout of 10 s
     embedding = start_embedding(processes, "hold-gil", shared / "driver", hold_s)
-    subscriber = start_numbers(processes, "subscribe", shared / "driver", UDP, hold_s + 6)
-    start_numbers(processes, "publish", shared / "driver", UDP, hold_s + 20)
+    subscriber = start_numbers(processes, "subscribe", shared / "driver", udp(port), hold_s + 6)
+    start_numbers(processes, "publish", shared / "driver", udp(port), hold_s + 20)
     subscriber.wait_for("first", 20)
     time.sleep(2.5)
     embedding.kill(signal.SIGUSR1)
@@ -89,7 +96,6 @@ def test_a_held_interpreter_delays_no_frame_and_times_nobody_out(processes: Proc
     assert not driver.errors()
 
 
-@pytest.mark.parametrize("channel", [UDP, IPC])
 def test_a_subscriber_joins_gap_free_while_the_control_plane_pauses(
     processes: Processes, shared: Path, channel: str
 ) -> None:

@@ -229,8 +229,6 @@ def test_a_value_out_of_range_is_clamped_and_said():
         (["driver_resolver_name=a"], "asks for driver name resolution"),
         (["udp_channel_transport_bindings_media=acme"], "name frame transports in transport.use"),
         (["event_log=all"], "asks for event logging"),
-        (["receiver_io_vector_capacity=4"], "asks for limits on the datagrams of one system call"),
-        (["sender_io_vector_capacity=8"], "asks for limits on the datagrams of one system call"),
         (["tether_subscriptions=false"], "asks for untethered subscriptions"),
     ],
 )

@@ -5,18 +5,23 @@
 int64_t fl_poll_set_poll(fl_poll_set_t *set, int64_t now_ns)
 {
     fl_run_t runs[FL_POLL_RUNS];
+    const uint32_t capacity = set->run_limit > 0 && set->run_limit < FL_POLL_RUNS ? set->run_limit : FL_POLL_RUNS;
     int64_t bytes = 0;
     for (uint32_t i = 0; i < set->count; i++)
     {
         fl_poll_entry_t *entry = &set->entries[i];
-        const int polled = entry->binding->ops.poll(entry->poller, runs, FL_POLL_RUNS);
+        const int polled = entry->binding->ops.poll(entry->poller, runs, capacity);
         if (polled <= 0)
         {
             continue;   /* a dead device is the control plane's business; it hears of it from `events` */
         }
         for (int k = 0; k < polled; k++)
         {
-            const fl_run_t *run = &runs[k];
+            fl_run_t *run = &runs[k];
+            if (0 == run->segment_length)
+            {
+                run->segment_length = run->length;   /* a transport that leaves it out means one datagram */
+            }
             bytes += run->length;
             set->datagrams += run->length > run->segment_length
                 ? (run->length + run->segment_length - 1) / run->segment_length

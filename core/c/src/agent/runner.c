@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -25,14 +25,9 @@ int fl_runner_init(fl_runner_t *runner, fl_clock_t *clock, const fl_idle_config_
     atomic_init(&runner->running, 0);
     atomic_init(&runner->sleeping, 0);
     runner->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    runner->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (runner->wake_fd < 0 || runner->epoll_fd < 0)
-    {
-        const int code = errno;
-        fl_runner_destroy(runner);
-        return fl_error(code, "cannot make the wake-up descriptors of the %s thread: %s", thread_name, strerror(code));
-    }
-    return 0;
+    return runner->wake_fd >= 0
+        ? 0
+        : fl_error(errno, "cannot make the wake-up descriptor of the %s thread: %s", thread_name, strerror(errno));
 }
 
 void fl_runner_destroy(fl_runner_t *runner)
@@ -41,11 +36,6 @@ void fl_runner_destroy(fl_runner_t *runner)
     {
         close(runner->wake_fd);
         runner->wake_fd = -1;
-    }
-    if (runner->epoll_fd >= 0)
-    {
-        close(runner->epoll_fd);
-        runner->epoll_fd = -1;
     }
 }
 
@@ -113,6 +103,15 @@ static void fl_agent_measure(fl_agent_t *agent, int64_t now_ns)
     }
 }
 
+void fl_runner_begin(fl_runner_t *runner)
+{
+    const int64_t now_ns = fl_clock_nano_now(runner->clock);
+    for (uint32_t i = 0; i < runner->agent_count; i++)
+    {
+        runner->agents[i]->time_of_last_cycle_ns = now_ns;
+    }
+}
+
 int fl_runner_cycle(fl_runner_t *runner)
 {
     int work = 0;
@@ -129,6 +128,44 @@ int fl_runner_cycle(fl_runner_t *runner)
 
 /* ---- sleeping ---- */
 
+/* What a sleep waits for: the wake-up descriptor, then those of the armed pollers. */
+typedef struct fl_sleep_set
+{
+    struct pollfd fds[1 + FL_AGENTS * FL_POLL_SET_CAPACITY];
+    nfds_t count;
+    uint32_t armed;                /* pollers, with or without a descriptor */
+    bool is_blind;                 /* one of them cannot say when it has work */
+} fl_sleep_set_t;
+
+/* Arm every poller. Returns false if one has work already. */
+static bool fl_runner_arm(fl_runner_t *runner, fl_sleep_set_t *set)
+{
+    set->fds[0] = (struct pollfd){.fd = runner->wake_fd, .events = POLLIN};
+    set->count = 1;
+    set->armed = 0;
+    set->is_blind = false;
+    for (uint32_t i = 0; i < runner->agent_count; i++)
+    {
+        fl_poll_set_t *polls = runner->agents[i]->polls;
+        for (uint32_t k = 0; NULL != polls && k < polls->count; k++)
+        {
+            const int fd = polls->entries[k].binding->ops.arm(polls->entries[k].poller);
+            set->armed++;
+            if (-FL_EAGAIN == fd)
+            {
+                return false;
+            }
+            if (fd < 0)
+            {
+                set->is_blind = true;
+                continue;
+            }
+            set->fds[set->count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+        }
+    }
+    return true;
+}
+
 /* Disarm the first `count` pollers of the runner, in the order in which fl_runner_arm() went. */
 static void fl_runner_disarm(fl_runner_t *runner, uint32_t count)
 {
@@ -142,66 +179,62 @@ static void fl_runner_disarm(fl_runner_t *runner, uint32_t count)
     }
 }
 
-/* Arm every poller and put its descriptor into the epoll set. Returns 1 if all are armed; 0 if work is pending or one
- * cannot say when it has work (then the sleep must be short). */
-static int fl_runner_arm(fl_runner_t *runner, uint32_t *armed, int *can_arm)
+/* Longest sleep of a thread whose agents are all at rest: seldom enough to cost nothing, often enough for cycle times
+ * to stay far below their thresholds. */
+#define FL_RUNNER_REST_NS INT64_C(100000000)
+
+static bool fl_runner_is_at_rest(const fl_runner_t *runner)
 {
-    *armed = 0;
-    *can_arm = 1;
     for (uint32_t i = 0; i < runner->agent_count; i++)
     {
-        fl_poll_set_t *polls = runner->agents[i]->polls;
-        for (uint32_t k = 0; NULL != polls && k < polls->count; k++)
+        const fl_agent_t *agent = runner->agents[i];
+        if (NULL == agent->is_at_rest || !agent->is_at_rest(agent->state))
         {
-            const int fd = polls->entries[k].binding->ops.arm(polls->entries[k].poller);
-            (*armed)++;
-            if (-FL_EAGAIN == fd)
-            {
-                return 0;
-            }
-            if (fd < 0)
-            {
-                *can_arm = 0;
-                continue;
-            }
-            struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-            if (epoll_ctl(runner->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 && EEXIST != errno)
-            {
-                *can_arm = 0;
-            }
+            return false;
         }
     }
-    return 1;
+    return true;
+}
+
+static int64_t fl_runner_sleep_limit(const fl_runner_t *runner, bool is_blind)
+{
+    const fl_idle_config_t *config = &runner->idle.config;
+    if (!is_blind && fl_runner_is_at_rest(runner))
+    {
+        return FL_RUNNER_REST_NS;
+    }
+    const int64_t limit_ns = 0 != atomic_load_explicit(runner->has_clients, memory_order_relaxed)
+        ? config->wait_max_ns
+        : config->wait_max_no_clients_ns;
+    /* A poller that gives no descriptor is looked at as often as in backoff. */
+    return is_blind && config->max_park_ns < limit_ns ? config->max_park_ns : limit_ns;
 }
 
 /* Block until a poller has something, a call arrives or the strategy's limit has passed. */
 static void fl_runner_sleep(fl_runner_t *runner)
 {
-    uint32_t armed;
-    int can_arm;
-    if (fl_runner_arm(runner, &armed, &can_arm))
+    fl_sleep_set_t set;
+    if (fl_runner_arm(runner, &set))
     {
-        int64_t limit_ns = 0 != atomic_load_explicit(runner->has_clients, memory_order_relaxed)
-            ? runner->idle.config.wait_max_ns
-            : runner->idle.config.wait_max_no_clients_ns;
-        if (!can_arm && limit_ns > runner->idle.config.max_park_ns)
-        {
-            limit_ns = runner->idle.config.max_park_ns;   /* a poller that gives no descriptor is looked at as in backoff */
-        }
+        const int64_t limit_ns = fl_runner_sleep_limit(runner, set.is_blind);
+        const struct timespec limit = {limit_ns / 1000000000, limit_ns % 1000000000};
+        /* Sequentially consistent, as are the two loads: pairs with fl_runner_call() and fl_runner_stop(), which store
+         * mailbox or running and then look at this. Either they see that it sleeps, or it sees what they stored. */
         atomic_store_explicit(&runner->sleeping, 1, memory_order_seq_cst);
         if (NULL == atomic_load_explicit(&runner->mailbox, memory_order_seq_cst) &&
-            0 != atomic_load_explicit(&runner->running, memory_order_relaxed))
+            0 != atomic_load_explicit(&runner->running, memory_order_seq_cst))
         {
-            const struct timespec limit = {limit_ns / 1000000000, limit_ns % 1000000000};
-            struct epoll_event events[FL_POLL_SET_CAPACITY];
-            epoll_pwait2(runner->epoll_fd, events, FL_POLL_SET_CAPACITY, &limit, NULL);
+            ppoll(set.fds, set.count, &limit, NULL);
         }
-        atomic_store_explicit(&runner->sleeping, 0, memory_order_seq_cst);
-        uint64_t ignored;
-        ssize_t count = read(runner->wake_fd, &ignored, sizeof(ignored));
-        (void)count;
+        atomic_store_explicit(&runner->sleeping, 0, memory_order_relaxed);
+        if (0 != set.fds[0].revents)
+        {
+            uint64_t ignored;
+            ssize_t count = read(runner->wake_fd, &ignored, sizeof(ignored));
+            (void)count;
+        }
     }
-    fl_runner_disarm(runner, armed);
+    fl_runner_disarm(runner, set.armed);
 }
 
 /* ---- thread ---- */
@@ -222,61 +255,52 @@ static void *fl_runner_main(void *argument)
     return NULL;
 }
 
-static int fl_runner_pin(fl_runner_t *runner, pthread_attr_t *attributes)
+/* Only the kernel can say whether the thread may run there: isolated CPUs, and those that taskset kept from the process, are
+ * in no mask that is inherited, and agents are pinned to just these. */
+static int fl_runner_pin(const fl_runner_t *runner, pthread_attr_t *attributes)
 {
+    cpu_set_t wanted;
+    CPU_ZERO(&wanted);
     if (runner->cpu_affinity < 0)
     {
         return 0;
     }
-    cpu_set_t allowed, wanted;
-    CPU_ZERO(&wanted);
-    if (runner->cpu_affinity < CPU_SETSIZE)
+    if (runner->cpu_affinity >= CPU_SETSIZE)
     {
-        CPU_SET(runner->cpu_affinity, &wanted);
+        return EINVAL;
     }
-    if (0 == sched_getaffinity(0, sizeof(allowed), &allowed) && !CPU_ISSET(runner->cpu_affinity, &allowed))
-    {
-        return fl_error(FL_EINVAL,
-            "the %s thread is to run on CPU %d, which this process may not use; choose one that taskset -p shows, or -1",
-            runner->thread_name, runner->cpu_affinity);
-    }
-    return -pthread_attr_setaffinity_np(attributes, sizeof(wanted), &wanted);
+    CPU_SET(runner->cpu_affinity, &wanted);
+    return pthread_attr_setaffinity_np(attributes, sizeof(wanted), &wanted);
+}
+
+static int fl_runner_failed(const fl_runner_t *runner, int code)
+{
+    return EINVAL == code && runner->cpu_affinity >= 0
+        ? fl_error(FL_EINVAL,
+              "the %s thread is to run on CPU %d, which is not online or not in this process's cpuset; choose one of "
+              "/sys/devices/system/cpu/online, or -1 for none",
+              runner->thread_name, runner->cpu_affinity)
+        : fl_error(code, "cannot start the %s thread: %s", runner->thread_name, strerror(code));
 }
 
 int fl_runner_start(fl_runner_t *runner)
 {
     pthread_attr_t attributes;
     sigset_t all, previous;
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = runner->wake_fd};
-    if (epoll_ctl(runner->epoll_fd, EPOLL_CTL_ADD, runner->wake_fd, &event) < 0 && EEXIST != errno)
-    {
-        return fl_error(errno, "cannot watch the wake-up descriptor of the %s thread: %s", runner->thread_name,
-            strerror(errno));
-    }
-    const int64_t now_ns = fl_clock_nano_now(runner->clock);
-    for (uint32_t i = 0; i < runner->agent_count; i++)
-    {
-        runner->agents[i]->time_of_last_cycle_ns = now_ns;
-    }
+    fl_runner_begin(runner);
     pthread_attr_init(&attributes);
-    int result = fl_runner_pin(runner, &attributes);
-    if (0 == result)
+    int code = fl_runner_pin(runner, &attributes);
+    if (0 == code)
     {
         atomic_store_explicit(&runner->running, 1, memory_order_relaxed);
-        runner->has_thread = true;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &previous);
-        const int code = pthread_create(&runner->thread, &attributes, fl_runner_main, runner);
+        code = pthread_create(&runner->thread, &attributes, fl_runner_main, runner);
         pthread_sigmask(SIG_SETMASK, &previous, NULL);
-        if (0 != code)
-        {
-            runner->has_thread = false;
-            atomic_store_explicit(&runner->running, 0, memory_order_relaxed);
-            result = fl_error(code, "cannot start the %s thread: %s", runner->thread_name, strerror(code));
-        }
     }
     pthread_attr_destroy(&attributes);
-    return result;
+    runner->has_thread = 0 == code;
+    return runner->has_thread ? 0 : fl_runner_failed(runner, code);
 }
 
 void fl_runner_stop(fl_runner_t *runner)

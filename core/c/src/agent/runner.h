@@ -21,6 +21,7 @@ typedef struct fl_agent
 {
     const char *name;                       /* "conductor", "sender", "receiver" */
     int (*do_work)(void *state, int64_t now_ns);   /* returns the work done, 0 for none */
+    bool (*is_at_rest)(const void *state);         /* only pollers and calls can give it work; NULL: never */
     void *state;
     fl_poll_set_t *polls;                   /* what to sleep on; NULL: the agent has no pollers */
     int64_t cycle_threshold_ns;
@@ -47,10 +48,9 @@ typedef struct fl_runner
     char thread_name[16];
     _Atomic(fl_call_t *) mailbox;
     _Atomic uint32_t running;
-    _Atomic uint32_t sleeping;              /* 1 while blocked in epoll, or about to */
+    _Atomic uint32_t sleeping;              /* 1 while blocked, or about to */
     const _Atomic uint32_t *has_clients;
-    int wake_fd;                            /* eventfd in the epoll set */
-    int epoll_fd;
+    int wake_fd;                            /* eventfd; -1: not initialised */
     bool has_thread;
     pthread_t thread;
 } fl_runner_t;
@@ -59,11 +59,14 @@ typedef struct fl_runner
 int fl_runner_init(fl_runner_t *runner, fl_clock_t *clock, const fl_idle_config_t *idle, int32_t cpu_affinity,
     const char *thread_name, const _Atomic uint32_t *has_clients);
 
-/* Start the thread; all signals are blocked in it. -FL_EINVAL if the affinity is not a CPU of this process. */
+/* Start the thread; all signals are blocked in it. -FL_EINVAL with text if the kernel does not let it run on its CPU. */
 int fl_runner_start(fl_runner_t *runner);
 
 /* Stop the thread and join it. What was called before is done; calls afterwards execute on the caller. */
 void fl_runner_stop(fl_runner_t *runner);
+
+/* Cycles are timed from now on; what came before the first one is nobody's cycle. fl_runner_start() does it itself. */
+void fl_runner_begin(fl_runner_t *runner);
 
 /* One cycle of every agent: the thread's loop body, and the invoker's turn. Returns the work done. */
 int fl_runner_cycle(fl_runner_t *runner);

@@ -95,6 +95,8 @@ typedef struct fl_driver_config
     int32_t cpu_affinity[FL_AGENTS];            /* -1: none; of the thread that runs the agent, as for idle */
     int64_t cycle_threshold_ns[FL_AGENTS];
     uint32_t thread_naming_new;                 /* 1: aeron-md-* names */
+    uint32_t sender_poll_runs;                  /* runs taken in one poll by the sender; 0: as many as there is room for */
+    uint32_t receiver_poll_runs;
     uint64_t seed;                              /* of receiver ids, NAK back-off and the host's random */
     int64_t timer_interval_ns;
     int64_t client_liveness_timeout_ns;
@@ -129,15 +131,14 @@ fl_driver_t *fl_driver_new(const fl_driver_config_t *config);
 int fl_driver_start(fl_driver_t *driver);
 
 /* INVOKER: one duty cycle of every agent, on the calling thread, which is then the control thread too. Returns the
- * work done. */
+ * work done; in a forked child nothing happens and it is 0. */
 int fl_driver_invoke(fl_driver_t *driver);
 
-/* Stop the agents and join their threads. Afterwards calls execute on the control thread. */
+/* Stop the agents and join their threads. Afterwards calls execute on the control thread. In a forked child: nothing. */
 int fl_driver_stop(fl_driver_t *driver);
 
 /* Free the data plane: after fl_driver_stop, every object and transport removed. In a forked child: nothing. */
 void fl_driver_free(fl_driver_t *driver);
-
 
 /* ---- what the control plane waits for ---- */
 

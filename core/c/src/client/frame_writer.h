@@ -44,7 +44,7 @@ static inline void fl_write_header(const fl_log_t *log, uint8_t *term, int32_t t
     const uint16_t type = FL_FRAME_DATA;
     /* Release, then a fence: the mark is visible before anything of the frame is (shm 7.5). */
     fl_i32_store_release(frame, -frame_length);
-    atomic_thread_fence(memory_order_release);
+    fl_fence_release();
     frame[4] = 0;
     frame[5] = flags;
     memcpy(frame + 6, &type, sizeof(type));

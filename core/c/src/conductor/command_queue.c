@@ -35,6 +35,7 @@ void fl_command_queue_destroy(fl_command_queue_t *queue)
     queue->buffer = NULL;
 }
 
+/* Show each record to `examine`. Returns how many are left for the control plane. */
 static int fl_command_queue_examine(uint8_t *records, int32_t bytes,
     int (*examine)(void *state, int32_t type_id, const uint8_t *body, int32_t length), void *state)
 {
@@ -47,8 +48,11 @@ static int fl_command_queue_examine(uint8_t *records, int32_t bytes,
         {
             record->type_id = FL_COMMAND_PADDING;
         }
+        else
+        {
+            count++;
+        }
         offset += (int32_t)fl_align(record->length, 8);
-        count++;
     }
     return count;
 }
@@ -90,6 +94,10 @@ int fl_command_queue_fill(fl_command_queue_t *queue, fl_mpsc_ring_t *ring,
         return 0;   /* the padding, if any, is written again next time */
     }
     const int count = fl_command_queue_examine(queue->buffer + index, bytes, examine, state);
+    if (0 == count)
+    {
+        return 0;   /* nothing for the control plane: it is not woken, and the next records come to the same place */
+    }
     /* Sequentially consistent, hence also release: pairs with the load in is_empty() behind the control plane's store of
      * `sleeping`, and with the acquire in take(). */
     atomic_store_explicit(&queue->tail, tail + bytes, memory_order_seq_cst);

@@ -26,7 +26,7 @@ void fl_command_queue_destroy(fl_command_queue_t *queue);
  *
  * examine     called for each record before the control plane sees it; returns 1 if the record is dealt with
  * malformed   out: records that the ring could not make sense of
- * returns     records moved
+ * returns     records moved that are left for the control plane; if it is 0 there is nothing to wake it for
  * thread      conductor agent
  */
 int fl_command_queue_fill(fl_command_queue_t *queue, fl_mpsc_ring_t *ring,

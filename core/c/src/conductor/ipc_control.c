@@ -123,18 +123,13 @@ int fl_ipc_publication_remove(fl_driver_t *driver, fl_ipc_publication_t *publica
 
 static void fl_ipc_publication_end_at_producer(fl_ipc_publication_t *publication)
 {
-    const int64_t position = fl_log_producer_position(publication->log);
-    if (position > publication->producer_position &&
-        position <= publication->limit + publication->log->term_length)
+    const int64_t position = fl_ipc_publication_producer_position(publication);
+    if (publication->limit > position)
     {
-        publication->producer_position = position;
+        publication->limit = position;
+        fl_counter_set(publication->publisher_limit, position);
     }
-    if (publication->limit > publication->producer_position)
-    {
-        publication->limit = publication->producer_position;
-        fl_counter_set(publication->publisher_limit, publication->limit);
-    }
-    fl_log_set_end_of_stream_position(publication->log, publication->producer_position);
+    fl_log_set_end_of_stream_position(publication->log, position);
 }
 
 static int64_t fl_ipc_call_drain(void *argument)

@@ -5,9 +5,9 @@
 
 #define FL_IPC_CLEAN_PER_CYCLE (256 * 1024)
 
-/* Where publishers are. They write the tail themselves, so it is believed only if it does not go back and is not further
- * than publishers can get beyond the limit that they were given: each checks it before an append of at most a term. */
-static int64_t fl_ipc_publication_producer_position(fl_ipc_publication_t *publication)
+/* Publishers write the tail themselves, so it is believed only if it does not go back and is not further than publishers can
+ * get beyond the limit that they were given: each checks it before an append of at most a term. */
+int64_t fl_ipc_publication_producer_position(fl_ipc_publication_t *publication)
 {
     const int64_t position = fl_log_producer_position(publication->log);
     if (position > publication->producer_position && position <= publication->limit + publication->log->term_length)

@@ -42,6 +42,9 @@ struct fl_ipc_publication
     _Atomic int64_t *publisher_limit;
 };
 
+/* Where publishers are, as far as that can be believed; stores pub-pos if it moved. Thread: conductor agent. */
+int64_t fl_ipc_publication_producer_position(fl_ipc_publication_t *publication);
+
 /* Every cycle: publisher position and limit, cleaning. Returns 1 if the limit moved. Thread: conductor agent. */
 int fl_ipc_publication_update(fl_ipc_publication_t *publication);
 

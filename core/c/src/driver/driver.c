@@ -58,24 +58,28 @@ static void fl_driver_init_agents(fl_driver_t *driver)
     const struct
     {
         int (*do_work)(void *state, int64_t now_ns);
+        bool (*is_at_rest)(const void *state);
         void *state;
         fl_poll_set_t *polls;
         int max_cycle_time;
         int cycles_over_threshold;
     } parts[FL_AGENTS] = {
-        {fl_conductor_do_work, &driver->conductor, NULL, FL_COUNTER_CONDUCTOR_MAX_CYCLE_TIME,
+        {fl_conductor_do_work, NULL, &driver->conductor, NULL, FL_COUNTER_CONDUCTOR_MAX_CYCLE_TIME,
             FL_COUNTER_CONDUCTOR_CYCLES_OVER_THRESHOLD},
-        {fl_sender_do_work, &driver->sender, &driver->sender.polls, FL_COUNTER_SENDER_MAX_CYCLE_TIME,
-            FL_COUNTER_SENDER_CYCLES_OVER_THRESHOLD},
-        {fl_receiver_do_work, &driver->receiver, &driver->receiver.polls, FL_COUNTER_RECEIVER_MAX_CYCLE_TIME,
-            FL_COUNTER_RECEIVER_CYCLES_OVER_THRESHOLD},
+        {fl_sender_do_work, fl_sender_is_at_rest, &driver->sender, &driver->sender.polls,
+            FL_COUNTER_SENDER_MAX_CYCLE_TIME, FL_COUNTER_SENDER_CYCLES_OVER_THRESHOLD},
+        {fl_receiver_do_work, fl_receiver_is_at_rest, &driver->receiver, &driver->receiver.polls,
+            FL_COUNTER_RECEIVER_MAX_CYCLE_TIME, FL_COUNTER_RECEIVER_CYCLES_OVER_THRESHOLD},
     };
     const int64_t now_ns = fl_clock_nano_now(config->clock);
+    driver->sender.polls.run_limit = config->sender_poll_runs;
+    driver->receiver.polls.run_limit = config->receiver_poll_runs;
     for (int i = 0; i < FL_AGENTS; i++)
     {
         driver->agents[i] = (fl_agent_t){
             .name = fl_thread_names_classic[i],
             .do_work = parts[i].do_work,
+            .is_at_rest = parts[i].is_at_rest,
             .state = parts[i].state,
             .polls = parts[i].polls,
             .cycle_threshold_ns = config->cycle_threshold_ns[i],
@@ -101,7 +105,7 @@ static int fl_driver_init_runners(fl_driver_t *driver)
     }
     for (uint32_t i = 0; i < FL_AGENTS; i++)
     {
-        driver->runners[i].wake_fd = driver->runners[i].epoll_fd = -1;
+        driver->runners[i].wake_fd = -1;
     }
     for (uint32_t i = 0; i < driver->runner_count; i++)
     {
@@ -185,6 +189,7 @@ int fl_driver_start(fl_driver_t *driver)
 {
     if (FL_THREADING_INVOKER == driver->context.config.threading_mode)
     {
+        fl_runner_begin(&driver->runners[0]);
         return 0;
     }
     for (uint32_t i = 0; i < driver->runner_count; i++)
@@ -199,14 +204,20 @@ int fl_driver_start(fl_driver_t *driver)
     return 0;
 }
 
+/* A forked child has neither the agents' threads nor a right to the files. */
+static bool fl_driver_is_mine(const fl_driver_t *driver)
+{
+    return (int32_t)getpid() == driver->pid;
+}
+
 int fl_driver_invoke(fl_driver_t *driver)
 {
-    return fl_runner_cycle(&driver->runners[0]);
+    return fl_driver_is_mine(driver) ? fl_runner_cycle(&driver->runners[0]) : 0;
 }
 
 int fl_driver_stop(fl_driver_t *driver)
 {
-    for (uint32_t i = 0; i < driver->runner_count; i++)
+    for (uint32_t i = 0; fl_driver_is_mine(driver) && i < driver->runner_count; i++)
     {
         fl_runner_stop(&driver->runners[i]);
     }
@@ -215,7 +226,7 @@ int fl_driver_stop(fl_driver_t *driver)
 
 void fl_driver_free(fl_driver_t *driver)
 {
-    if (NULL == driver || (int32_t)getpid() != driver->pid)
+    if (NULL == driver || !fl_driver_is_mine(driver))
     {
         return;
     }

@@ -1,7 +1,7 @@
 /* The subscribers linked to one source of data: where each has read to.
  *
  * A subscriber writes its position counter, and can write anything: a value is believed only if it lies between the last
- * believed one and the position up to which there is data.
+ * believed one and the position up to which there is data, where a frame can begin.
  */
 #ifndef FL_DRIVER_SUBSCRIBERS_H
 #define FL_DRIVER_SUBSCRIBERS_H
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "api/driver.h"
+#include "protocol/frames.h"
 #include "util/error.h"
 
 typedef struct fl_subscriber
@@ -44,7 +45,7 @@ static inline void fl_subscribers_read(
         fl_subscriber_t *subscriber = &subscribers->entries[i];
         /* Acquire: pairs with the release in the client's poll; it has read what lies before, so that may be cleaned. */
         const int64_t position = atomic_load_explicit(subscriber->counter, memory_order_acquire);
-        if (position > subscriber->position && position <= limit)
+        if (position > subscriber->position && position <= limit && 0 == position % FL_FRAME_ALIGNMENT)
         {
             subscriber->position = position;
         }

@@ -98,3 +98,9 @@ int fl_receiver_do_work(void *state, int64_t now_ns)
     }
     return work;
 }
+
+bool fl_receiver_is_at_rest(const void *state)
+{
+    const fl_receiver_t *receiver = state;
+    return 0 == receiver->active_count && 0 == receiver->wheel.count;
+}

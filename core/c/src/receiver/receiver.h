@@ -27,6 +27,7 @@
 #ifndef FL_RECEIVER_RECEIVER_H
 #define FL_RECEIVER_RECEIVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/notice.h"
@@ -74,6 +75,9 @@ void fl_receiver_destroy(fl_receiver_t *receiver);
 /* One duty cycle: poll and insert, then rebuild, gaps and status messages of the active images, then timers.
  * Returns the work done. */
 int fl_receiver_do_work(void *receiver, int64_t now_ns);
+
+/* Whether there is no active image and no timer: then only datagrams and calls bring work. */
+bool fl_receiver_is_at_rest(const void *receiver);
 
 /* Put an image on the active list, if it is not there, and take it off. Thread: receiver. */
 void fl_receiver_activate(fl_receiver_t *receiver, fl_image_t *image);

@@ -95,3 +95,9 @@ int fl_sender_do_work(void *state, int64_t now_ns)
     fl_sender_count_cycle(sender);
     return work;
 }
+
+bool fl_sender_is_at_rest(const void *state)
+{
+    const fl_sender_t *sender = state;
+    return 0 == sender->publication_count && 0 == sender->wheel.count;
+}

@@ -2,6 +2,7 @@
 #ifndef FL_SENDER_SENDER_H
 #define FL_SENDER_SENDER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/notice.h"
@@ -40,5 +41,8 @@ void fl_sender_destroy(fl_sender_t *sender);
 /* One duty cycle: send what publications have, poll for control frames when it is time, fire timers (wire 3.2).
  * Returns the work done. */
 int fl_sender_do_work(void *sender, int64_t now_ns);
+
+/* Whether there is no publication to look at and no timer: then only datagrams and calls bring work. */
+bool fl_sender_is_at_rest(const void *sender);
 
 #endif

@@ -90,6 +90,11 @@ static inline void fl_fence_acquire(void)
 {
     atomic_thread_fence(memory_order_acquire);
 }
+
+static inline void fl_fence_seq_cst(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+}
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/words.h"
 #include "transport/address.h"
 #include "transport/python_internal.h"
 #include "util/error.h"
@@ -341,7 +342,7 @@ static int fl_python_arm(fl_poller_t *poller)
     fl_python_adapter_t *adapter = poller->adapter;
     atomic_store_explicit(&adapter->is_armed, true, memory_order_relaxed);
     /* Pairs with the fence in fl_python_adapter_deliver: either this sees the datagram, or that sees the flag. */
-    atomic_thread_fence(memory_order_seq_cst);
+    fl_fence_seq_cst();
     if (!fl_byte_ring_is_drained(&adapter->from_python))
     {
         atomic_store_explicit(&adapter->is_armed, false, memory_order_relaxed);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shm/words.h"
 #include "transport/python_internal.h"
 
 int fl_python_adapter_descriptor(fl_python_adapter_t *adapter)
@@ -95,7 +96,7 @@ int fl_python_adapter_deliver(
     }
     fl_byte_ring_commit(&adapter->from_python);
     /* Pairs with the fence in fl_python_arm. */
-    atomic_thread_fence(memory_order_seq_cst);
+    fl_fence_seq_cst();
     if (atomic_exchange_explicit(&adapter->is_armed, false, memory_order_relaxed))
     {
         fl_python_signal(adapter->agent_event);

@@ -70,22 +70,27 @@ class FileWriter:
             done += len(chunk)
             progress(done, self.point.offset)
 
-    def take(self, batch: Batch) -> None:
-        """Write a batch of fragments, note the point, and let the driver know, in this order."""
-        if not batch:
-            return
+    def take(self, batch: Batch) -> bool:
+        """Write a batch of fragments, note the point, and let the driver know, in this order.
+
+        :returns: whether any of it was of our session.
+        """
+        is_ours = False
         for data, header in batch.items():
             if self.point is None:
                 begin = header.position - -(-(header.length + 32) // 32) * 32
                 self.point = ResumePoint(header.session_id, begin)
-            if header.session_id == self.point.session_id and header.position > self.point.position:
-                self._take(self.point, data, header)
+            if header.session_id == self.point.session_id:
+                is_ours = True
+                if header.position > self.point.position:
+                    self._take(self.point, data, header)
             if self.is_complete:
                 break
         self._flush()
         if self._points is not None and self.point is not None:
             self._points.store(self.point)
         batch.release()
+        return is_ours
 
     def _take(self, point: ResumePoint, data: memoryview, header: Header) -> None:
         point.position = header.position

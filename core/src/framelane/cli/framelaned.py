@@ -1,11 +1,15 @@
 """``framelaned``: the drop-in for ``aeronmd``.
 
 Takes the stock driver's arguments and environment, prints nothing while all is well, and exits 0 after SIGTERM, SIGINT
-or a termination request that the driver's validator allowed.
+or a termination request that the driver's validator allowed. Warnings, such as a fallback to another transport, go to
+standard error; what clients do wrong is in the error log of the driver directory.
+
+The driver is imported after the arguments are read, and nothing here may need typer or rich: a start is to be short.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -54,6 +58,16 @@ def _properties(arguments: Sequence[str]) -> list[Property]:
     return properties
 
 
+def _show_warnings() -> None:
+    from framelane.driver.log import DRIVER, ERRORS
+
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("framelaned: %(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: record.name != ERRORS)
+    logging.getLogger(DRIVER).addHandler(handler)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a media driver until it is asked to end.
 
@@ -75,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from framelane.driver.media_driver import MediaDriver
     from framelane.driver.settings import load_settings
 
+    _show_warnings()
     try:
         settings = load_settings(properties=_properties(arguments))
         driver = MediaDriver.launch(settings, on_termination=lambda: os.kill(os.getpid(), signal.SIGTERM))

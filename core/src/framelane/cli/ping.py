@@ -75,7 +75,7 @@ def ping(
         )
         histogram = measure(publication, subscription, count=count, warmup=warmup, length=length)
     if as_json:
-        print_json(summary(histogram) | {"message_length": length})
+        print_json(summary(histogram) | {"message_length": length, "bars": bars(histogram)})
     else:
         print_histogram(histogram)
 

@@ -26,6 +26,8 @@ from framelane.cli.running import (
 from framelane.errors import FramelaneError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from framelane.client import Image, Subscription
 
 __all__ = ["register"]
@@ -33,6 +35,8 @@ __all__ = ["register"]
 _LIMIT = 1024
 #: Longer than the liveness timeouts of a driver with default settings, so that nothing can come any more.
 _RESUME_TIMEOUT_S = 15.0
+#: More than two periods of status messages.
+_FAREWELL_S = 0.5
 
 
 def register(app: typer.Typer) -> None:
@@ -88,6 +92,7 @@ def _print_messages(subscription: Subscription, count: int | None, until_end: bo
         if presence.has_ended() and until_end:
             return
         idle.wait()
+    _let_sender_know(subscription, presence)
 
 
 class _Presence:
@@ -137,8 +142,7 @@ def _receive(
     as_json: bool,
 ) -> None:
     writer = FileWriter(output, resume=resume)
-    why: str | None = None
-    began = time.monotonic()
+    reception = _Reception(writer)
     try:
         session = None if writer.point is None else writer.point.session_id
         if session is not None and timeout_s is None:
@@ -149,35 +153,71 @@ def _receive(
             task = progress.add_task(output.name, total=None)
             writer.prepare(lambda done, total: progress.update(task, completed=done, total=total))
             presence = _Presence(subscription, timeout_s, session)
-            idle = Idle()
             try:
-                while not writer.is_complete:
-                    batch = subscription.poll_batch(_LIMIT, assemble=False)
-                    if batch:
-                        idle.reset()
-                        writer.take(batch)
-                        point = writer.point
-                        if point is not None:
-                            presence.session_id = point.session_id
-                            total = point.length if point.length >= 0 else None
-                            progress.update(task, completed=point.offset, total=total)
-                        continue
-                    if presence.has_ended():
-                        is_file = writer.point is not None and writer.point.is_file
-                        if is_file or until_end:
-                            why = "the stream ended before the file was whole" if is_file else None
-                            break
-                    idle.wait()
+                reception.run(subscription, presence, until_end, progress, task)
             except _Absent as error:
                 if session is None:
                     raise
-                why = str(error)
+                reception.why = str(error)
+            _let_sender_know(subscription, presence)
     finally:
         writer.close()
-    _report(writer, time.monotonic() - began, why, as_json=as_json)
+    _report(writer, reception, as_json=as_json)
 
 
-def _report(writer: FileWriter, elapsed: float, why: str | None, *, as_json: bool) -> None:
+class _Reception:
+    """Writes a stream into a file.
+
+    :ivar why: it stopped early; ``None`` if it did not.
+    """
+
+    def __init__(self, writer: FileWriter) -> None:
+        self._writer = writer
+        self._began: float | None = None
+        self._ended = 0.0
+        self.why: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """From the first byte to the last."""
+        return 0.0 if self._began is None else self._ended - self._began
+
+    def run(
+        self, subscription: Subscription, presence: _Presence, until_end: bool, progress: Progress, task: TaskID
+    ) -> None:
+        """Write until the file is complete or the stream ends."""
+        writer = self._writer
+        idle = Idle()
+        while not writer.is_complete:
+            batch = subscription.poll_batch(_LIMIT, assemble=False)
+            if batch and writer.take(batch):
+                idle.reset()
+                self._ended = time.monotonic()
+                self._began = self._began or self._ended
+                point = writer.point
+                assert point is not None
+                presence.session_id = point.session_id
+                total = point.length if point.length >= 0 else None
+                progress.update(task, completed=point.offset, total=total)
+                continue
+            if presence.has_ended():
+                is_file = writer.point is not None and writer.point.is_file
+                if is_file:
+                    self.why = "the stream ended before the file was whole"
+                if is_file or until_end:
+                    return
+            idle.wait()
+
+
+def _let_sender_know(subscription: Subscription, presence: _Presence) -> None:
+    """Stay until the publication ends, but not for long: the receiver still has to report what was consumed."""
+    deadline = time.monotonic() + _FAREWELL_S
+    while subscription.images and not presence.has_ended() and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def _report(writer: FileWriter, reception: _Reception, *, as_json: bool) -> None:
+    elapsed, why = reception.seconds, reception.why
     point = writer.point
     missing = writer.missing_ranges() if point is not None and (point.is_file or why) else []
     is_whole = not missing and why is None and writer.is_intact is not False

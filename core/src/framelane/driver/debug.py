@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from framelane.driver.errors import logger
+from framelane.driver.log import logger
 from framelane.driver.values import Duration, Kind
 from framelane.transport.native import OpenTransport
 from framelane.transport.wrappers import FaultDirection, wrap_capture, wrap_faults

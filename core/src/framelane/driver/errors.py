@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
-import structlog
-
 from framelane.channel import ChannelError
+from framelane.driver.log import errors_logger, logger
 from framelane.errors import FramelaneError, NativeError
 from framelane.protocol.error_codes import ErrorCode
 from framelane.shm.error_log import ErrorLog
@@ -18,21 +16,7 @@ if TYPE_CHECKING:
     from framelane.driver.counters import Counters
     from framelane.protocol.events import PublicationError
 
-__all__ = ["CommandError", "ErrorRecorder", "error_code", "logger"]
-
-_base = logging.getLogger("framelane.driver")
-_base.addHandler(logging.NullHandler())  # quiet, until an application or the command line listens
-
-#: The driver's log, through :mod:`logging`.
-logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-    _base,
-    processors=[
-        structlog.stdlib.filter_by_level,
-        structlog.processors.format_exc_info,
-        structlog.processors.KeyValueRenderer(key_order=["event"]),
-    ],
-    wrapper_class=structlog.stdlib.BoundLogger,
-)
+__all__ = ["CommandError", "ErrorRecorder", "error_code"]
 
 _NO_SPACE = 28
 
@@ -69,7 +53,7 @@ class ErrorRecorder:
         name = ErrorCode(code).name.lower().replace("_", " ") if code in set(ErrorCode) else "error"
         fits = self._log.record(code, f"({code}) {name}\n{text}", now_ms=self._clock.epoch_ms()) is not None
         self._counters.count(SystemCounter.ERRORS)
-        logger.warning("error", code=int(code), text=text, error_log_full=not fits)
+        errors_logger.warning("error", code=int(code), text=text, error_log_full=not fits)
 
     def record_publication_error(self, error: PublicationError, source: str) -> None:
         """Record what clients are told about a publication's stream (shm 8.4.12)."""
@@ -83,7 +67,7 @@ class ErrorRecorder:
     def note(self, text: str) -> None:
         """Record what an operator should know and is no error: in the error log, not counted."""
         self._log.record(0, text, now_ms=self._clock.epoch_ms())
-        logger.warning("note", text=text)
+        errors_logger.warning("note", text=text)
 
     def log_unexpected(self, error: BaseException, what: str) -> None:
         """Log an exception that no rule foresees with its traceback."""

@@ -26,9 +26,10 @@ __all__ = ["Installed"]
 class Installed:
     """A :class:`framelane.driver.transports.TransportSource` over the plugins.
 
-    Probes take a moment, so they begin at once on a thread; INVOKER has none and probes when the first endpoint is
-    asked for. Only what decides the start is waited for: devices that are configured or present, and
-    ``transport.require``.
+    Probes take a moment, so they run on a thread; INVOKER has none and probes when the first endpoint is asked for.
+    Only what decides the start is waited for: devices that are configured or present, and ``transport.require``.
+    Without those the probes begin once clients are let in (:meth:`begin_probes`), so that they do not take the
+    processor from the start.
 
     :ivar threading_mode: ``AUTO`` resolved.
     :ivar at_start: the transports that are opened before the driver serves clients.
@@ -45,11 +46,8 @@ class Installed:
         self._is_dedicated = mode == "DEDICATED"
         self._hardware = hardware = find_hardware()
         self._found: dict[str, Standing] | None = None
-        self._prober: ThreadPoolExecutor | None = None
+        self._prober = None if mode == "INVOKER" else ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
         self._probing: Future[dict[str, Standing]] | None = None
-        if mode != "INVOKER":
-            self._prober = ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
-            self._probing = self._prober.submit(self._look)
         self.at_start: list[str] = []
         wanted = (self._config.configured | set(hardware)) & set(self._registry.plugins)
         devices = sorted(name for name in wanted if name in DEVICE_TRANSPORTS)
@@ -70,9 +68,15 @@ class Installed:
     def _look(self) -> dict[str, Standing]:
         return standings(self._registry, self._config, hardware=self._hardware)
 
+    def begin_probes(self) -> None:
+        """Begin to probe on the thread, if there is one and that has not happened. Not from two threads at once."""
+        if self._prober is not None and self._probing is None:
+            self._probing = self._prober.submit(self._look)
+
     def _standings(self) -> dict[str, Standing]:
         """Wait for the probes."""
         if self._found is None:
+            self.begin_probes()
             self._found = self._look() if self._probing is None else self._probing.result()
         return self._found
 

@@ -21,17 +21,18 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
-from framelane.driver.errors import ErrorRecorder, logger
+from framelane.driver.errors import ErrorRecorder
 from framelane.driver.events import Events
 from framelane.driver.images import Images
 from framelane.driver.installed import Installed
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
+from framelane.driver.log import logger
 from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import DataPlane
 from framelane.driver.plane_config import plane_config, resolve_threading_mode
-from framelane.driver.privileges import check_identity, drop_privileges
+from framelane.driver.privileges import check_access, check_identity, drop_privileges
 from framelane.driver.publications import NetworkPublications
 from framelane.driver.receive_endpoints import ReceiveEndpoints
 from framelane.driver.resources import HelperThreads, Inline, SlowWork
@@ -239,10 +240,13 @@ class MediaDriver:
             self.nouns.transports.open_now(self._installed.at_start, self._installed.is_required)
         if self._identity is not None:
             drop_privileges(*self._identity, self.settings.user)
+            check_access(self.directory)
         if self.settings.print_configuration:
             print("\n".join(configuration_lines(self._resolved)), flush=True)
         self._files.ready()
         self._serves = True
+        if self._installed is not None:
+            self._installed.begin_probes()
         self._call_hooks("framelane_driver_started")
         logger.info("driver started", directory=str(self.directory), threading_mode=self.threading_mode)
 
@@ -264,7 +268,12 @@ class MediaDriver:
         except Exception as error:
             logger.error("driver not closed cleanly", exc_info=error)
             self._failure = self._failure or error
-        self._files.close(delete=self.settings.dir_delete_on_shutdown or not self._serves)
+        try:
+            self._files.close(delete=self.settings.dir_delete_on_shutdown or not self._serves)
+        except OSError as error:  # such as a folder that the user who is left may not change
+            if self._failure is None:
+                logger.warning("driver directory not removed", directory=str(self.directory), error=str(error))
+                self._failure = error
         if self._installed is not None:
             self._installed.close()
         logger.info("driver closed", directory=str(self.directory))
@@ -294,9 +303,14 @@ class MediaDriver:
         return self.nouns.transports.names
 
     def do_work(self) -> int:
-        """INVOKER: one duty cycle of all agents and of the control plane; returns the work done."""
+        """INVOKER: one duty cycle of all agents and of the control plane; returns the work done.
+
+        In a forked child nothing happens and it is 0.
+        """
         if self.threading_mode != "INVOKER":
             raise FramelaneError(f"do_work is for threading mode INVOKER, this driver runs in {self.threading_mode}")
+        if os.getpid() != self._pid:
+            return 0
         return self.plane.invoke() + self._cycle(0)
 
     def close(self) -> None:

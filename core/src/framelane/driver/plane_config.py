@@ -72,6 +72,8 @@ def plane_config(
             "threading_mode": _THREADING[threading_mode],
             "thread_naming_new": settings.thread_naming == "new",
             "seed": seed,
+            "sender_poll_runs": settings.sender_io_vector_capacity or 0,
+            "receiver_poll_runs": settings.receiver_io_vector_capacity or 0,
             "timer_interval_ns": settings.timer_interval,
             "client_liveness_timeout_ns": settings.client_liveness_timeout,
             "publication_connection_timeout_ns": settings.publication_connection_timeout,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from pathlib import Path
 
-from framelane.errors import ConfigError
+from framelane.errors import ConfigError, FramelaneError
 
-__all__ = ["check_identity", "drop_privileges"]
+__all__ = ["check_access", "check_identity", "drop_privileges"]
 
 
 def check_identity(user: str | None, group: str | None) -> tuple[int, int] | None:
@@ -48,3 +49,17 @@ def drop_privileges(user_id: int, group_id: int, user: str | None) -> None:
         os.setgroups([])
     os.setresgid(group_id, group_id, group_id)
     os.setresuid(user_id, user_id, user_id)
+
+
+def check_access(directory: Path) -> None:
+    """Check that the user that this process is now can make files in the driver directory.
+
+    :raises FramelaneError: if it cannot, because a folder above is closed to it.
+    """
+    for path in (directory, directory / "publications", directory / "images"):
+        if not os.access(path, os.W_OK | os.X_OK):
+            name = pwd.getpwuid(os.geteuid()).pw_name
+            raise FramelaneError(
+                f"user {name}, which driver.user or driver.group asks for, cannot write in {path}; open the folders "
+                "above it to that user, or set another directory, such as one in /dev/shm"
+            )

@@ -11,8 +11,9 @@ from typing import Self
 from framelane import __version__
 from framelane.driver.clock import Clock
 from framelane.driver.counters import Counters
-from framelane.driver.errors import logger
+from framelane.driver.log import logger
 from framelane.driver.model import DriverSettings
+from framelane.errors import FramelaneError
 from framelane.shm.broadcast import BroadcastTransmitter
 from framelane.shm.cnc import (
     CNC_FILE,
@@ -23,7 +24,7 @@ from framelane.shm.cnc import (
     semantic_version,
 )
 from framelane.shm.cnc import Clock as WaitClock
-from framelane.shm.directory import prepare_directory
+from framelane.shm.directory import prepare_directory, remove_directory
 from framelane.shm.error_log import ErrorLog
 from framelane.shm.loss_report import LOSS_REPORT_FILE, LossReport
 from framelane.shm.ring import ToDriverRing
@@ -144,4 +145,7 @@ class SharedFiles:
         for log in self.directory.glob("*/*.logbuffer"):
             log.unlink(missing_ok=True)
         if delete:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            try:
+                remove_directory(self.directory)
+            except (FramelaneError, OSError) as error:
+                logger.warning("directory not removed", directory=str(self.directory), error=str(error))

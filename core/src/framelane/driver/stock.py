@@ -210,8 +210,8 @@ class StockSettings(BaseModel):
         100 * MICROSECOND, description="CUBIC: round trip time to begin with."
     )
     cubiccongestioncontrol_tcpmode: Boolean = Field(False, description="CUBIC: TCP mode.")
-    receiver_io_vector_capacity: Vector = Field(None, description="Datagrams per receive call.")
-    sender_io_vector_capacity: Vector = Field(None, description="Datagrams per receive call of the sender.")
+    receiver_io_vector_capacity: Vector = Field(None, description="Runs per receive call of the receiver.")
+    sender_io_vector_capacity: Vector = Field(None, description="Runs per receive call of the sender.")
     network_publication_max_messages_per_send: Vector = Field(
         None, description="Datagrams per publication and send pass."
     )
@@ -242,9 +242,9 @@ class StockSettings(BaseModel):
     sharednetwork_idle_strategy_init_args: OptionalText = Field(None, description="Its arguments.")
     driver_native_resource_agent_idle_strategy: Idle = Field("sleep-ns", description="Idling of the resource agent.")
     driver_native_resource_agent_idle_strategy_init_args: OptionalText = Field("1ms", description="Its arguments.")
-    conductor_cpu_affinity: Cpu = Field(-1, description="CPU of the conductor; -1 is none.")
-    sender_cpu_affinity: Cpu = Field(-1, description="CPU of the sender.")
-    receiver_cpu_affinity: Cpu = Field(-1, description="CPU of the receiver.")
+    conductor_cpu_affinity: Cpu = Field(-1, description="CPU of the conductor; in SHARED of all agents. -1 is none.")
+    sender_cpu_affinity: Cpu = Field(-1, description="CPU of the sender; in SHARED_NETWORK of the network thread.")
+    receiver_cpu_affinity: Cpu = Field(-1, description="CPU of the receiver, in DEDICATED.")
     driver_native_resource_agent_cpu_affinity: Cpu = Field(-1, description="CPU of the resource agent.")
     driver_cpuset_affinity: Boolean = Field(False, description="Derive CPUs from the cgroup's cpuset.")
     driver_cpuset_warnings_as_errors: Boolean = Field(False, description="Fail on warnings about the cpuset.")

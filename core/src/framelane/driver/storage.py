@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from framelane.driver.counters import Counters
-from framelane.driver.errors import ErrorRecorder, logger
+from framelane.driver.errors import ErrorRecorder
+from framelane.driver.log import logger
 from framelane.driver.model import DriverSettings
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.socket_buffers import SocketBuffers

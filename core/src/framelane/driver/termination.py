@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from framelane.driver.errors import logger
+from framelane.driver.log import logger
 
 __all__ = ["Termination", "validator_named"]
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from framelane._native import ffi, lib
 from framelane.driver.counters import STATIC_OWNER
-from framelane.driver.errors import logger
+from framelane.driver.log import logger
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
 from framelane.errors import NativeError, TransportError

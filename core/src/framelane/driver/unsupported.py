@@ -105,12 +105,6 @@ UNSUPPORTED: dict[str, Unsupported] = {
         "udp_channel_transport_bindings_multi_gap_loss_args",
     ),
     **_all("event logging", "event_log", "event_log_disable", "event_log_filename", "event_log_file_max_length"),
-    **_all(
-        "limits on the datagrams of one system call",
-        "receiver_io_vector_capacity",
-        "sender_io_vector_capacity",
-        instead="leave it unset",
-    ),
     **_all("experimental features", "enable_experimental_features"),
     **_all(
         "pinning derived from the cpuset",

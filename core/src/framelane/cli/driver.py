@@ -1,0 +1,74 @@
+"""``framelane driver``: a media driver in the foreground."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from framelane.cli.options import ConfigOption, SetOption, StrictOption
+from framelane.cli.running import stderr_console
+
+if TYPE_CHECKING:
+    from framelane.driver.media_driver import MediaDriver
+
+__all__ = ["register"]
+
+_STATUS_INTERVAL_S = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``driver``."""
+    app.command("driver")(driver)
+
+
+def driver(
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    strict: StrictOption = False,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="Driver directory; short for --set driver.dir=DIR.")
+    ] = None,
+) -> None:
+    """Run a media driver until it is interrupted. `framelaned` is the same as a daemon, with the stock arguments."""
+    # Blocked before any thread exists: only the wait below takes them.
+    wanted = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    from framelane.driver.media_driver import MediaDriver
+    from framelane.driver.settings import load_settings
+
+    sets = list(overrides or ())
+    if directory is not None:
+        sets.append(f"driver.dir={directory}")
+    settings = load_settings(config, overrides=sets, strict=strict)
+    with MediaDriver.launch(settings, on_termination=lambda: os.kill(os.getpid(), signal.SIGTERM)) as running:
+        _print_start(running)
+        _wait(running, wanted)
+    stderr_console().print("driver closed")
+
+
+def _print_start(running: MediaDriver) -> None:
+    from framelane import __version__
+
+    console = stderr_console()
+    console.print(f"framelane {__version__} serves {running.directory} in threading mode {running.threading_mode}")
+    console.print(f"transports open: {', '.join(running.transports) or 'none yet'}; stop with Ctrl-C")
+
+
+def _wait(running: MediaDriver, wanted: set[signal.Signals]) -> None:
+    console = stderr_console()
+    if not (console.is_terminal and sys.stderr.isatty()):
+        signal.sigwait(wanted)
+        return
+    from framelane.cli.driver_status import DriverStatus
+    from framelane.cli.running import view_driver
+
+    with view_driver(running.directory) as cnc, console.status("") as line:
+        status = DriverStatus(cnc)
+        while signal.sigtimedwait(wanted, _STATUS_INTERVAL_S) is None:
+            line.update(status.text(time.monotonic()))
