@@ -97,10 +97,10 @@ class Storage:
             self._lingering.append(log.path)
 
     def on_timer(self) -> None:
-        """Try again to remove files."""
-        for path in self._lingering[: self._settings.driver_resource_free_limit]:
-            if self._unlink(path):
-                self._lingering.remove(path)
+        """Try again to remove files, in turn, so that one that stays holds up no other."""
+        limit = self._settings.driver_resource_free_limit
+        tried, self._lingering = self._lingering[:limit], self._lingering[limit:]
+        self._lingering += [path for path in tried if not self._unlink(path)]
 
     @staticmethod
     def _unlink(path: Path) -> bool:
