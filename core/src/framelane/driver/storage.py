@@ -13,6 +13,7 @@ from framelane.driver.model import DriverSettings
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.socket_buffers import SocketBuffers
 from framelane.protocol.error_codes import ErrorCode
+from framelane.shm.directory import image_log_path, publication_log_path
 from framelane.shm.log_buffer import LogBuffer, LogParams, check_storage, log_file_length
 from framelane.shm.system_counters import SystemCounter
 
@@ -61,14 +62,13 @@ class Storage:
         :raises CommandError: if there is no room for it.
         :raises NativeError: if the file cannot be made.
         """
-        return self._create("publications", params)
+        return self._create(publication_log_path(self._directory, params.correlation_id), params)
 
     def create_image(self, params: LogParams) -> Steps[LogFile]:
         """Make the log of an image; errors as above."""
-        return self._create("images", params)
+        return self._create(image_log_path(self._directory, params.correlation_id), params)
 
-    def _create(self, kind: str, params: LogParams) -> Steps[LogFile]:
-        path = self._directory / kind / f"{params.correlation_id}.logbuffer"
+    def _create(self, path: Path, params: LogParams) -> Steps[LogFile]:
         buffer, usable = yield from slowly(lambda: self._make(path, params))
         if usable is not None:
             self._errors.record(

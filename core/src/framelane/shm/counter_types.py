@@ -22,7 +22,6 @@ __all__ = [
     "stream_label",
 ]
 
-NULL_COUNTER_ID = -1
 STREAM_CHANNEL_LENGTH = 92
 CHANNEL_LENGTH = 108
 ADDRESS_LENGTH = 103
