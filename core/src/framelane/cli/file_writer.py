@@ -9,9 +9,10 @@ from pathlib import Path
 
 from framelane.cli.file_format import HEADER_LENGTH, Kind, parse
 from framelane.cli.resume_point import PointFile, ResumePoint, point_path
-from framelane.client.header import BEGIN_FLAG, END_FLAG, Header
+from framelane.client.header import BEGIN_FLAG, END_FLAG, Header, align
 from framelane.client.subscription import Batch
 from framelane.errors import FramelaneError
+from framelane.protocol.frames import DATA_HEADER_LENGTH
 
 __all__ = ["FileWriter"]
 
@@ -78,8 +79,7 @@ class FileWriter:
         is_ours = False
         for data, header in batch.items():
             if self.point is None:
-                begin = header.position - -(-(header.length + 32) // 32) * 32
-                self.point = ResumePoint(header.session_id, begin)
+                self.point = ResumePoint(header.session_id, _begin(header))
             if header.session_id == self.point.session_id:
                 is_ours = True
                 if header.position > self.point.position:
@@ -93,6 +93,8 @@ class FileWriter:
         return is_ours
 
     def _take(self, point: ResumePoint, data: memoryview, header: Header) -> None:
+        if _begin(header) != point.position:
+            point.is_inside = False  # the rest of the message before was lost, and this is the rest of another
         point.position = header.position
         if header.flags & BEGIN_FLAG:
             point.is_inside = self._begin_message(point, data)
@@ -181,3 +183,8 @@ class FileWriter:
             if self.is_complete:
                 self._points.remove()
             self._points.close()
+
+
+def _begin(header: Header) -> int:
+    """Return the stream position at which a fragment's frame begins."""
+    return header.position - align(header.length + DATA_HEADER_LENGTH)
