@@ -49,8 +49,8 @@ def exchange(world, station, endpoint, duration_ns):
     return [frame for datagram in datagrams for frame in decode_datagram(datagram.data)]
 
 
-def subscribed(world, channel="aeron:udp?endpoint=10.0.0.1:40123"):
-    client = world.driver("10.0.0.1").client()
+def subscribed(world, channel="aeron:udp?endpoint=10.0.0.1:40123", **settings):
+    client = world.driver("10.0.0.1", **settings).client()
     client.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=7, channel=channel)
     return client
 
@@ -70,6 +70,25 @@ def test_a_setup_frame_makes_an_image_at_its_position_and_is_answered_with_a_sta
     assert (first.session_id, first.stream_id) == (0x1234, 7)
     assert (first.consumption_term_id, first.consumption_term_offset) == (6, 0)
     assert first.receiver_window == 32768
+
+
+@pytest.mark.parametrize(
+    ("parameter", "settings", "group_tag"),
+    [
+        ("", {}, None),
+        ("|gtag=-7", {}, -7),
+        ("", {"receiver_group_tag": 9}, 9),
+        ("|gtag=3", {"receiver_group_tag": 9}, 3),
+    ],
+)
+def test_status_messages_have_the_group_tag_of_channel_or_driver(world, station, parameter, settings, group_tag):
+    subscribed(world, f"aeron:udp?endpoint=10.0.0.1:40123{parameter}", **settings)
+    endpoint = station.open(role=lib.FL_ROLE_SENDER, bind=PEER, peer=DRIVER)
+
+    endpoint.send_all([Run(SETUP.encode())])
+    frames = exchange(world, station, endpoint, 50 * MILLISECOND)
+
+    assert frames[0].group_tag == group_tag
 
 
 @pytest.mark.parametrize(

@@ -393,6 +393,9 @@ def test_a_rejected_ipc_image_comes_back_after_the_cool_down(world, client):
     assert (error.registration_id, error.receiver_id, error.error_code) == (publication.registration_id, -1, 13)
     assert error.source_address[:4] == bytes([1, 0, 0, 127])
     assert error.error_message == "no more"
+    (entry,) = client.cnc.errors()
+    assert f"registrationId={publication.registration_id} " in entry.text
+    assert entry.text.endswith("code=13: no more")
     client.events.clear()
     idle(world, 9 * SECOND, client)
     client.receive()
@@ -426,6 +429,20 @@ def test_a_registration_id_in_use_is_refused(client):
 
     assert error.error_message == f"registration id {ready.correlation_id} is in use"
     assert Path(ready.log_file).exists()
+
+
+def test_a_correlation_id_counts_for_one_use_of_a_shared_publication(world, client):
+    first = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+    second = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
+    again = AddPublication(client.client_id, second.correlation_id, 7, "aeron:ipc")
+
+    client.ring.write(again.TYPE, again.encode())
+    error = client.wait(ErrorResponse)
+
+    assert error.error_message == f"registration id {second.correlation_id} is in use"
+    for ready in (first, second):
+        client.call(RemovePublication, OperationSuccess, registration_id=ready.correlation_id, flags=0)
+    world.run_until(lambda: not Path(first.log_file).exists(), "the end of the publication")
 
 
 def test_an_old_remove_publication_without_flags_is_taken(client):

@@ -82,6 +82,19 @@ def test_a_stream_arrives_as_it_was_sent(world):
     assert image.source_identity.startswith("10.0.0.1:")
 
 
+def test_publications_of_one_endpoint_may_have_different_mtus(world):
+    sender, receiver, first, _ = connect(world)
+    receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=8, channel=CHANNEL)
+    second = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel=f"{CHANNEL}|mtu=8k")
+    image = receiver.wait(AvailableImage, lambda one: one.stream_id == 8)
+    messages = [bytes([i]) * 8000 for i in range(200)]
+
+    arrived = stream(world, (sender, receiver), sender.writer(second), receiver.reader(image), messages)
+
+    assert second.channel_status_counter_id == first.channel_status_counter_id
+    assert arrived == messages
+
+
 def test_a_stream_survives_loss_duplication_and_reordering(world):
     faults = FaultDirection(loss=0.05, duplicate=0.02, reorder=0.02)
 

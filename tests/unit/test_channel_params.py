@@ -213,7 +213,7 @@ def test_subscriptions_that_share_images_must_agree(option: str) -> None:
 
 @pytest.mark.parametrize(
     "parameter",
-    ["control-mode=manual", "response-correlation-id=3", "fc=min", "ssc=true", "channel-snd-ts-offset=0"],
+    ["control-mode=manual", "response-correlation-id=3", "ssc=true", "channel-snd-ts-offset=0"],
 )
 def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: str) -> None:
     code, message = refusal(UDP + parameter)
@@ -229,6 +229,15 @@ def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: 
 def test_what_this_release_lacks_is_refused_by_name_for_subscriptions(parameter: str) -> None:
     with pytest.raises(ChannelError, match=f"^{parameter} .*not supported by this release") as raised:
         subscription(UDP + parameter)
+    assert raised.value.code == ErrorCode.NOT_SUPPORTED
+
+
+@pytest.mark.parametrize("value", ["min,g:/3", "tagged,g:1001/2,t:1s,rrwm:4"])
+def test_flow_control_of_groups_is_refused_for_groups_and_ignored_by_unicast(value: str) -> None:
+    params = publication(UDP + f"fc={value}")
+    params.check_flow_control(False)
+    with pytest.raises(ChannelError, match=f"^fc={value} .*not supported by this release") as raised:
+        params.check_flow_control(True)
     assert raised.value.code == ErrorCode.NOT_SUPPORTED
 
 

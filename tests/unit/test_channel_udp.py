@@ -220,10 +220,17 @@ def test_a_tag_alone_joins_and_different_addresses_are_refused() -> None:
 
 
 def test_a_tag_does_not_join_an_endpoint_with_another() -> None:
-    endpoints = table(channel("endpoint=localhost:40123|tags=5"), channel("endpoint=localhost:40124"))
+    endpoints = table(channel("endpoint=localhost:40123|tags=5"))
     assert endpoints.find(channel("endpoint=localhost:40123|tags=6")) is None
-    assert endpoints.find(channel("endpoint=localhost:40124|tags=6")) is None
     assert endpoints.find(channel("endpoint=localhost:40123")) is next(iter(endpoints))
+
+
+def test_a_tagged_channel_joins_an_endpoint_without_a_tag() -> None:
+    tagged, plain = channel("endpoint=localhost:40123|tags=5"), channel("endpoint=localhost:40123")
+    endpoints = table(tagged, plain)
+    joined = endpoints.find(channel("endpoint=localhost:40123|tags=6"))
+    assert joined is not None
+    assert joined.channel is plain
 
 
 def test_removed_endpoints_are_not_found() -> None:

@@ -78,3 +78,10 @@ def test_syntax_errors_have_the_texts_of_the_specification(text: str, message: s
     with pytest.raises(ChannelError) as raised:
         ChannelUri.parse(text)
     assert (raised.value.code, str(raised.value)) == (ErrorCode.INVALID_CHANNEL, message)
+
+
+@pytest.mark.parametrize("text", ["aeron:ipc?", "aeron:udp?endpoint=a:1|mtu=64|endpoint=b:2|mtu=96"])
+def test_a_channel_is_shown_as_it_was_written(text: str) -> None:
+    uri = ChannelUri.parse(text)
+    assert str(uri) == text
+    assert str(uri.with_parameters(alias="x").without("alias")) != text

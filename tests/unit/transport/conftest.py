@@ -72,7 +72,7 @@ class Site:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AERON_", "FRAMELANE_"))}
         done = subprocess.run(
             [sys.executable, "-c", "from framelane.cli import main; main()", *arguments],
-            env={**inherited, "PYTHONPATH": str(self.path), **(environ or {})},
+            env={**inherited, "PYTHONPATH": str(self.path), "AERON_DIR": str(self.path / "none"), **(environ or {})},
             capture_output=True,
             text=True,
             timeout=60,

@@ -52,9 +52,10 @@ class EndpointTable(Generic[E]):
         if channel.tag is not None and (tagged := self._by_tag.get(channel.tag)) is not None:
             channel.check_tag_matches(tagged.channel)
             return tagged
-        # A tagged channel does not mean an endpoint with another tag or none, even of the same canonical form.
-        same = None if channel.tag is not None else self._by_canonical.get(channel.canonical)
-        return same[0] if same else None
+        for endpoint in self._by_canonical.get(channel.canonical, ()):
+            if channel.tag is None or endpoint.channel.tag in (None, channel.tag):
+                return endpoint
+        return None
 
     def __iter__(self) -> Iterator[E]:
         for same in self._by_canonical.values():

@@ -11,12 +11,14 @@ from framelane.channel.values import parse_integer
 __all__ = ["FlowControl", "flow_control_of"]
 
 _RRWM = "rrwm:"
+_OPTIONS = {"max": (_RRWM,), "min": ("t:", "g:", _RRWM), "tagged": ("t:", "g:", _RRWM)}
 
 
 @dataclass(frozen=True)
 class FlowControl:
     """How the receivers of a multicast publication limit it; plain unicast always uses the unicast strategy.
 
+    :ivar strategy: ``max``, ``min`` or ``tagged``; the last two are not served by this release.
     :ivar retransmit_window_multiple: of the retransmit window, ``None``: the strategy's own.
     """
 
@@ -27,20 +29,20 @@ class FlowControl:
 def flow_control_of(uri: ChannelUri) -> FlowControl:
     """Return what ``fc`` asks for.
 
-    The strategies ``min`` and ``tagged`` are refused before (see :mod:`framelane.channel.unsupported`).
-
     :raises ChannelError: GENERIC_ERROR.
     """
     value = uri.get("fc")
     if value is None:
         return FlowControl()
     strategy, *options = value.split(",")
-    if strategy != "max":
+    if strategy not in _OPTIONS:
         raise _unusable(value, f"unknown strategy '{strategy}'")
     multiple = None
     for option in options:
+        if not option.startswith(_OPTIONS[strategy]):
+            raise _unusable(value, f"{strategy} takes no option '{option}'")
         if not option.startswith(_RRWM):
-            raise _unusable(value, f"max takes no option '{option}', only rrwm:<n>")
+            continue
         multiple = parse_integer(option.removeprefix(_RRWM), 31)
         if multiple is None or multiple <= 0:
             raise _unusable(value, "rrwm must be a positive number")

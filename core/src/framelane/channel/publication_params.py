@@ -138,6 +138,17 @@ class PublicationParams:
             untethered=untethered_timeouts_of(uri, defaults.untethered),
         )
 
+    def check_flow_control(self, has_group_semantics: bool) -> None:
+        """Check the strategy of a channel with resolved addresses; plain unicast has its own (wire 3.6.2).
+
+        :raises ChannelError: NOT_SUPPORTED.
+        """
+        if has_group_semantics and self.flow_control.strategy != "max":
+            raise ChannelError(
+                ErrorCode.NOT_SUPPORTED,
+                f"fc={self.uri.get('fc')} (min and tagged flow control) is not supported by this release: {self.uri}",
+            )
+
     def retransmit_slots(self, has_group_semantics: bool) -> int:
         """Return how many retransmits may be under way at once (wire 3.7)."""
         return self.max_resend if has_group_semantics else 1

@@ -50,15 +50,10 @@ def _is(*values: str) -> Callable[[str], bool]:
     return lambda value: value in values
 
 
-def _names(*strategies: str) -> Callable[[str], bool]:
-    return lambda value: value.split(",")[0] in strategies
-
-
 REFUSALS = (
     Refusal("control-mode", Role.UDP, "multi-destination", _is("dynamic", "manual")),
     Refusal("control-mode", Role.ANY, "response channels", _is("response")),
     Refusal("response-correlation-id", Role.PUBLICATION, "response channels", lambda value: value != "-1"),
-    Refusal("fc", Role.UDP_PUBLICATION, "min and tagged flow control", _names("min", "tagged")),
     Refusal("cc", Role.UDP_SUBSCRIPTION, "CUBIC congestion control", _is("cubic")),
     Refusal("ssc", Role.UDP_PUBLICATION, "spies", _is("true")),
     Refusal("tether", Role.SUBSCRIPTION, "untethered subscriptions", _is("false")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from framelane.channel.errors import ChannelError, ErrorCode
@@ -64,11 +64,14 @@ class ChannelUri:
     """A channel URI. Parameters that nobody knows are kept.
 
     Every instance is well formed: ``ChannelUri.parse(str(uri)) == uri``.
+
+    :ivar text: as it was parsed, to the byte, for labels and messages; ``None`` if it was built.
     """
 
     media: Media
     parameters: tuple[tuple[str, str], ...] = ()
     is_spy: bool = False
+    text: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for key, value in self.parameters:
@@ -106,7 +109,7 @@ class ChannelUri:
         # A UDP channel without "?" has no address, and the native driver does not take it for one.
         if scheme or media not in tuple(Media) or (media == Media.UDP and not has_parameters):
             raise _invalid(f"invalid URI scheme or transport: {_shown(text)}")
-        return cls(Media(media), tuple(_split(query).items()) if has_parameters else (), is_spy)
+        return cls(Media(media), tuple(_split(query).items()) if has_parameters else (), is_spy, text)
 
     @classmethod
     def udp(cls, endpoint: str | None = None, **parameters: str | int | bool) -> Self:
@@ -127,17 +130,19 @@ class ChannelUri:
         merged = dict(self.parameters)
         for name, value in parameters.items():
             merged[name.replace("_", "-")] = str(value).lower() if isinstance(value, bool) else str(value)
-        return replace(self, parameters=tuple(merged.items()))
+        return replace(self, parameters=tuple(merged.items()), text=None)
 
     def without(self, key: str) -> Self:
         """Return this channel without a parameter, which need not be there."""
-        return replace(self, parameters=tuple(pair for pair in self.parameters if pair[0] != key))
+        return replace(self, parameters=tuple(pair for pair in self.parameters if pair[0] != key), text=None)
 
     def get(self, key: str) -> str | None:
         """Return the value of a parameter, ``None`` if it is not given."""
         return next((value for name, value in self.parameters if name == key), None)
 
     def __str__(self) -> str:
+        if self.text is not None:
+            return self.text
         prefix = _SPY_PREFIX if self.is_spy else ""
         # An empty UDP channel keeps its "?", see parse().
         query = "?" if self.parameters or self.media is Media.UDP else ""

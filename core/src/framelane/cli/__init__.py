@@ -10,13 +10,20 @@ from framelane.errors import FramelaneError
 
 __all__ = ["COMMANDS", "main"]
 
-#: From sub-command to the module whose ``register(app)`` adds it. A new command is one line here.
+#: From sub-command to the module whose ``register(app)`` adds it, perhaps with others. A new command is one line here.
 COMMANDS = {
     "bench": "framelane.cli.bench",
     "config": "framelane.cli.config",
+    "demo": "framelane.cli.demo",
+    "doctor": "framelane.cli.doctor",
+    "driver": "framelane.cli.driver",
+    "errors": "framelane.cli.reports",
+    "loss": "framelane.cli.reports",
     "ping": "framelane.cli.ping",
     "pong": "framelane.cli.ping",
     "publish": "framelane.cli.publish",
+    "stat": "framelane.cli.stat",
+    "streams": "framelane.cli.streams",
     "subscribe": "framelane.cli.subscribe",
     "transports": "framelane.cli.transports",
 }

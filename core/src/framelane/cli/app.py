@@ -23,7 +23,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         importlib.import_module(COMMANDS[command]).register(app)
         return app
     _register_plugins(app)
-    for module in COMMANDS.values():  # after the plugins: the last of a name wins
+    for module in dict.fromkeys(COMMANDS.values()):  # after the plugins: the last of a name wins
         importlib.import_module(module).register(app)
     return app
 

@@ -1,17 +1,24 @@
-"""``framelane transports``: every installed transport, usable or not, and what a channel would get."""
+"""``framelane transports``: every installed transport, usable or not, and which one serves what.
+
+With a driver in the directory these are its endpoints, as its counters tell; else what channels would get.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from framelane.cli.options import ConfigOption, JsonOption, SetOption, make_console, print_json, warn
 from framelane.driver.settings import ResolvedSettings, load_settings
+from framelane.driver.verdicts import read_verdicts
+from framelane.errors import FramelaneError
 from framelane.netstack.routes import Interface, NetlinkRoutes, Routes
+from framelane.shm.cnc import CNC_FILE, CncFile, probe_activity
 from framelane.transport.names import DEFAULT_ORDER
 from framelane.transport.probe import run_probes
 from framelane.transport.question import Question, ask
@@ -23,10 +30,12 @@ from framelane.transport.standing import Standing, standings
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["default_choices", "register", "report"]
+__all__ = ["default_choices", "register", "report", "running_choices"]
 
 #: Of a network for documentation (RFC 5737): only a default route leads there, and nothing is sent.
 _FAR_ADDRESS = IPv4Address("198.51.100.1")
+#: Longest that a driver which is just starting is waited for.
+_START_LIMIT_MS = 1000
 
 
 def register(app: typer.Typer) -> None:
@@ -37,12 +46,17 @@ def register(app: typer.Typer) -> None:
 def transports(
     config: ConfigOption = None,
     overrides: SetOption = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="Show what the driver of this directory does; else AERON_DIR's."),
+    ] = None,
     as_json: JsonOption = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show capabilities, facts, every obstacle and tracebacks.")
     ] = False,
 ) -> None:
-    """Probe every installed transport; show which are usable, why others are not, and what a channel would get."""
+    """Probe every installed transport; show which are usable, why others are not, and what serves a running driver's
+    endpoints or, without one, what a channel would get."""
     settings = load_settings(config, overrides=overrides or ())
     plugins = settings.registry.plugins
     verdicts = run_probes(plugins.values(), settings.transport.plugins)
@@ -51,8 +65,16 @@ def transports(
         settings.transport,
         probe=lambda considered, _: {plugin.name: verdicts[plugin.name] for plugin in considered},
     )
-    with NetlinkRoutes() as routes:
-        chosen = default_choices(settings, standing, routes)
+    served = running_choices(directory or settings.driver.dir, settings.driver.driver_timeout // 1_000_000)
+    if served is None and directory is not None:
+        raise FramelaneError(
+            f"no driver serves {directory}; start one, or leave --dir out to see what a channel would get"
+        )
+    if served:
+        chosen = served
+    else:
+        with NetlinkRoutes() as routes:
+            chosen = default_choices(settings, standing, routes)
     shown = report(settings, verdicts, standing, chosen)
     for warning in settings.warnings:
         warn(warning)
@@ -60,6 +82,21 @@ def transports(
         print_json(shown)
         return
     _print(settings, shown, verbose=verbose)
+
+
+def running_choices(directory: Path, driver_timeout_ms: int) -> list[dict[str, object]] | None:
+    """Return what serves the endpoints of a running driver, as it decided then; ``None`` if there is no driver."""
+    path = directory / CNC_FILE
+    if not path.exists():
+        return None
+    with CncFile.map(path, writable=False) as cnc:
+        cnc_timeout_ms = driver_timeout_ms if cnc.version else min(driver_timeout_ms, _START_LIMIT_MS)
+        if not probe_activity(cnc, cnc_timeout_ms).is_active:
+            return None
+        return [
+            _choice(one.label, one.transport, one.why, [PassedOver(name, why, False) for name, why in one.passed_over])
+            for one in read_verdicts(cnc.counters())
+        ]
 
 
 def default_choices(

@@ -180,16 +180,18 @@ class Conductor:
     def _succeed(self, command: Command) -> None:
         self._services.events.send(OperationSuccess(command.correlation_id))
 
-    def _check_new(self, registration_id: int) -> None:
-        """Refuse a registration id that is in use: files and counters are named after it."""
-        nouns = self._nouns
-        for known in (nouns.publications, nouns.ipc_publications, nouns.subscriptions):
+    def _check_new(self, command: commands.PublicationCommand | commands.AddSubscription) -> None:
+        """Refuse a registration id that is in use: files, counters and uses of publications go by it."""
+        nouns, registration_id = self._nouns, command.correlation_id
+        client = nouns.clients.find(command.client_id)
+        joined = () if client is None else client.publications
+        for known in (nouns.publications, nouns.ipc_publications, nouns.subscriptions, joined):
             if registration_id in known:
                 raise CommandError(ErrorCode.GENERIC_ERROR, f"registration id {registration_id} is in use")
 
     def _add_publication(self, command: commands.PublicationCommand) -> Steps[None]:
         nouns = self._nouns
-        self._check_new(command.correlation_id)
+        self._check_new(command)
         uri = ChannelUri.parse(decode_channel(wire_bytes(command.channel)))
         if uri.media is Media.IPC:
             yield from nouns.ipc_publications.add(command, uri, nouns.publications.find_tagged, nouns.subscriptions)
@@ -198,7 +200,7 @@ class Conductor:
 
     def _add_subscription(self, command: commands.AddSubscription) -> Steps[None]:
         nouns = self._nouns
-        self._check_new(command.correlation_id)
+        self._check_new(command)
         uri = ChannelUri.parse(decode_channel(wire_bytes(command.channel)))
         if uri.media is Media.IPC:
             nouns.subscriptions.add_ipc(command, uri, nouns.clients, nouns.ipc_publications)

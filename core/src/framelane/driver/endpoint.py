@@ -41,7 +41,7 @@ class Endpoint:
     channel: UdpChannel
     chosen: Chosen
     opened: OpenedEndpoint
-    mtu_length: int
+    max_datagram: int  #: what its transport carries, bytes
     taken: ChannelAddress | None  #: what the wildcard port range gave
     channel_status_id: int
     counter_ids: list[int] = field(default_factory=list)  #: all of them, in the order of their allocation

@@ -14,6 +14,7 @@ from framelane.shm.system_counters import SystemCounter
 if TYPE_CHECKING:
     from framelane.driver.clock import Clock
     from framelane.driver.counters import Counters
+    from framelane.protocol.events import PublicationError
 
 __all__ = ["CommandError", "ErrorRecorder", "error_code"]
 
@@ -53,6 +54,15 @@ class ErrorRecorder:
         fits = self._log.record(code, f"({code}) {name}\n{text}", now_ms=self._clock.epoch_ms()) is not None
         self._counters.count(SystemCounter.ERRORS)
         errors_logger.warning("error", code=int(code), text=text, error_log_full=not fits)
+
+    def record_publication_error(self, error: PublicationError, source: str) -> None:
+        """Record what clients are told about a publication's stream (shm 8.4.12)."""
+        self.record(
+            error.error_code if error.error_code in set(ErrorCode) else ErrorCode.GENERIC_ERROR,
+            f"publication error: registrationId={error.registration_id} sessionId={error.session_id} "
+            f"streamId={error.stream_id} receiverId={error.receiver_id} groupTag={error.group_tag} source={source} "
+            f"code={error.error_code}: {error.error_message}",
+        )
 
     def note(self, text: str) -> None:
         """Record what an operator should know and is no error: in the error log, not counted."""

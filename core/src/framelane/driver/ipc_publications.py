@@ -211,21 +211,21 @@ class IpcPublications:
         publication = self._publications.get(registration_id)
         if publication is None:
             return False
-        self._services.events.send(
-            PublicationError(
-                registration_id=registration_id,
-                destination_registration_id=-1,
-                session_id=publication.session_id,
-                stream_id=publication.stream_id,
-                receiver_id=-1,
-                group_tag=-1,
-                address_type=AddressType.IPV4,
-                source_port=0,
-                source_address=_IPC_ADDRESS,
-                error_code=ErrorCode.IMAGE_REJECTED,
-                error_message=wire_text(reason),
-            )
+        error = PublicationError(
+            registration_id=registration_id,
+            destination_registration_id=-1,
+            session_id=publication.session_id,
+            stream_id=publication.stream_id,
+            receiver_id=-1,
+            group_tag=-1,
+            address_type=AddressType.IPV4,
+            source_port=0,
+            source_address=_IPC_ADDRESS,
+            error_code=ErrorCode.IMAGE_REJECTED,
+            error_message=wire_text(reason),
         )
+        self._services.errors.record_publication_error(error, IPC_SOURCE_IDENTITY)
+        self._services.events.send(error)
         self._services.plane.ipc_publication_reject(publication.plane, self._services.settings.image_liveness_timeout)
         self._links.announce_unavailable(publication)
         self._links.forget_all(publication)

@@ -265,7 +265,12 @@ class MediaDriver:
         except Exception as error:
             logger.error("driver not closed cleanly", exc_info=error)
             self._failure = self._failure or error
-        self._files.close(delete=self.settings.dir_delete_on_shutdown or not self._serves)
+        try:
+            self._files.close(delete=self.settings.dir_delete_on_shutdown or not self._serves)
+        except OSError as error:  # such as a folder that the user who is left may not change
+            if self._failure is None:
+                logger.warning("driver directory not removed", directory=str(self.directory), error=str(error))
+                self._failure = error
         if self._installed is not None:
             self._installed.close()
         logger.info("driver closed", directory=str(self.directory))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, NewType
 
 from framelane._native import ffi, lib
@@ -175,6 +176,7 @@ class DataPlane:
     def __init__(self, config: Any, keep: object = None) -> None:
         self._keep = keep
         self._driver = _pointer(lib.fl_driver_new(config))
+        self._wake_lock = Lock()
         self._command = ffi.new("uint8_t[]", _COMMAND_CAPACITY)
         self._type_id = ffi.new("int32_t *")
         self._event = ffi.new("fl_driver_event_t *")
@@ -196,8 +198,9 @@ class DataPlane:
 
     def free(self) -> None:
         """Free it, after every object was removed and :meth:`stop`. Nothing in a forked child."""
-        lib.fl_driver_free(self._driver)
-        self._driver = ffi.NULL
+        with self._wake_lock:
+            lib.fl_driver_free(self._driver)
+            self._driver = ffi.NULL
 
     # ---- what the control plane waits for ----
 
@@ -206,8 +209,10 @@ class DataPlane:
         return _check(lib.fl_driver_wait(self._driver, wanted, timeout_ns))
 
     def wake(self) -> None:
-        """End a wait. Any thread."""
-        lib.fl_driver_wake(self._driver)
+        """End a wait. Any thread, also when the data plane is being freed or was."""
+        with self._wake_lock:
+            if self._driver != ffi.NULL:
+                lib.fl_driver_wake(self._driver)
 
     def next_command(self) -> tuple[int, bytes] | None:
         """Take the next command: type id and body.

@@ -49,11 +49,6 @@ _COUNTS = (
 )
 
 
-def _flow_control(channel: UdpChannel) -> int:
-    kind = lib.FL_FLOW_CONTROL_MAX if channel.has_group_semantics else lib.FL_FLOW_CONTROL_UNICAST
-    return int(kind)
-
-
 @dataclass(eq=False)
 class NetworkPublication(Publication):
     """One UDP publication."""
@@ -133,6 +128,7 @@ class NetworkPublications:
         if udp is None:
             raise CommandError(ErrorCode.INVALID_CHANNEL, f"UDP channels must use UDP URIs: {uri}")
         channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
+        params.check_flow_control(channel.has_group_semantics)
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.mtu_length)
         try:
             publication = None if is_exclusive else self._find(endpoint, command.stream_id)
@@ -271,28 +267,21 @@ class NetworkPublications:
         source = event.source
         if publication is None or source is None:
             return
-        message = wire_text(event.text)
-        self._services.errors.record(
-            ErrorCode.GENERIC_ERROR if event.error_code not in set(ErrorCode) else event.error_code,
-            f"publication error: registrationId={publication.registration_id} sessionId={event.session_id} "
-            f"streamId={event.stream_id} receiverId={event.receiver_id} groupTag={event.group_tag} source={source} "
-            f"code={event.error_code}: {event.text}",
+        error = PublicationError(
+            registration_id=publication.registration_id,
+            destination_registration_id=-1,
+            session_id=publication.session_id,
+            stream_id=publication.stream_id,
+            receiver_id=event.receiver_id,
+            group_tag=event.group_tag,
+            address_type=AddressType.IPV4 if source.ip.version == 4 else AddressType.IPV6,
+            source_port=source.port,
+            source_address=source.ip.packed,
+            error_code=event.error_code,
+            error_message=wire_text(event.text)[:1023],
         )
-        self._services.events.send(
-            PublicationError(
-                registration_id=publication.registration_id,
-                destination_registration_id=-1,
-                session_id=publication.session_id,
-                stream_id=publication.stream_id,
-                receiver_id=event.receiver_id,
-                group_tag=event.group_tag,
-                address_type=AddressType.IPV4 if source.ip.version == 4 else AddressType.IPV6,
-                source_port=source.port,
-                source_address=source.ip.packed,
-                error_code=event.error_code,
-                error_message=message[:1023],
-            )
-        )
+        self._services.errors.record_publication_error(error, str(source))
+        self._services.events.send(error)
 
     def close(self) -> None:
         """Free all of them, after the agents have stopped."""

@@ -103,7 +103,15 @@ class ReceiveEndpoints(Endpoints[ReceiveEndpoint]):
             self._give_back(taken)
             raise
         endpoint = ReceiveEndpoint(
-            identifier, channel, choice.chosen, opened, 0, taken, counter_ids[0], counter_ids, plane=plane
+            identifier,
+            channel,
+            choice.chosen,
+            opened,
+            transport.capabilities.max_datagram,
+            taken,
+            counter_ids[0],
+            counter_ids,
+            plane=plane,
         )
         self._enter(endpoint)
         return endpoint

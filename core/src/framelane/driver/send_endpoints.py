@@ -48,11 +48,12 @@ class SendEndpoints(Endpoints[SendEndpoint]):
         if endpoint is None:
             channel.check_can_make_send_endpoint()
             endpoint = yield from self._open(channel, registration_id, mtu_length)
-        if mtu_length > endpoint.mtu_length:
+        # Publications of one endpoint may have different mtus, as in the stock driver.
+        if mtu_length > endpoint.max_datagram:
             raise ChannelError(
                 ErrorCode.GENERIC_ERROR,
-                f"mtu={mtu_length} exceeds the mtu={endpoint.mtu_length} with which the endpoint was opened: "
-                f"existingChannel={endpoint.channel.uri} channel={channel.uri}",
+                f"mtu={mtu_length} is more than transport {endpoint.chosen.transport} of the endpoint carries, "
+                f"{endpoint.max_datagram}: existingChannel={endpoint.channel.uri} channel={channel.uri}",
             )
         endpoint.references += 1
         return endpoint
@@ -111,7 +112,15 @@ class SendEndpoints(Endpoints[SendEndpoint]):
             self._give_back(taken)
             raise
         endpoint = SendEndpoint(
-            identifier, channel, choice.chosen, opened, mtu_length, taken, counter_ids[0], counter_ids, plane=plane
+            identifier,
+            channel,
+            choice.chosen,
+            opened,
+            transport.capabilities.max_datagram,
+            taken,
+            counter_ids[0],
+            counter_ids,
+            plane=plane,
         )
         self._enter(endpoint)
         return endpoint

@@ -27,7 +27,6 @@ def _all(feature: str, *keys: str, instead: str = "") -> dict[str, Unsupported]:
 UNSUPPORTED: dict[str, Unsupported] = {
     **_all(
         "min and tagged flow control",
-        "receiver_group_tag",
         "flow_control_group_tag",
         "flow_control_group_min_size",
         "flow_control_receiver_timeout",

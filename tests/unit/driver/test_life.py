@@ -1,0 +1,28 @@
+"""The driver's end, as seen by threads and processes that come too late."""
+
+import os
+from pathlib import Path
+
+from framelane.driver.media_driver import MediaDriver
+
+
+def test_waking_a_driver_that_has_closed_does_nothing(tmp_path: Path) -> None:
+    # As when close() sets its mark, the control thread sees that and ends, and only then close() goes on to wake it.
+    driver = MediaDriver.launch(dir=tmp_path / "driver", threading_mode="SHARED")
+    driver.close()
+    driver.plane.wake()
+
+
+def test_an_invoker_does_no_work_in_a_forked_child(tmp_path: Path) -> None:
+    with MediaDriver.launch(dir=tmp_path / "driver", threading_mode="INVOKER") as driver:
+        child = os.fork()
+        if child == 0:
+            try:
+                status = driver.do_work()
+                driver.close()
+            except BaseException:
+                status = 77
+            os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert (driver.directory / "cnc.dat").exists()
+        driver.do_work()
