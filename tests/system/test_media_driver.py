@@ -262,6 +262,40 @@ def test_a_user_that_does_not_exist_is_named_before_anything_is_made(tmp_path):
     assert not (tmp_path / "aeron").exists()
 
 
+DEAF = """
+import sys, time
+from pathlib import Path
+from framelane.driver.media_driver import MediaDriver, Surroundings
+from framelane.driver.settings import load_settings
+from framelane.protocol.commands import AddPublication
+from framelane.testing.simulation import CommandClient, RealDriver, RealTime
+
+asked = []
+
+class Deaf:
+    def resolve(self, host, parameter):
+        asked.append(host)
+        time.sleep(60)
+
+overrides = [f"driver.dir={sys.argv[1]}", "driver.dir_delete_on_shutdown=true", "driver.counters_buffer_length=1m"]
+driver = MediaDriver.launch(load_settings(environ={}, overrides=overrides), surroundings=Surroundings(resolver=Deaf()))
+client = CommandClient(RealDriver(Path(sys.argv[1])))
+client.send(AddPublication, stream_id=7, channel="aeron:udp?endpoint=nobody:40123")
+RealTime().run_until(lambda: asked, "a look-up")
+client.detach()
+driver.close()
+"""
+
+
+def test_a_name_server_that_does_not_answer_does_not_keep_a_process_from_ending(tmp_path):
+    command = [sys.executable, "-c", DEAF, str(tmp_path / "aeron")]
+
+    ended = subprocess.run(command, timeout=30, check=False)
+
+    assert ended.returncode == 0
+    assert not (tmp_path / "aeron").exists()
+
+
 DROP = """
 import os, sys
 from pathlib import Path
