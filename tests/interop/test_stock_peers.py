@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -182,3 +184,37 @@ def test_the_stock_counter_tool_reads_our_counters(
     assert shown[SystemCounter.NAK_MESSAGES_SENT][1] == "NAKs sent"
     labels = {label for _, label in shown.values()}
     assert {label for label in driver.labels() if label.startswith("dropped-")} <= labels
+
+
+def test_stock_clients_stream_on_while_the_embedding_process_holds_its_interpreter(
+    processes: Processes, shared: Path, peers: Path, port: int
+) -> None:
+    hold_s = 12  # longer than every timeout of 10 s
+    command = [sys.executable, "-m", "support.embedding", "hold-gil", shared / "driver", str(hold_s)]
+    embedding = processes.start("embedding", command, environment=ENVIRONMENT)
+    embedding.wait_for("ready", 20)
+    where = ["-p", shared / "driver", "-c", f"aeron:udp?endpoint=127.0.0.1:{port}", "-s", "1001"]
+    subscriber = processes.start("rate_subscriber", ["stdbuf", "-oL", peers / "rate_subscriber", *where])
+    publisher = processes.start(
+        "streaming_publisher", [peers / "streaming_publisher", *where, "-m", "2000000000", "-L", "32"]
+    )
+
+    def rates() -> list[float]:
+        """Messages a second, one figure each second since the stream began."""
+        found = [float(rate) for rate in re.findall(r"([\d.e+]+) msgs/sec", subscriber.output)]
+        return found[next((i for i, rate in enumerate(found) if rate), len(found)) :]
+
+    wait_until(lambda: len(rates()) >= 5, "a stream of five seconds", 30)
+    embedding.kill(signal.SIGUSR1)
+    embedding.wait_for("holding")
+    free = len(rates())
+    embedding.wait_for("released", hold_s + 10)
+    found = rates()
+    before, during = statistics.median(found[1:free]), statistics.median(found[free + 1 : -1])
+    assert min(found[free + 1 : -1]) > 0, found
+    assert during > 0.7 * before, f"{before} messages a second before, {during} while held: {found}"
+    assert subscriber.is_running and publisher.is_running
+    driver = DriverProcess(embedding, shared / "driver")
+    assert driver.count(SystemCounter.CLIENT_TIMEOUTS) == 0
+    assert not driver.errors()
+    assert "Unavailable image" not in subscriber.output
