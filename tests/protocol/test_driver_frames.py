@@ -72,6 +72,25 @@ def test_a_setup_frame_makes_an_image_at_its_position_and_is_answered_with_a_sta
     assert first.receiver_window == 32768
 
 
+def test_a_setup_frame_whose_subscription_goes_meanwhile_leaves_nothing_behind(world, station):
+    client = subscribed(world)
+    other = {"registration_correlation_id": -1, "stream_id": 8, "channel": "aeron:udp?endpoint=10.0.0.1:40123"}
+    client.call(AddSubscription, SubscriptionReady, **other)
+    driver = client.driver.driver
+    first = next(iter(driver.nouns.subscriptions))
+    endpoint = station.open(role=lib.FL_ROLE_SENDER, bind=PEER, peer=DRIVER)
+    endpoint.send_all([Run(SETUP.encode())])
+    station.cycle()
+    world.clock.advance(MILLISECOND)
+
+    driver.plane.invoke()
+    driver.nouns.subscriptions.remove(client.client_id, first.registration_id)
+    exchange(world, station, endpoint, 10 * MILLISECOND)
+
+    assert client.cnc.errors() == []
+    assert [one.references for one in driver.nouns.receive_endpoints] == [1]
+
+
 @pytest.mark.parametrize(
     ("parameter", "settings", "group_tag"),
     [

@@ -21,7 +21,7 @@ from framelane.driver.media_driver import Surroundings
 from framelane.driver.settings import load_settings
 from framelane.driver.transports import Choice
 from framelane.driver.verdicts import read_verdicts
-from framelane.errors import ConfigError, TransportError
+from framelane.errors import ConfigError, FramelaneError, TransportError
 from framelane.protocol.commands import (
     AddExclusivePublication,
     AddPublication,
@@ -42,6 +42,7 @@ from framelane.shm.cnc import CNC_FILE, CncFile
 from framelane.testing.simulation import CommandClient, RealDriver
 from framelane.transport.selection import Chosen, PassedOver
 
+AGENTS = {"conductor", "sender", "receiver", "network", "shared"}
 SMALL = {"counters_buffer_length": "1m", "term_buffer_length": "64k", "ipc_term_buffer_length": "64k"}
 
 
@@ -259,6 +260,71 @@ def test_a_user_that_does_not_exist_is_named_before_anything_is_made(tmp_path):
     with pytest.raises(ConfigError, match="no user 'nobody-here'"):
         MediaDriver.launch(settings(tmp_path / "aeron", user="nobody-here"))
 
+    assert not (tmp_path / "aeron").exists()
+
+
+def test_a_driver_that_cannot_close_everything_says_so_and_stops_its_threads(launch, attach, monkeypatch):
+    driver = launch()
+    client = attach(driver)
+    client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:udp?endpoint=127.0.0.1:40123")
+    close = driver.nouns.transports.close
+
+    def fail():
+        raise RuntimeError("a device is stuck")
+
+    monkeypatch.setattr(driver.nouns.transports, "close", fail)
+    with pytest.raises(FramelaneError, match="did not end cleanly: a device is stuck"):
+        driver.close()
+
+    assert client.ring.heartbeat_ms() == -1
+    assert not [one for one in Path("/proc/self/task").glob("*/comm") if one.read_text().strip() in AGENTS]
+    close()
+    driver.plane.free()
+
+
+def test_an_endpoint_that_something_still_holds_is_closed_with_the_driver(launch, attach):
+    driver = launch()
+    subscription = {"registration_correlation_id": -1, "stream_id": 7, "channel": "aeron:udp?endpoint=127.0.0.1:0"}
+    attach(driver).call(AddSubscription, SubscriptionReady, **subscription)
+    for endpoint in driver.nouns.receive_endpoints:
+        endpoint.references += 1
+
+    driver.close()
+
+    assert len(driver.nouns.receive_endpoints) == 0
+
+
+DEAF = """
+import sys, time
+from pathlib import Path
+from framelane.driver.media_driver import MediaDriver, Surroundings
+from framelane.driver.settings import load_settings
+from framelane.protocol.commands import AddPublication
+from framelane.testing.simulation import CommandClient, RealDriver, RealTime
+
+asked = []
+
+class Deaf:
+    def resolve(self, host, parameter):
+        asked.append(host)
+        time.sleep(60)
+
+overrides = [f"driver.dir={sys.argv[1]}", "driver.dir_delete_on_shutdown=true", "driver.counters_buffer_length=1m"]
+driver = MediaDriver.launch(load_settings(environ={}, overrides=overrides), surroundings=Surroundings(resolver=Deaf()))
+client = CommandClient(RealDriver(Path(sys.argv[1])))
+client.send(AddPublication, stream_id=7, channel="aeron:udp?endpoint=nobody:40123")
+RealTime().run_until(lambda: asked, "a look-up")
+client.detach()
+driver.close()
+"""
+
+
+def test_a_name_server_that_does_not_answer_does_not_keep_a_process_from_ending(tmp_path):
+    command = [sys.executable, "-c", DEAF, str(tmp_path / "aeron")]
+
+    ended = subprocess.run(command, timeout=30, check=False)
+
+    assert ended.returncode == 0
     assert not (tmp_path / "aeron").exists()
 
 

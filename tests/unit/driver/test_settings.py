@@ -241,6 +241,12 @@ def test_values_that_make_a_start_fail(overrides, expected):
     assert any(expected in problem for problem in problems(overrides=[f"driver.{one}" for one in overrides]))
 
 
+def test_a_timer_interval_above_the_default_untethered_timeouts_can_be_had():
+    values = ["timer_interval=6s", "untethered_window_limit_timeout=7s", "untethered_resting_timeout=20s"]
+    settings = load(overrides=[f"driver.{one}" for one in values])
+    assert settings.driver.untethered_window_limit_timeout == 7_000_000_000
+
+
 @pytest.mark.parametrize("key", sorted(UNSUPPORTED))
 def test_a_missing_feature_is_accepted_at_its_default(key):
     text = kind_of(key).show(default_of(key))

@@ -297,4 +297,6 @@ class Conductor:
         nouns.subscriptions.close()
         nouns.ipc_publications.close()
         nouns.publications.close()
+        nouns.send_endpoints.close()
+        nouns.receive_endpoints.close()
         nouns.transports.close()

@@ -103,6 +103,24 @@ class Endpoints(ABC, Generic[E]):
         if endpoint.opened.note:
             self._services.errors.note(f"{endpoint.channel.uri}: {endpoint.opened.note}")
 
+    def release(self, endpoint: E) -> None:
+        """Drop one reference; the last one closes the endpoint."""
+        endpoint.references -= 1
+        if endpoint.references == 0:
+            self._close(endpoint)
+            self._remove(endpoint)
+
+    def close(self) -> None:
+        """Close what is left, such as an endpoint that a command waited with when the driver ended."""
+        self._background.close()
+        for endpoint in list(self):
+            self._close(endpoint)
+            self._remove(endpoint)
+
+    @abstractmethod
+    def _close(self, endpoint: E) -> None:
+        """Close it in the data plane."""
+
     def _take_id(self) -> int:
         self._next_id += 1
         return self._next_id - 1

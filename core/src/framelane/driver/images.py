@@ -105,8 +105,12 @@ class Images:
             self._services.errors.record_exception(error, what)
         finally:
             if not is_made:
-                self._services.plane.receive_endpoint_refuse_setup(endpoint.plane, event.stream_id, event.session_id)
-                self._endpoints.release(endpoint)
+                try:
+                    self._services.plane.receive_endpoint_refuse_setup(
+                        endpoint.plane, event.stream_id, event.session_id
+                    )
+                finally:
+                    self._endpoints.release(endpoint)
 
     def _make(self, endpoint: ReceiveEndpoint, event: PlaneEvent) -> Steps[bool]:
         """Make an image, which keeps the caller's reference to the endpoint; ``False``: nobody wants it."""

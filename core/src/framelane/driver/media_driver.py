@@ -263,11 +263,13 @@ class MediaDriver:
         self._slow_work.close()
         try:
             self._conductor.close()
-            self.plane.stop()
-            self.plane.free()
         except Exception as error:
             logger.error("driver not closed cleanly", exc_info=error)
             self._failure = self._failure or error
+            self.plane.stop()  # whatever is left: no agent may run once the files are unmapped
+        else:
+            self.plane.stop()
+            self.plane.free()
         try:
             self._files.close(delete=self.settings.dir_delete_on_shutdown or not self._serves)
         except OSError as error:  # such as a folder that the user who is left may not change

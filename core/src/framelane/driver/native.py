@@ -349,8 +349,10 @@ class DataPlane:
         _check(lib.fl_receive_endpoint_remove_stream(self._driver, endpoint, stream_id, has, session_id or 0))
 
     def receive_endpoint_refuse_setup(self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int) -> None:
-        """Make no image for a SETUP."""
-        _check(lib.fl_receive_endpoint_refuse_setup(self._driver, endpoint, stream_id, session_id))
+        """Make no image for a SETUP; one of a stream that nobody wants any more is forgotten already."""
+        status = lib.fl_receive_endpoint_refuse_setup(self._driver, endpoint, stream_id, session_id)
+        if status != -NOT_THERE:
+            _check(status)
 
     def receive_endpoint_remove_cool_down(
         self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int

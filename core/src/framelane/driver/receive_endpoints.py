@@ -113,12 +113,8 @@ class ReceiveEndpoints(Endpoints[ReceiveEndpoint]):
         self._enter(endpoint)
         return endpoint
 
-    def release(self, endpoint: ReceiveEndpoint) -> None:
-        """Drop one reference; the last one closes the endpoint."""
-        endpoint.references -= 1
-        if endpoint.references == 0:
-            self._services.plane.receive_endpoint_close(endpoint.plane)
-            self._remove(endpoint)
+    def _close(self, endpoint: ReceiveEndpoint) -> None:
+        self._services.plane.receive_endpoint_close(endpoint.plane)
 
     def _name_of(self, endpoint: ReceiveEndpoint) -> HostPort | None:
         return endpoint.channel.params.control if endpoint.channel.has_explicit_control else None

@@ -8,9 +8,11 @@ their order (shm 8.1).
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 __all__ = ["HelperThreads", "Inline", "Lane", "SlowWork", "Steps", "slowly"]
@@ -42,25 +44,51 @@ class SlowWork(Protocol):
 class HelperThreads:
     """Runs slow work on threads, one for each lane.
 
+    They are daemons, unlike those of :class:`concurrent.futures.ThreadPoolExecutor`: a process that has closed its
+    driver ends although a name server still owes an answer.
+
     :param wake: called on a helper thread whenever a result is there.
     """
 
     def __init__(self, lanes: int, wake: Callable[[], None]) -> None:
-        self._executor = ThreadPoolExecutor(lanes, thread_name_prefix="framelane-helper")
+        self._lanes = lanes
         self._wake = wake
+        self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._running: set[Future[Any]] = set()
+        for lane in range(lanes):
+            threading.Thread(target=self._serve, name=f"framelane-helper-{lane}", daemon=True).start()
 
     def submit(self, function: Callable[[], Any]) -> Future[Any]:
         """See :class:`SlowWork`. Control thread."""
-        future = self._executor.submit(function)
+        future: Future[Any] = Future()
         self._running = {one for one in self._running if not one.done()} | {future}
         future.add_done_callback(lambda _: self._wake())
+        self._work.put((function, future))
         return future
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            _complete(*work)
+            del work
 
     def close(self) -> None:
         """See :class:`SlowWork`. A name server that does not answer holds it up for two seconds at most."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for future in self._running:
+            future.cancel()
+        for _ in range(self._lanes):
+            self._work.put(None)
         wait(self._running, timeout=2.0)
+
+
+def _complete(function: Callable[[], Any], future: Future[Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = function()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 class Inline:
@@ -69,10 +97,7 @@ class Inline:
     def submit(self, function: Callable[[], Any]) -> Future[Any]:
         """See :class:`SlowWork`."""
         future: Future[Any] = Future()
-        try:
-            future.set_result(function())
-        except Exception as error:
-            future.set_exception(error)
+        _complete(function, future)
         return future
 
     def close(self) -> None:

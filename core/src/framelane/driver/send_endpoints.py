@@ -123,12 +123,8 @@ class SendEndpoints(Endpoints[SendEndpoint]):
         self._enter(endpoint)
         return endpoint
 
-    def release(self, endpoint: SendEndpoint) -> None:
-        """Drop one reference; the last one closes the endpoint."""
-        endpoint.references -= 1
-        if endpoint.references == 0:
-            self._services.plane.send_endpoint_close(endpoint.plane)
-            self._remove(endpoint)
+    def _close(self, endpoint: SendEndpoint) -> None:
+        self._services.plane.send_endpoint_close(endpoint.plane)
 
     def _name_of(self, endpoint: SendEndpoint) -> HostPort | None:
         return None if endpoint.channel.is_multicast else endpoint.channel.params.endpoint

@@ -56,9 +56,6 @@ UNSUPPORTED: dict[str, Unsupported] = {
     **_all(
         "untethered subscriptions",
         "tether_subscriptions",
-        "untethered_window_limit_timeout",
-        "untethered_linger_timeout",
-        "untethered_resting_timeout",
     ),
     **_all(
         "name resolvers other than the host's",
