@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from support.mutations import Live, Mutator
-from support.raw_client import RawPublication
-from support.simulation import Host, Simulation
-from support.streams import Messages
-from support.transfer import Transfer
 
 from framelane._native import lib
 from framelane.protocol.frames import DataFrame, FrameType, encode_datagram
@@ -16,6 +11,11 @@ from framelane.shm.system_counters import SystemCounter
 from framelane.testing.station import Run, Station
 from framelane.transport.address import Address
 from framelane.transport.wrappers import FaultDirection
+from support.mutations import Live, Mutator
+from support.raw_client import RawPublication
+from support.simulation import Host, Simulation
+from support.streams import Messages
+from support.transfer import Transfer
 
 GROUP = "aeron:udp?endpoint=224.20.30.39:40456|interface=10.0.0.0/24"
 UNICAST = "aeron:udp?endpoint=10.0.0.2:40123"
