@@ -93,8 +93,9 @@ def test_rejection_with_an_over_long_reason_is_refused_both_ways() -> None:
     body = (
         RejectImage(1, 2, 3, 4, "x" * 1023).encode().replace((1023).to_bytes(4, "little"), (1024).to_bytes(4, "little"))
     )
-    with pytest.raises(CommandError, match="reason has a length of 1024"):
+    with pytest.raises(CommandError, match="reason has a length of 1024") as raised:
         decode_command(RejectImage.TYPE, body + b"x")
+    assert (raised.value.code, raised.value.correlation_id) == (ErrorCode.GENERIC_ERROR, 2)
 
 
 @given(type_id=st.integers(-(2**31), 2**31 - 1) | st.sampled_from(sorted(COMMANDS)), body=st.binary(max_size=200))

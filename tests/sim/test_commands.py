@@ -445,6 +445,30 @@ def test_a_correlation_id_counts_for_one_use_of_a_shared_publication(world, clie
     world.run_until(lambda: not Path(first.log_file).exists(), "the end of the publication")
 
 
+def test_a_log_that_cannot_be_removed_is_counted_and_tried_again_without_holding_up_others(world, client, monkeypatch):
+    stuck, slow = (client.call(AddPublication, PublicationReady, stream_id=i, channel="aeron:ipc") for i in (7, 8))
+    unlink, failures = Path.unlink, {stuck.log_file: 100, slow.log_file: 1}
+
+    def fail(path, *args, **kwargs):
+        if failures.get(str(path), 0) > 0:
+            failures[str(path)] -= 1
+            raise PermissionError(1, "not now", str(path))
+        unlink(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    for failed, ready in enumerate((stuck, slow), 1):
+        client.call(RemovePublication, OperationSuccess, registration_id=ready.correlation_id, flags=0)
+        world.run_until(lambda failed=failed: client.counters.value(17) == failed, "a failed removal", 5 * SECOND)
+    idle(world, 5 * SECOND, client)
+
+    assert client.counters.value(17) == 2
+    assert not Path(slow.log_file).exists()
+    assert Path(stuck.log_file).exists()
+    failures.clear()
+    idle(world, 3 * SECOND, client)
+    assert not Path(stuck.log_file).exists()
+
+
 def test_an_old_remove_publication_without_flags_is_taken(client):
     ready = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
     body = RemovePublication(client.client_id, 1000, ready.correlation_id, 0).encode()[:24]

@@ -7,10 +7,16 @@ from ipaddress import ip_address
 import pytest
 
 from framelane.channel import ChannelError, ErrorCode
-from framelane.protocol.commands import AddExclusivePublication, AddSubscription
+from framelane.protocol.commands import AddExclusivePublication, AddSubscription, RemovePublication
 from framelane.protocol.error_codes import ErrorCode as ProtocolErrorCode
-from framelane.protocol.events import AvailableImage, ErrorResponse, ExclusivePublicationReady, SubscriptionReady
-from framelane.testing.simulation import Simulation
+from framelane.protocol.events import (
+    AvailableImage,
+    ErrorResponse,
+    ExclusivePublicationReady,
+    OperationSuccess,
+    SubscriptionReady,
+)
+from framelane.testing.simulation import MILLISECOND, SECOND, Simulation
 
 
 class Names:
@@ -27,6 +33,14 @@ class Names:
 def world(tmp_path):
     with Simulation(tmp_path) as world:
         yield world
+
+
+def live(world, duration_ns, *clients):
+    """Let time pass while these clients live."""
+    for _ in range(duration_ns // (100 * MILLISECOND)):
+        for client in clients:
+            client.keep_alive()
+        world.run(100 * MILLISECOND, 5 * MILLISECOND)
 
 
 def test_a_publication_follows_its_peer_to_another_address(world):
@@ -49,6 +63,49 @@ def test_a_publication_follows_its_peer_to_another_address(world):
 
     assert image.source_identity.startswith("10.0.0.1:")
     assert sender.counters.value(25) == 1
+
+
+def test_a_subscription_looks_for_its_control_only_while_it_hears_nothing(world):
+    names = Names(control="10.0.0.1")
+    sender = world.driver("10.0.0.1").client()
+    receiver = world.driver("10.0.0.2", resolver=names).client()
+    receiver.call(
+        AddSubscription,
+        SubscriptionReady,
+        registration_correlation_id=-1,
+        stream_id=7,
+        channel="aeron:udp?endpoint=10.0.0.2:40123|control=control:40124",
+    )
+    publication = sender.call(
+        AddExclusivePublication,
+        ExclusivePublicationReady,
+        stream_id=7,
+        channel="aeron:udp?endpoint=10.0.0.2:40123|control=10.0.0.1:40124",
+    )
+    receiver.wait(AvailableImage)
+    names.names["control"] = "10.0.0.3"
+
+    live(world, 8 * SECOND, sender, receiver)
+    assert receiver.counters.value(25) == 0
+
+    sender.call(RemovePublication, OperationSuccess, registration_id=publication.correlation_id, flags=0)
+    live(world, 14 * SECOND, sender, receiver)
+    assert receiver.counters.value(25) == 1
+    assert any("control=" in entry.text and "10.0.0.3:40124" in entry.text for entry in receiver.cnc.errors())
+
+
+def test_a_name_that_comes_to_mean_what_the_socket_cannot_reach_is_an_error_and_changes_nothing(world):
+    names = Names(peer="10.0.0.3")
+    sender = world.driver("10.0.0.1", resolver=names).client()
+    sender.call(
+        AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel="aeron:udp?endpoint=peer:40123"
+    )
+    names.names["peer"] = "fd00::1"
+
+    live(world, 8 * SECOND, sender)
+
+    assert sender.counters.value(25) == 0
+    assert any("which the open socket does not reach" in entry.text for entry in sender.cnc.errors())
 
 
 def test_an_unknown_host_is_answered_with_its_code(world):

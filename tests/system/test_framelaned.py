@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -195,6 +196,19 @@ def test_a_killed_driver_is_replaced_and_its_errors_are_kept(start):
     assert "existing errors saved to" in warnings
     (saved,) = first.directory.parent.glob("aeron-*-error.log")
     assert "nowhere" in saved.read_text()
+
+
+@pytest.mark.parametrize("is_abstract", [False, True])
+def test_a_service_manager_is_told_when_it_is_ready_and_when_it_stops(start, tmp_path, is_abstract):
+    name = f"@framelane-{os.getpid()}" if is_abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(name.replace("@", "\0", 1))
+        notify.settimeout(LIMIT_S)
+        daemon = start(settings={"NOTIFY_SOCKET": name})
+        assert notify.recv(100) == b"READY=1"
+        assert daemon.is_ready()
+        assert daemon.end() == (0, "", "")
+        assert notify.recv(100) == b"STOPPING=1"
 
 
 # ---- arguments ----

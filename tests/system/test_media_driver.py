@@ -211,6 +211,25 @@ def test_an_application_that_holds_the_interpreter_lock_costs_no_client_its_life
     assert ClientTimeout not in [type(event) for event in client.events]
 
 
+def test_the_default_window_fits_the_default_buffer_of_the_system(launch, attach):
+    client = attach(launch(socket_so_rcvbuf="0"))
+
+    client.call(
+        AddSubscription,
+        SubscriptionReady,
+        registration_correlation_id=-1,
+        stream_id=7,
+        channel="aeron:udp?endpoint=127.0.0.1:0",
+    )
+
+
+def test_a_window_beyond_what_the_system_grants_fails_the_start_and_leaves_nothing(tmp_path):
+    with pytest.raises(ConfigError, match="rcv_initial_window_length = 1073741824: does not fit"):
+        MediaDriver.launch(settings(tmp_path / "aeron", rcv_initial_window_length="1g"))
+
+    assert not (tmp_path / "aeron").exists()
+
+
 def test_a_required_transport_that_cannot_be_had_fails_the_start_and_leaves_nothing(tmp_path, monkeypatch):
     directory = tmp_path / "aeron"
 

@@ -1,6 +1,7 @@
 """C structs and Python tables against the offsets of the specification."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,11 @@ def test_documented_table_of_own_counters_is_the_one_in_the_code() -> None:
     text = (ROOT / "docs" / "counters.md").read_text()
     for row in OWN_TYPES:
         assert f"| {row.type.value} | `{row.label}` | {row.key} | {row.value} |" in text
+
+
+def test_the_table_of_system_counters_is_in_the_documentation() -> None:
+    rows = re.findall(r"^\| (\d+) \| `([^`]+)` \| .+ \|$", (ROOT / "docs" / "counters.md").read_text(), re.MULTILINE)
+    labels = SystemLabels(version="V", commit="C", threading_mode="MODE")
+    expected = [re.sub("threshold=[^ ]+", "threshold=T", labels.label(counter)) for counter in SystemCounter]
+    assert [label for number, label in rows if int(number) < 7700] == expected
+    assert [int(number) for number, _ in rows if int(number) < 7700] == list(SystemCounter)

@@ -15,6 +15,7 @@ enum
     FL_TX_SEGMENTATION_REFUSED, /* endpoints that went back to plain datagrams at run time */
     FL_RX_DATAGRAMS,
     FL_RX_SYSCALLS,
+    FL_RX_EMPTY,                /* of the receiving calls: those that brought nothing */
     FL_RX_COALESCED,            /* of the datagrams: those that came joined to others */
     FL_RX_TRUNCATED,
     FL_RX_ERRORS,

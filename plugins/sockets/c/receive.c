@@ -123,6 +123,7 @@ static uint32_t fl_receive_from(
     }
     if (result <= 0)
     {
+        fl_counters_add(&poller->counters, FL_RX_EMPTY, 1);
         return filled;
     }
 

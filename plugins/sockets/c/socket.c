@@ -36,7 +36,7 @@ uint32_t fl_socket_buffer(int fd, int option, uint32_t asked)
     int granted = 0;
     socklen_t length = sizeof(granted);
     getsockopt(fd, SOL_SOCKET, option, &granted, &length);
-    return (uint32_t)granted / 2;
+    return 0 == asked ? (uint32_t)granted : (uint32_t)granted / 2;
 }
 
 int fl_socket_connect(int fd, const fl_name_t *peer, socklen_t length, bool rebind)

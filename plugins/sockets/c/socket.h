@@ -26,7 +26,8 @@ int fl_socket_connect(int fd, const fl_name_t *peer, socklen_t length, bool rebi
 
 /* Ask for a buffer of `asked` bytes (0: leave the default) with SO_SNDBUF or SO_RCVBUF. Returns what was granted on
  * the same scale. The kernel doubles what it is asked for, to pay for its own structures, and reports the double;
- * granted is half of that, so that it compares with `asked` and with net.core.[rw]mem_max. */
+ * granted is half of that, so that it compares with `asked` and with net.core.[rw]mem_max. The default is not doubled:
+ * it is net.core.[rw]mem_default. */
 uint32_t fl_socket_buffer(int fd, int option, uint32_t asked);
 
 #endif

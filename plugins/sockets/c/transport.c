@@ -177,6 +177,7 @@ static const char *const fl_counter_names[FL_POLLER_COUNTERS] = {
     [FL_TX_SEGMENTATION_REFUSED] = "sockets-tx-segmentation-refused",
     [FL_RX_DATAGRAMS] = "sockets-rx-datagrams",
     [FL_RX_SYSCALLS] = "sockets-rx-syscalls",
+    [FL_RX_EMPTY] = "sockets-rx-empty",
     [FL_RX_COALESCED] = "sockets-rx-coalesced",
     [FL_RX_TRUNCATED] = "sockets-rx-truncated",
     [FL_RX_ERRORS] = "sockets-rx-errors",

@@ -102,6 +102,13 @@ def test_a_buffer_smaller_than_asked_is_noted_with_the_sysctl_to_run(sockets: An
     )
 
 
+def test_a_buffer_that_is_left_alone_has_the_length_that_the_system_says(sockets: Any) -> None:
+    defaults = {name: int(Path(f"/proc/sys/net/core/{name}mem_default").read_text()) for name in ("r", "w")}
+    opened = sockets.open(("127.0.0.1", 0))
+    assert opened.params.send_buffer_granted == defaults["w"]
+    assert opened.params.receive_buffer_granted == defaults["r"]
+
+
 def test_arm_wakes_for_what_comes_and_refuses_while_there_is_something(sockets: Any, run: Any) -> None:
     receiver = sockets.open(("127.0.0.1", 0), role=2)
     descriptor = sockets.ops.arm(sockets.poller)

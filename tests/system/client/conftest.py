@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -76,6 +77,35 @@ def driver(start_driver: Callable[..., Driver]) -> Driver:
     return start_driver()
 
 
+def find_free_port() -> int:
+    """Return a UDP port that was free a moment ago: tests of several people run on one machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    return find_free_port
+
+
+@pytest.fixture
+def udp() -> str:
+    """A UDP channel of the test's own, with short terms."""
+    return f"aeron:udp?endpoint=127.0.0.1:{find_free_port()}|term-length=256k"
+
+
+@pytest.fixture(params=["ipc", "udp"])
+def channel(request: pytest.FixtureRequest, udp: str) -> str:
+    return udp if request.param == "udp" else "aeron:ipc?term-length=256k"
+
+
 @pytest.fixture
 def wait() -> Callable[..., None]:
     return wait_until
+
+
+@pytest.fixture
+def stock_program() -> Callable[[str], str]:
+    """Return the path of a stock program by its name."""
+    return lambda name: str(stock_binary(name))

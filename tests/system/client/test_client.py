@@ -32,7 +32,6 @@ from framelane.client import (
 from framelane.client.image import Image
 
 IPC = "aeron:ipc?term-length=64k"
-UDP = "aeron:udp?endpoint=127.0.0.1:24601|term-length=64k"
 STREAM = 1001
 
 Wait = Callable[..., None]
@@ -50,7 +49,6 @@ def take(subscription: Any, count: int, wait: Wait, **arguments: Any) -> list[by
     return messages
 
 
-@pytest.mark.parametrize("channel", [IPC, UDP])
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_messages_of_all_sizes_arrive_in_order(driver: Any, wait: Wait, channel: str, exclusive: bool) -> None:
     rng = random.Random(5)
@@ -176,10 +174,10 @@ def test_handlers_control_the_poll(driver: Any, wait: Wait) -> None:
         assert image.position == 192
 
 
-def test_an_assembler_makes_messages_of_fragments(driver: Any, wait: Wait) -> None:
+def test_an_assembler_makes_messages_of_fragments(driver: Any, wait: Wait, udp: str) -> None:
     with Client(driver.directory) as client:
-        subscription = client.add_subscription(UDP, STREAM)
-        publications = [client.add_exclusive_publication(UDP, STREAM) for _ in range(2)]
+        subscription = client.add_subscription(udp, STREAM)
+        publications = [client.add_exclusive_publication(udp, STREAM) for _ in range(2)]
         messages = {p.session_id: bytes([i + 1]) * 5000 for i, p in enumerate(publications)}
         for publication in publications:
             publication.offer_blocking(messages[publication.session_id], 10, reserved_value=publication.session_id)
@@ -368,11 +366,11 @@ def test_a_forked_child_has_no_client(driver: Any) -> None:
         client.add_counter(1, "parent's second")
 
 
-def test_messages_are_awaited(driver: Any) -> None:
+def test_messages_are_awaited(driver: Any, udp: str) -> None:
     async def run() -> list[bytes]:
         async with aio.Client(driver.directory) as client:
-            subscription = await client.add_subscription(UDP, STREAM)
-            publication = await client.add_publication(UDP, STREAM)
+            subscription = await client.add_subscription(udp, STREAM)
+            publication = await client.add_publication(udp, STREAM)
             sent = [b"%d" % i * 300 for i in range(300)]
 
             async def publish() -> None:

@@ -219,6 +219,11 @@ def test_a_value_out_of_range_is_clamped_and_said():
             ["nak_unicast_delay=1000s", "nak_unicast_retry_delay_ratio=10000000"],
             "driver.nak_unicast_retry_delay_ratio = 10000000: times nak_unicast_delay is more than 64 bits",
         ),
+        (["publication_reserved_session_id_low=1001"], "is above publication_reserved_session_id_high = 1000"),
+        (
+            ["publication_reserved_session_id_low=-2147483648", "publication_reserved_session_id_high=2147483647"],
+            "leaves no session id",
+        ),
         (["sender_idle_strategy=spin", "sender_idle_strategy_init_args=1us"], "spin takes no arguments"),
         (["sender_idle_strategy_init_args=10-20-1ms-1us"], "least park"),
         (["threading_mode=TURBO"], "expected one of AUTO, DEDICATED, SHARED_NETWORK, SHARED, INVOKER"),

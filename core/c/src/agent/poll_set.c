@@ -23,14 +23,10 @@ int64_t fl_poll_set_poll(fl_poll_set_t *set, int64_t now_ns)
                 run->segment_length = run->length;   /* a transport that leaves it out means one datagram */
             }
             bytes += run->length;
-            set->datagrams += run->length > run->segment_length
-                ? (run->length + run->segment_length - 1) / run->segment_length
-                : 1;
             ((fl_sink_t *)run->context)->on_run(run->context, run, now_ns);
         }
         entry->binding->ops.release(entry->poller, runs, (uint32_t)polled);
     }
-    set->bytes += (uint64_t)bytes;
     return bytes;
 }
 

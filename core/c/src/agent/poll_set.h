@@ -22,8 +22,6 @@ typedef struct fl_poll_set
     fl_poll_entry_t entries[FL_POLL_SET_CAPACITY];
     uint32_t count;
     uint32_t run_limit;            /* runs taken in one poll, if the user set it; 0: FL_POLL_RUNS */
-    uint64_t datagrams;            /* received since the set was made */
-    uint64_t bytes;
 } fl_poll_set_t;
 
 /* Poll every poller once, hand each run to its sink, release. Returns how many bytes came. */

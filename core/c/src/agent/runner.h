@@ -16,10 +16,14 @@
 #include "api/driver.h"
 #include "util/clock.h"
 
+/* Alignment of what one thread writes in every cycle, so that no other thread waits for that line: two cache lines, since
+ * processors fetch them in pairs. */
+#define FL_APART 128
+
 /* One agent: what to do in a cycle, and how long cycles take. */
 typedef struct fl_agent
 {
-    const char *name;                       /* "conductor", "sender", "receiver" */
+    _Alignas(FL_APART) const char *name;    /* "conductor", "sender", "receiver" */
     int (*do_work)(void *state, int64_t now_ns);   /* returns the work done, 0 for none */
     bool (*is_at_rest)(const void *state);         /* only pollers and calls can give it work; NULL: never */
     void *state;
@@ -40,7 +44,7 @@ typedef struct fl_call
 
 typedef struct fl_runner
 {
-    fl_agent_t *agents[FL_AGENTS];
+    _Alignas(FL_APART) fl_agent_t *agents[FL_AGENTS];
     uint32_t agent_count;
     fl_clock_t *clock;
     fl_idle_t idle;

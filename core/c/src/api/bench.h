@@ -37,8 +37,9 @@ typedef struct fl_bench_params
 typedef struct fl_bench_result
 {
     uint64_t messages;             /* or datagrams */
+    uint64_t warm_up_messages;     /* that came before and are not among them; cpu_ns is of both */
     uint64_t bytes;
-    uint64_t system_calls;         /* of the loop itself; 0 where it makes none */
+    uint64_t system_calls;         /* of the loop itself, those that moved something; 0 where it makes none */
     int64_t elapsed_ns;            /* receiving side: from the first to the last */
     int64_t cpu_ns;                /* of the process */
 } fl_bench_result_t;

@@ -352,6 +352,9 @@ int fl_receive_endpoint_close(fl_driver_t *driver, fl_receive_endpoint_t *endpoi
 int fl_receive_endpoint_local_address(fl_receive_endpoint_t *endpoint, fl_address_t *address);
 int64_t fl_receive_endpoint_receiver_id(fl_receive_endpoint_t *endpoint);
 
+/* Monotonic time of the last datagrams, for re-resolution (wire 5.9); kept for endpoints with an explicit control address. */
+int64_t fl_receive_endpoint_time_of_last_run(fl_receive_endpoint_t *endpoint);
+
 /* The control name resolves to another address now. */
 int fl_receive_endpoint_set_control(
     fl_driver_t *driver, fl_receive_endpoint_t *endpoint, const fl_address_t *control);

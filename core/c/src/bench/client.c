@@ -11,21 +11,29 @@
 
 static uint8_t fl_bench_message[FL_BENCH_MESSAGE_MAX];
 
+static void fl_bench_end_warm_up(fl_bench_result_t *result)
+{
+    result->warm_up_messages = result->messages;
+    result->messages = 0;
+    result->bytes = 0;
+}
+
 int fl_bench_publish(
     fl_client_publication_t *publication, const fl_bench_params_t *params, fl_bench_result_t *result)
 {
     fl_bench_lengths_t lengths;
     memset(result, 0, sizeof(*result));
     fl_bench_lengths_init(&lengths, params);
-    int64_t cpu_ns = fl_bench_cpu();
-    int64_t begin_ns = fl_bench_now() + params->warm_up_ns;
+    const int64_t cpu_ns = fl_bench_cpu();
+    const int64_t begin_ns = fl_bench_now() + params->warm_up_ns;
     int64_t now_ns = begin_ns - params->warm_up_ns;
+    bool is_warming_up = params->warm_up_ns > 0;
     while (now_ns - begin_ns < params->duration_ns)
     {
-        if (now_ns < begin_ns)
+        if (is_warming_up && now_ns >= begin_ns)
         {
-            memset(result, 0, sizeof(*result));
-            cpu_ns = fl_bench_cpu();
+            is_warming_up = false;
+            fl_bench_end_warm_up(result);
         }
         for (int turn = 0; turn < 64; turn++)
         {
@@ -82,9 +90,8 @@ int fl_bench_subscribe(
             if (is_warming_up && watch.last_ns - watch.first_ns > params->warm_up_ns)
             {
                 is_warming_up = false;
-                memset(result, 0, sizeof(*result));
-                watch.first_ns = 0;
-                fl_bench_watch_arrived(&watch);
+                fl_bench_end_warm_up(result);
+                watch.first_ns = watch.last_ns;
             }
         }
         else if (fl_bench_watch_is_over(&watch, params))
@@ -122,13 +129,16 @@ int fl_bench_ping(fl_client_publication_t *publication, fl_client_subscription_t
     const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result)
 {
     fl_fragment_t fragments[FL_BENCH_FRAGMENTS];
+    fl_bench_lengths_t lengths;
     memset(result, 0, sizeof(*result));
+    fl_bench_lengths_init(&lengths, params);
     const int64_t cpu_ns = fl_bench_cpu();
     const int64_t begin_ns = fl_bench_now();
     for (uint64_t i = 0; i < params->warm_up + params->count; i++)
     {
+        const uint32_t length = fl_bench_lengths_next(&lengths);
         const int64_t sent_ns = fl_bench_now();
-        int count = fl_bench_offer(publication, fl_bench_message, params->length);
+        int count = fl_bench_offer(publication, fl_bench_message, length);
         while (0 == count)
         {
             count = fl_client_subscription_poll(subscription, fragments, FL_BENCH_FRAGMENTS, 1);

@@ -169,7 +169,7 @@ int fl_bench_socket_send(const fl_bench_params_t *params, fl_bench_result_t *res
         for (int i = 0; i < 16; i++)
         {
             const int sent = fl_bench_send_once(fd, &vector, &lengths, params, &result->bytes);
-            result->system_calls++;
+            result->system_calls += sent > 0;
             if (sent < 0)
             {
                 close(fd);
@@ -244,7 +244,7 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
     for (;;)
     {
         const int count = fl_bench_receive_once(fd, headers, params, &result->bytes);
-        result->system_calls++;
+        result->system_calls += count > 0;
         if (count > 0)
         {
             result->messages += (uint64_t)count;
@@ -268,23 +268,26 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
 
 int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result)
 {
+    fl_bench_lengths_t lengths;
     memset(result, 0, sizeof(*result));
     const int fd = fl_bench_socket_open(params);
     if (fd < 0)
     {
         return fd;
     }
+    fl_bench_lengths_init(&lengths, params);
     const int64_t cpu_ns = fl_bench_cpu();
     const int64_t begin_ns = fl_bench_now();
     for (uint64_t i = 0; i < params->warm_up + params->count;)
     {
+        const uint32_t message_length = fl_bench_lengths_next(&lengths);
         const int64_t sent_ns = fl_bench_now();
-        ssize_t length = send(fd, fl_bench_memory, params->length, 0);
-        result->system_calls++;
+        ssize_t length = send(fd, fl_bench_memory, message_length, 0);
+        result->system_calls += length >= 0;
         while (length >= 0)
         {
             length = recv(fd, fl_bench_memory, FL_BENCH_DATAGRAM, 0);
-            result->system_calls++;
+            result->system_calls += length >= 0;
             const int64_t now_ns = fl_bench_now();
             if (length >= 0)
             {
@@ -331,11 +334,10 @@ int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *res
         fl_bench_name_t name;
         socklen_t name_length = sizeof(name);
         const ssize_t length = recvfrom(fd, fl_bench_memory, FL_BENCH_DATAGRAM, 0, &name.any, &name_length);
-        result->system_calls++;
         if (length >= 0)
         {
             sendto(fd, fl_bench_memory, (size_t)length, 0, &name.any, name_length);
-            result->system_calls++;
+            result->system_calls += 2;
             result->messages++;
             result->bytes += (uint64_t)length;
             fl_bench_watch_arrived(&watch);

@@ -130,12 +130,13 @@ fl_driver_t *fl_driver_new(const fl_driver_config_t *config)
         fl_error(FL_EINVAL, "threading mode %u is none of FL_THREADING_*", config->threading_mode);
         return NULL;
     }
-    fl_driver_t *driver = calloc(1, sizeof(*driver));
+    fl_driver_t *driver = aligned_alloc(_Alignof(fl_driver_t), sizeof(*driver));
     if (NULL == driver)
     {
         fl_error(FL_ENOMEM, "no memory for a driver");
         return NULL;
     }
+    memset(driver, 0, sizeof(*driver));
     fl_driver_context_t *context = &driver->context;
     driver->pid = (int32_t)getpid();
     context->config = *config;

@@ -8,15 +8,16 @@
 #include "receiver/receiver.h"
 #include "sender/sender.h"
 
+/* What different threads write in every cycle lies apart, so that none waits for a line that another has just written. */
 struct fl_driver
 {
     fl_driver_context_t context;
-    fl_conductor_t conductor;
-    fl_sender_t sender;
-    fl_receiver_t receiver;
+    _Alignas(FL_APART) fl_conductor_t conductor;
+    _Alignas(FL_APART) fl_sender_t sender;
+    _Alignas(FL_APART) fl_receiver_t receiver;
     fl_agent_t agents[FL_AGENTS];
     fl_runner_t runners[FL_AGENTS];
-    uint32_t runner_count;
+    _Alignas(FL_APART) uint32_t runner_count;
     fl_runner_t *runner_of[FL_AGENTS];      /* who runs an agent, by FL_AGENT_* */
     int32_t pid;
     fl_object_t *taken;                     /* objects taken from the stack and not handed out yet */

@@ -224,6 +224,11 @@ void fl_receive_endpoint_on_run(fl_sink_t *sink, const fl_run_t *run, int64_t no
 {
     fl_receive_endpoint_t *endpoint = (fl_receive_endpoint_t *)sink;
     uint32_t offset = 0;
+    if (endpoint->has_control)
+    {
+        /* Relaxed: the control thread compares it with a limit of seconds. */
+        atomic_store_explicit(&endpoint->time_of_last_run_ns, now_ns, memory_order_relaxed);
+    }
     do
     {
         const uint32_t left = run->length - offset;

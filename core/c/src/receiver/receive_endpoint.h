@@ -43,6 +43,7 @@ struct fl_receive_endpoint
     bool is_multicast;
     bool has_control;                   /* not multicast: feedback goes to `control`, and elicitation is periodic */
     int32_t ttl;
+    _Atomic int64_t time_of_last_run_ns; /* with has_control: for re-resolution; else of the opening */
     fl_peer_t control;                  /* multicast or has_control */
     fl_timer_t setup_timer;             /* earliest lapse */
     fl_timer_t control_timer;

@@ -88,6 +88,7 @@ fl_receive_endpoint_t *fl_receive_endpoint_open(fl_driver_t *driver, fl_binding_
     endpoint->has_control = receive_params->has_control && !receive_params->is_multicast;
     endpoint->ttl = receive_params->ttl;
     endpoint->control.address = receive_params->control;
+    atomic_init(&endpoint->time_of_last_run_ns, fl_clock_nano_now(driver->context.clock));
     fl_session_map_init(&endpoint->sessions, sessions, capacity, fl_driver_random(&driver->context));
     fl_receive_endpoint_init_timers(endpoint);
 
@@ -131,6 +132,11 @@ int fl_receive_endpoint_local_address(fl_receive_endpoint_t *endpoint, fl_addres
 int64_t fl_receive_endpoint_receiver_id(fl_receive_endpoint_t *endpoint)
 {
     return endpoint->receiver_id;
+}
+
+int64_t fl_receive_endpoint_time_of_last_run(fl_receive_endpoint_t *endpoint)
+{
+    return atomic_load_explicit(&endpoint->time_of_last_run_ns, memory_order_relaxed);
 }
 
 static int64_t fl_receive_endpoint_call_set_control(void *argument)

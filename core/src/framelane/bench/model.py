@@ -21,8 +21,11 @@ class Measurement:
 
     value: float  #: in the result's unit
     bytes_per_second: float = 0.0
+    messages: int = 0  #: that arrived, or round trips
     loss: float = 0.0  #: part of what was sent that did not arrive
-    cpu_s_per_million: float = 0.0  #: processor seconds of both processes for a million messages
+    cpu_s_per_million: float = 0.0  #: processor seconds of all processes for a million messages
+    #: Calls that moved a datagram, of all processes; those that found nothing are busy waiting and not counted.
+    #: ``None``: none is made, or the transport does not tell.
     system_calls_per_message: float | None = None
     percentiles_us: dict[str, float] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -10,10 +11,10 @@ from rich.table import Table
 from framelane.bench.model import Benchmark, Result
 from framelane.errors import FramelaneError
 
-__all__ = ["print_table", "write_plot"]
+__all__ = ["check_plot", "print_table", "write_plot"]
 
 
-_FILE_WIDTH = 130
+_FILE_WIDTH = 160
 
 
 def quantity(value: float, unit: str) -> str:
@@ -32,7 +33,7 @@ def print_table(benchmark: Benchmark) -> None:
     table = Table(title=f"{benchmark.benchmark} in {unit}, transport {benchmark.transport}", title_justify="left")
     for heading in ("length", "direction"):
         table.add_column(heading)
-    for heading in ("median", "min", "max", "loss", "CPU s/M", "calls/msg"):
+    for heading in ("median", "min", "max", "bytes/s", "loss", "CPU s/M", "calls/msg"):
         table.add_column(heading, justify="right")
     table.add_column("floor")
     for heading in ("floor median", "ratio"):
@@ -58,9 +59,10 @@ def row(result: Result) -> list[str]:
         str(result.message_length),
         result.direction,
         *(quantity(value, result.unit) for value in (result.median, *extremes(result))),
-        f"{middle.loss:.1%}",
+        quantity(middle.bytes_per_second, "bytes/s") if result.is_rate else "",
+        f"{middle.loss:.1%}" if result.is_rate else "",
         f"{middle.cpu_s_per_million:.2f}",
-        "" if not calls else f"{calls:.2f}",
+        "" if calls is None else f"{calls:.2f}",
         result.floor_name,
         quantity(result.floor_median, result.unit),
         f"{result.ratio:.2f}",
@@ -73,15 +75,23 @@ def extremes(result: Result) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def write_plot(benchmark: Benchmark, path: Path) -> None:
-    """Write a bar chart of ours and the floors.
+def check_plot() -> None:
+    """Check that a picture can be made, before minutes are spent on what it is to show.
 
     :raises FramelaneError: without matplotlib.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise FramelaneError("--plot needs matplotlib: pip install 'framelane[plot]'") from None
+    if find_spec("matplotlib") is None:
+        raise FramelaneError("--plot needs matplotlib: pip install 'framelane[plot]', or leave --plot out")
+
+
+def write_plot(benchmark: Benchmark, path: Path) -> None:
+    """Write a bar chart of ours and the floors.
+
+    :raises FramelaneError: without matplotlib, or if the file cannot be written.
+    """
+    check_plot()
+    import matplotlib as mpl
+
     mpl.use("Agg")
     from matplotlib import pyplot
 
@@ -92,9 +102,13 @@ def write_plot(benchmark: Benchmark, path: Path) -> None:
     axes.bar([place + 0.2 for place in places], [r.floor_median for r in results], width=0.4, label="floor")
     labels = [f"{r.message_length} {r.direction}\n{r.floor_name}\n{r.ratio:.2f}x" for r in results]
     axes.set_xticks(list(places), labels, rotation=60, ha="right", fontsize=7)
+    axes.set_yscale("log")  # from sendto to segmentation is a factor of a hundred
     axes.set_ylabel(results[0].unit if results else "")
     axes.set_title(f"{benchmark.benchmark}, transport {benchmark.transport}")
     axes.legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    try:
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise FramelaneError(f"cannot write {path}: {error.strerror}") from error
     pyplot.close(figure)

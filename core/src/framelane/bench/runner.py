@@ -7,8 +7,8 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import NoReturn, Self
+from dataclasses import asdict, dataclass
+from typing import NoReturn, Protocol, Self
 
 from hdrh.histogram import HdrHistogram
 
@@ -17,7 +17,7 @@ from framelane.bench.network import Site
 from framelane.bench.worker import Job, Outcome
 from framelane.errors import FramelaneError
 
-__all__ = ["Pair", "alternate", "measure_rate", "measure_round_trips"]
+__all__ = ["Pair", "Watched", "alternate", "measure_rate", "measure_round_trips"]
 
 #: Longest that a worker may take beyond the duration of its loop.
 SLACK_S = 20.0
@@ -66,17 +66,55 @@ class Worker:
         self._process.communicate()
 
 
+class Watched(Protocol):
+    """A process that works for the two sides: a driver."""
+
+    def cpu_ns(self) -> int:
+        """Processor time that it has used."""
+        ...
+
+    def system_calls(self) -> int:
+        """System calls that it has made to move datagrams."""
+        ...
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One run of both sides, with what the watched processes used meanwhile."""
+
+    near: Outcome
+    far: Outcome
+    watched_cpu_ns: int
+    watched_calls: int
+
+    def per_message(self, side: Outcome) -> tuple[float, float | None]:
+        """Return processor seconds for a million messages, and system calls per message if any were seen.
+
+        :param side: whose messages count, those of its warm-up too.
+        """
+        messages = side.messages + side.warm_up_messages
+        cpu_ns = self.near.cpu_ns + self.far.cpu_ns + self.watched_cpu_ns
+        calls = self.near.system_calls + self.far.system_calls + self.watched_calls
+        return cpu_ns / 1e3 / messages, calls / messages if calls else None
+
+
 class Pair:
     """The two sides of a benchmark: the near one sends and times, the far one receives or answers."""
 
     def __init__(self, near: Site, far: Site) -> None:
         self.near, self.far = Worker(near), Worker(far)
 
-    def run(self, near: Job, far: Job) -> tuple[Outcome, Outcome]:
-        """Run both jobs and return their outcomes. The far side is ready before the near one begins."""
+    def run(self, near: Job, far: Job, watched: Sequence[Watched] = ()) -> Turn:
+        """Run both jobs. The far side is ready before the near one begins."""
         self.far.start(far)
+        calls = sum(process.system_calls() for process in watched)
         self.near.start(near)
-        return self.near.finish(near), self.far.finish(far)
+        cpu_ns = sum(process.cpu_ns() for process in watched)
+        near_outcome = self.near.finish(near)
+        cpu_ns = sum(process.cpu_ns() for process in watched) - cpu_ns
+        far_outcome = self.far.finish(far)
+        calls = sum(process.system_calls() for process in watched) - calls
+        return Turn(near_outcome, far_outcome, cpu_ns, calls)
 
     def close(self) -> None:
         """End both processes."""
@@ -90,18 +128,25 @@ class Pair:
         self.close()
 
 
-def measure_rate(pair: Pair, near_job: Job, far_job: Job) -> Measurement:
-    """Return the rate that the far side received, in messages a second."""
-    near, far = pair.run(near_job, far_job)
-    seconds = far.elapsed_ns / 1e9
+def measure_rate(pair: Pair, near_job: Job, far_job: Job, watched: Sequence[Watched] = ()) -> Measurement:
+    """Return the rate that the far side received, in messages a second.
+
+    Over the longer of both sides' times: a receiver that got the processor late empties a full socket buffer faster
+    than any network, and that is no rate.
+    """
+    turn = pair.run(near_job, far_job, watched)
+    near, far = turn.near, turn.far
+    seconds = max(near.elapsed_ns, far.elapsed_ns) / 1e9
     if not far.messages or seconds <= 0:
         raise FramelaneError(f"benchmark loop {far_job.loop}: nothing arrived")
+    cpu_s_per_million, calls = turn.per_message(far)
     return Measurement(
         value=far.messages / seconds,
         bytes_per_second=far.bytes / seconds,
-        loss=max(0.0, 1 - far.messages / near.messages) if near.messages else 0.0,
-        cpu_s_per_million=(near.cpu_ns + far.cpu_ns) / 1e9 / far.messages * 1e6,
-        system_calls_per_message=(near.system_calls + far.system_calls) / far.messages,
+        messages=far.messages,
+        loss=max(0.0, 1 - (far.messages + far.warm_up_messages) / (near.messages + near.warm_up_messages)),
+        cpu_s_per_million=cpu_s_per_million,
+        system_calls_per_message=calls,
     )
 
 
@@ -114,14 +159,16 @@ def percentiles_us(samples_ns: Sequence[int]) -> dict[str, float]:
     return {name: histogram.get_value_at_percentile(percentile) / 1000 for name, percentile in named.items()}
 
 
-def measure_round_trips(pair: Pair, near_job: Job, far_job: Job) -> Measurement:
+def measure_round_trips(pair: Pair, near_job: Job, far_job: Job, watched: Sequence[Watched] = ()) -> Measurement:
     """Return the median round trip time, in microseconds, with the other percentiles."""
-    near, far = pair.run(near_job, far_job)
-    percentiles = percentiles_us(near.samples_ns)
+    turn = pair.run(near_job, far_job, watched)
+    percentiles = percentiles_us(turn.near.samples_ns)
+    cpu_s_per_million, calls = turn.per_message(turn.near)
     return Measurement(
         value=percentiles["p50"],
-        cpu_s_per_million=(near.cpu_ns + far.cpu_ns) / 1e9 / max(near.messages, 1) * 1e6,
-        system_calls_per_message=(near.system_calls + far.system_calls) / max(near.messages, 1),
+        messages=turn.near.messages,
+        cpu_s_per_million=cpu_s_per_million,
+        system_calls_per_message=calls,
         percentiles_us=percentiles,
     )
 

@@ -7,19 +7,31 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from framelane.bench.network import Site
 from framelane.client import Client, ExclusivePublication, Subscription
 from framelane.errors import FramelaneError
-from framelane.shm.cnc import attach
+from framelane.shm.cnc import CncFile, attach
+from framelane.shm.counter_types import CounterType
 
-__all__ = ["DriverProcess", "published", "subscribed"]
+__all__ = ["DriverProcess", "published", "subscribed", "useful_calls"]
 
 CONNECT_LIMIT_S = 10.0
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+#: How often the drivers copy their transports' figures into counters: below the time that a receiving side waits for
+#: the end, so that the figures of a run are complete when it is over.
+FIGURES_INTERVAL = "50ms"
+
+
+def useful_calls(figures: Mapping[str, int]) -> int:
+    """Return from a transport's figures how many system calls it made to move datagrams; 0 if it does not tell.
+
+    Receiving calls that brought nothing are busy waiting, and a matter of the idle strategy.
+    """
+    sign = {"-tx-syscalls": 1, "-rx-syscalls": 1, "-rx-empty": -1}
+    return sum(factor * value for name, value in figures.items() for end, factor in sign.items() if name.endswith(end))
 
 
 @contextmanager
@@ -51,9 +63,11 @@ class DriverProcess:
 
     def __init__(self, site: Site, directory: Path, transport: str) -> None:
         self.directory = directory
+        self._cnc: CncFile | None = None
         environment = {
             "AERON_THREADING_MODE": "SHARED",
             "AERON_SHARED_IDLE_STRATEGY": "yield",
+            "AERON_TIMER_INTERVAL": FIGURES_INTERVAL,
             **os.environ,
             "AERON_DIR": str(directory),
             "AERON_DIR_DELETE_ON_SHUTDOWN": "true",
@@ -73,12 +87,22 @@ class DriverProcess:
                 self.close()
                 raise FramelaneError(f"the benchmark's driver did not start: {reason.strip()}")
             time.sleep(0.01)
-        attach(directory, driver_timeout_ms=10_000).close()
+        self._cnc = attach(directory, driver_timeout_ms=10_000)
 
-    def cpu_seconds(self) -> float:
-        """Processor time that the driver has used."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+    def cpu_ns(self) -> int:
+        """Processor time that the driver's threads have used."""
+        threads = Path(f"/proc/{self._process.pid}/task").iterdir()
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
+
+    def system_calls(self) -> int:
+        """System calls of its transports that moved datagrams."""
+        assert self._cnc is not None
+        figures = {
+            counter.label: counter.value
+            for counter in self._cnc.counters()
+            if counter.type_id == CounterType.TRANSPORT_FIGURE
+        }
+        return useful_calls(figures)
 
     def close(self) -> None:
         """End the driver and remove its directory."""
@@ -91,4 +115,6 @@ class DriverProcess:
                 self._process.wait()
         if self._process.stderr is not None:
             self._process.stderr.close()
+        if self._cnc is not None:
+            self._cnc.close()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -17,9 +17,11 @@ from pathlib import Path
 from framelane._native import lib
 from framelane.bench.model import Benchmark, Lengths, Measurement, Result
 from framelane.bench.network import Site, loopback, veth_pair
-from framelane.bench.runner import Pair, alternate, measure_rate, measure_round_trips
+from framelane.bench.runner import Pair, Watched, alternate, measure_rate, measure_round_trips
 from framelane.bench.streams import DriverProcess
 from framelane.bench.worker import Job
+from framelane.errors import TransportError
+from framelane.transport.registry import discover
 
 __all__ = ["SUITES", "Options", "Suite", "run_suite"]
 
@@ -163,21 +165,6 @@ def drivers(options: Options, sites: Sequence[Site]) -> Iterator[list[DriverProc
         yield started
 
 
-def with_driver_cpu(
-    measure: Callable[[], Measurement], serving: Sequence[DriverProcess], seconds: float
-) -> Measurement:
-    """Measure, and count the drivers' processor time too, that of the warm-up as well as its messages.
-
-    A stream loses nothing: sides that do not begin to count at the same message are not loss.
-    """
-    before = sum(driver.cpu_seconds() for driver in serving)
-    taken = measure()
-    used = sum(driver.cpu_seconds() for driver in serving) - before
-    messages = taken.value * (WARM_UP_S + seconds) if not taken.percentiles_us else seconds * TRIPS_PER_S * 1.1
-    cpu_s_per_million = taken.cpu_s_per_million + used / max(messages, 1) * 1e6
-    return replace(taken, loss=0.0, cpu_s_per_million=cpu_s_per_million)
-
-
 def stream_job(options: Options, loop: str, driver: DriverProcess, length: Lengths, channels: Sequence[str]) -> Job:
     """Return a job of a client; the streams are to be filled in, new ones for each run."""
     return Job(
@@ -196,37 +183,49 @@ def stream_job(options: Options, loop: str, driver: DriverProcess, length: Lengt
 _streams = itertools.count(1001)
 
 
-def measure_streams(measure: Callable[[Pair, Job, Job], Measurement], pair: Pair, near: Job, far: Job) -> Measurement:
+def measure_streams(
+    measure: Callable[[Pair, Job, Job, Sequence[Watched]], Measurement],
+    pair: Pair,
+    near: Job,
+    far: Job,
+    watched: Sequence[Watched],
+) -> Measurement:
     """Measure on streams that no earlier run used: what lingers of those does not disturb."""
     streams = (next(_streams), next(_streams))
-    return measure(pair, replace(near, streams=streams), replace(far, streams=streams))
+    return measure(pair, replace(near, streams=streams), replace(far, streams=streams), watched)
+
+
+def stream_directions(options: Options) -> tuple[str, ...]:
+    """Return the directions of ``throughput``; over loopback both are the same path."""
+    return ("forward", "backward") if options.veth else ("forward",)
 
 
 def run_throughput(options: Options, progress: Progress) -> list[Result]:
     """Messages from a publication to a subscription through two drivers."""
     results: list[Result] = []
-    with ends(options) as (near, far), drivers(options, (near, far)) as serving, Pair(near, far) as pair:
-        channel = f"aeron:udp?endpoint={far.address}:{PORT + 1}"
-        for length in MESSAGE_LENGTHS:
-            publish = stream_job(options, "publish", serving[0], length, [channel])
-            subscribe = replace(stream_job(options, "subscribe", serving[1], length, [channel]), duration_s=10.0)
-            ours = partial(
-                with_driver_cpu,
-                partial(measure_streams, measure_rate, pair, publish, subscribe),
-                serving,
-                options.seconds,
-            )
-            send, receive = socket_jobs(options, length, MESSAGE_BOUNDS, near, far)
-            floors = floors_of(length)
-            taken = alternate([ours, *floor_measurements(pair, send, receive, floors)], options.runs, progress)
-            names = [FLOOR_NAMES[floor] for floor in floors]
-            results += results_of(f"{options.transport} throughput", length, "forward", names, taken)
+    with ends(options) as sites, drivers(options, sites) as serving:
+        for direction in stream_directions(options):
+            step = 1 if direction == "forward" else -1
+            (near, far), (from_driver, to_driver) = sites[::step], serving[::step]
+            channel = f"aeron:udp?endpoint={far.address}:{PORT + 1}"
+            with Pair(near, far) as pair:
+                for length in MESSAGE_LENGTHS:
+                    publish = stream_job(options, "publish", from_driver, length, [channel])
+                    subscribe = stream_job(options, "subscribe", to_driver, length, [channel])
+                    subscribe = replace(subscribe, duration_s=10.0)
+                    ours = partial(measure_streams, measure_rate, pair, publish, subscribe, serving)
+                    send, receive = socket_jobs(options, length, MESSAGE_BOUNDS, near, far)
+                    floors = floors_of(length)
+                    taken = alternate([ours, *floor_measurements(pair, send, receive, floors)], options.runs, progress)
+                    names = [FLOOR_NAMES[floor] for floor in floors]
+                    results += results_of(f"{options.transport} throughput", length, direction, names, taken)
     return results
 
 
 def count_throughput(options: Options) -> int:
     """Return how many measurements ``throughput`` makes."""
-    return options.runs * sum(1 + len(floors_of(length)) for length in MESSAGE_LENGTHS)
+    measurements = sum(1 + len(floors_of(length)) for length in MESSAGE_LENGTHS)
+    return len(stream_directions(options)) * options.runs * measurements
 
 
 def run_latency(options: Options, progress: Progress) -> list[Result]:
@@ -239,8 +238,6 @@ def run_latency(options: Options, progress: Progress) -> list[Result]:
             f"aeron:udp?endpoint={near.address}:{PORT + 2}",
         ]
         for length in MESSAGE_LENGTHS:
-            if length == "mixed":
-                continue  # a round trip time of mixed lengths says nothing that the others do not
             limit_s = options.seconds + 20
             ping = replace(
                 stream_job(options, "ping", serving[0], length, channels),
@@ -256,12 +253,7 @@ def run_latency(options: Options, progress: Progress) -> list[Result]:
                 replace(send, loop="socket_ping", count=trips, warm_up=trips // 10, duration_s=limit_s),
                 replace(receive, loop="socket_pong"),
             )
-            ours = partial(
-                with_driver_cpu,
-                partial(measure_streams, measure_round_trips, pair, ping, pong),
-                serving,
-                options.seconds,
-            )
+            ours = partial(measure_streams, measure_round_trips, pair, ping, pong, serving)
             mine, raw = alternate([ours, floor], options.runs, progress)
             name = f"{options.transport} latency"
             results.append(Result(name, length, "round trip", "us", "raw UDP ping/pong", mine, raw, is_rate=False))
@@ -270,7 +262,7 @@ def run_latency(options: Options, progress: Progress) -> list[Result]:
 
 def count_latency(options: Options) -> int:
     """Return how many measurements ``latency`` makes."""
-    return options.runs * 2 * (len(MESSAGE_LENGTHS) - 1)
+    return options.runs * 2 * len(MESSAGE_LENGTHS)
 
 
 def run_ipc(options: Options, progress: Progress) -> list[Result]:
@@ -280,12 +272,7 @@ def run_ipc(options: Options, progress: Progress) -> list[Result]:
         for length in MESSAGE_LENGTHS:
             publish = stream_job(options, "publish", serving[0], length, ["aeron:ipc"])
             subscribe = replace(publish, loop="subscribe", duration_s=10.0)
-            ours = partial(
-                with_driver_cpu,
-                partial(measure_streams, measure_rate, pair, publish, subscribe),
-                serving,
-                options.seconds,
-            )
+            ours = partial(measure_streams, measure_rate, pair, publish, subscribe, serving)
             floor = partial(
                 measure_rate,
                 pair,
@@ -318,8 +305,26 @@ SUITES = {
 }
 
 
+def check_transport(name: str) -> None:
+    """Check that a transport is installed and not broken.
+
+    :raises TransportError: with those that are.
+    """
+    registry = discover()
+    if name not in registry.plugins:
+        state = "is broken or disabled" if registry.broken_named(name) else "is not installed"
+        raise TransportError(
+            f"transport '{name}' {state}; installed: {', '.join(sorted(registry.plugins))}; "
+            "'framelane transports' shows more"
+        )
+
+
 def run_suite(name: str, options: Options, progress: Progress = lambda: None) -> Benchmark:
-    """Run a benchmark."""
+    """Run a benchmark.
+
+    :raises FramelaneError: if a side of it fails; every process that it started has ended then.
+    """
+    check_transport(options.transport)
     notes = [f"{options.runs} alternating runs of {options.seconds} s each, medians"]
     load = os.getloadavg()[0]
     if load > 0.3:

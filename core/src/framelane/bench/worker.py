@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from framelane._native import ffi, lib
-from framelane.bench.streams import published, subscribed
+from framelane.bench.streams import published, subscribed, useful_calls
 from framelane.errors import FramelaneError
 from framelane.transport.address import Address
 from framelane.transport.native import open_transport, raise_native
@@ -56,6 +57,7 @@ class Outcome:
     """What the loop counted."""
 
     messages: int
+    warm_up_messages: int  #: before those; the CPU time is of both
     bytes: int
     system_calls: int
     elapsed_ns: int
@@ -82,7 +84,15 @@ def finish(code: int, what: str, result: Any, samples: Any = None, count: int = 
     if code < 0:
         raise_native(code, what)
     taken = ffi.unpack(samples, count) if samples is not None else []
-    return Outcome(result.messages, result.bytes, result.system_calls, result.elapsed_ns, result.cpu_ns, taken)
+    return Outcome(
+        result.messages,
+        result.warm_up_messages,
+        result.bytes,
+        result.system_calls,
+        result.elapsed_ns,
+        result.cpu_ns,
+        taken,
+    )
 
 
 def announce_ready() -> None:
@@ -119,9 +129,7 @@ def transport_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
             result = ffi.new("fl_bench_result_t *")
             announce_ready()
             code = function(opened.binding, native_params(job), result)
-            result.system_calls = sum(
-                value for name, value in opened.stats().items() if name.endswith(("tx-syscalls", "rx-syscalls"))
-            )
+            result.system_calls = useful_calls(opened.stats())
             return finish(code, job.loop, result)
         finally:
             opened.close()
@@ -209,7 +217,8 @@ def parse_job(line: str) -> Job:
 
 
 def main() -> None:
-    """Run the jobs on standard input until it ends."""
+    """Run the jobs on standard input until it ends. An interrupt from the terminal is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for line in sys.stdin:
         job = parse_job(line)
         try:

@@ -10,9 +10,9 @@ from pathlib import Path
 from framelane.cli.file_format import HEADER_LENGTH, Kind, parse
 from framelane.cli.resume_point import PointFile, ResumePoint, point_path
 from framelane.client.header import BEGIN_FLAG, END_FLAG, Header, align
+from framelane.client.image import Image
 from framelane.client.subscription import Batch
 from framelane.errors import FramelaneError
-from framelane.protocol.frames import DATA_HEADER_LENGTH
 
 __all__ = ["FileWriter"]
 
@@ -26,6 +26,7 @@ class FileWriter:
 
     :ivar point: where it has got to; ``None`` before the first session is chosen.
     :ivar is_complete: END came.
+    :ivar image: the one that the last fragments came from.
     :ivar messages: how many were written by this process.
     """
 
@@ -43,6 +44,7 @@ class FileWriter:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if is_anew else 0)
         self._descriptor = os.open(output, flags, 0o666)
         self._hash: hashlib._Hash | None = hashlib.sha256()
+        self.image: Image | None = None
         self._parts: list[memoryview] = []
         self._parts_offset = 0
         self._parts_length = 0
@@ -61,6 +63,7 @@ class FileWriter:
                 f"{self.output} has {size} bytes, but {point_path(self.output)} says {self.point.offset}; the file was "
                 "changed: remove both to start anew"
             )
+        os.ftruncate(self._descriptor, self.point.offset)  # what lies behind comes again
         if self.point.missing or not self.point.is_file:
             self._hash = None
             return
@@ -79,8 +82,10 @@ class FileWriter:
         is_ours = False
         for data, header in batch.items():
             if self.point is None:
-                self.point = ResumePoint(header.session_id, _begin(header))
+                self.point = ResumePoint(header.session_id, header.image.join_position)
             if header.session_id == self.point.session_id:
+                if header.image is not self.image:
+                    self._join(self.point, header.image)
                 is_ours = True
                 if header.position > self.point.position:
                     self._take(self.point, data, header)
@@ -92,13 +97,19 @@ class FileWriter:
         batch.release()
         return is_ours
 
+    def _join(self, point: ResumePoint, image: Image) -> None:
+        """Note what was published between the point and where a new image begins: nobody has it any more."""
+        self.image = image
+        if image.join_position > point.position:
+            point.gaps.append([point.position, image.join_position])
+
     def _take(self, point: ResumePoint, data: memoryview, header: Header) -> None:
-        if _begin(header) != point.position:
-            point.is_inside = False  # the rest of the message before was lost, and this is the rest of another
+        if header.position - align(header.length + 32) > point.position:
+            point.is_inside = False  # messages do not span what lies in between: padding, or a gap
         point.position = header.position
         if header.flags & BEGIN_FLAG:
             point.is_inside = self._begin_message(point, data)
-        elif point.is_inside or not point.is_file:
+        elif point.is_inside:
             self._write(point, data)
         if header.flags & END_FLAG:
             point.is_inside = False
@@ -110,9 +121,10 @@ class FileWriter:
         if found is None:
             if point.is_file is None:
                 point.is_file = False
-            if not point.is_file:
-                self._write(point, data)
-            return not point.is_file
+            if point.is_file:
+                return False  # not of the file
+            self._write(point, data)
+            return True
         if point.is_file is None:
             point.is_file = True
         kind, number = found
@@ -183,8 +195,3 @@ class FileWriter:
             if self.is_complete:
                 self._points.remove()
             self._points.close()
-
-
-def _begin(header: Header) -> int:
-    """Return the stream position at which a fragment's frame begins."""
-    return header.position - align(header.length + DATA_HEADER_LENGTH)

@@ -9,9 +9,11 @@ The driver is imported after the arguments are read, and nothing here may need t
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +70,14 @@ def _show_warnings() -> None:
     logging.getLogger(DRIVER).addHandler(handler)
 
 
+def _tell_service_manager(state: str) -> None:
+    """Tell systemd, if it started this process and wants to know (sd_notify)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address.startswith(("/", "@")):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a media driver until it is asked to end.
 
@@ -99,8 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, FramelaneError, OSError) as error:
         print(f"framelaned: {error}", file=sys.stderr)
         return 1
+    _tell_service_manager("READY=1")
     try:
         signal.sigwait(wanted)
+        _tell_service_manager("STOPPING=1")
         driver.close()
     except FramelaneError as error:
         print(f"framelaned: {error}", file=sys.stderr)

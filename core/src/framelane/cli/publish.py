@@ -138,7 +138,9 @@ class Drain:
     """Knows when everything that was published was consumed.
 
     IPC: the subscribers' positions are at hand. UDP: the sender limit is the consumption position of the status
-    messages plus the receiver's window, and the window shows when the publication has just been connected.
+    messages plus the receiver's window, and the window shows when the publication has just been connected. Receivers
+    report in steps of a quarter of the window (wire 4.6), so the last step stays unknown; the driver keeps the stream
+    for it when the publication is closed.
     """
 
     def __init__(self, client: Client, publication: ExclusivePublication) -> None:
@@ -160,7 +162,7 @@ class Drain:
         position = self._publication.position
         if self._ids is not None:
             sent, limit = (self._counters.value(counter) for counter in self._ids)
-            return sent >= position and limit >= position + self._window
+            return sent >= position and limit >= position + self._window - self._window // 4
         source = self._publication.original_registration_id
         positions = [
             counter.value

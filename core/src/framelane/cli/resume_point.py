@@ -34,6 +34,7 @@ class ResumePoint:
     is_file: bool | None = None  #: a file with the framing of file_format; ``None``: nothing came yet
     is_inside: bool = False  #: the next fragment goes on with a message whose beginning is in the file
     missing: list[list[int]] = field(default_factory=list)  #: ranges [begin, end) that never came
+    gaps: list[list[int]] = field(default_factory=list)  #: ranges of stream positions that never came
     name: str = ""
 
 

@@ -85,14 +85,16 @@ def _print_messages(subscription: Subscription, count: int | None, until_end: bo
             out.write(b"\n")
         if batch:
             out.flush()
+            presence.note(batch.header(-1).image)
             batch.release()
             left -= len(batch)
             idle.reset()
             continue
-        if presence.has_ended() and until_end:
+        # Without --until-end it waits for the next publication, once there was one.
+        if (until_end or left == (count or sys.maxsize)) and presence.has_ended() and until_end:
             return
         idle.wait()
-    _let_sender_know(subscription, presence)
+    _let_sender_know(subscription)
 
 
 class _Presence:
@@ -101,28 +103,39 @@ class _Presence:
     def __init__(self, subscription: Subscription, timeout_s: float | None, session_id: int | None = None) -> None:
         self._subscription = subscription
         self._timeout_s = timeout_s
-        self.session_id = session_id
+        self._session_id = session_id
         self._image: Image | None = None
-        self._absent_since = time.monotonic()
+        self._absent_since: float | None = time.monotonic()
+
+    def note(self, image: Image) -> None:
+        """Something came from an image: its session is the one that counts."""
+        self._image = image
+        self._session_id = image.session_id
+        self._absent_since = None
 
     def has_ended(self) -> bool:
-        """Was there an image, and is it gone? Ask when there was nothing to poll.
+        """Did the stream end? Ask when there was nothing to poll.
 
-        :raises FramelaneError: if there has been none for too long.
+        An image that went away before the end of its stream may come back: its driver lost sight of it.
+
+        :raises _Absent: if there has been none for too long.
         """
-        images = self._subscription.images
-        if self.session_id is not None:
-            images = tuple(image for image in images if image.session_id == self.session_id)
-        if images:
-            self._image = images[0]
-            return False
-        if self._image is not None:
+        for image in self._subscription.images:
+            if self._session_id in (None, image.session_id):
+                self._image = image
+                self._absent_since = None
+                return False
+        gone = self._image
+        if gone is not None and (gone.is_end_of_stream or gone.is_publication_revoked):
             return True
-        if self._timeout_s is not None and time.monotonic() - self._absent_since > self._timeout_s:
-            session = "" if self.session_id is None else f" with session {self.session_id}"
+        limit_s = _RESUME_TIMEOUT_S if gone is not None and self._timeout_s is None else self._timeout_s
+        if self._absent_since is None:
+            self._absent_since = time.monotonic()
+        if limit_s is not None and time.monotonic() - self._absent_since > limit_s:
+            session = "" if self._session_id is None else f" with session {self._session_id}"
             raise _Absent(
                 f"{self._subscription.channel} stream {self._subscription.stream_id}: "
-                f"no publication{session} within {self._timeout_s:g} s"
+                f"no publication{session} within {limit_s:g} s"
             )
         return False
 
@@ -156,10 +169,10 @@ def _receive(
             try:
                 reception.run(subscription, presence, until_end, progress, task)
             except _Absent as error:
-                if session is None:
+                if writer.point is None:
                     raise
                 reception.why = str(error)
-            _let_sender_know(subscription, presence)
+            _let_sender_know(subscription)
     finally:
         writer.close()
     _report(writer, reception, as_json=as_json)
@@ -195,13 +208,13 @@ class _Reception:
                 self._ended = time.monotonic()
                 self._began = self._began or self._ended
                 point = writer.point
-                assert point is not None
-                presence.session_id = point.session_id
+                assert point is not None and writer.image is not None
+                presence.note(writer.image)
                 total = point.length if point.length >= 0 else None
                 progress.update(task, completed=point.offset, total=total)
                 continue
-            if presence.has_ended():
-                is_file = writer.point is not None and writer.point.is_file
+            is_file = writer.point is not None and writer.point.is_file
+            if (writer.point is None or is_file or until_end) and presence.has_ended():
                 if is_file:
                     self.why = "the stream ended before the file was whole"
                 if is_file or until_end:
@@ -209,10 +222,10 @@ class _Reception:
             idle.wait()
 
 
-def _let_sender_know(subscription: Subscription, presence: _Presence) -> None:
-    """Stay until the publication ends, but not for long: the receiver still has to report what was consumed."""
+def _let_sender_know(subscription: Subscription) -> None:
+    """Stay while there are images, but not for long: the receiver still has to report what was consumed."""
     deadline = time.monotonic() + _FAREWELL_S
-    while subscription.images and not presence.has_ended() and time.monotonic() < deadline:
+    while subscription.images and time.monotonic() < deadline:
         time.sleep(0.002)
 
 
@@ -220,7 +233,9 @@ def _report(writer: FileWriter, reception: _Reception, *, as_json: bool) -> None
     elapsed, why = reception.seconds, reception.why
     point = writer.point
     missing = writer.missing_ranges() if point is not None and (point.is_file or why) else []
-    is_whole = not missing and why is None and writer.is_intact is not False
+    # A file says itself which bytes it lacks; of other streams only the positions are known.
+    gaps = point.gaps if point is not None and not point.is_file else []
+    is_whole = not missing and not gaps and why is None and writer.is_intact is not False
     if as_json:
         summary: dict[str, Any] = {
             "output": str(writer.output),
@@ -234,6 +249,7 @@ def _report(writer: FileWriter, reception: _Reception, *, as_json: bool) -> None
             "complete": writer.is_complete,
             "sha256_matches": writer.is_intact,
             "missing": missing,
+            "missing_positions": gaps,
             "error": why,
         }
         print_json(summary)
@@ -249,6 +265,8 @@ def _report(writer: FileWriter, reception: _Reception, *, as_json: bool) -> None
         for begin, end in missing:
             last = "the end" if end < 0 else f"{end - 1} ({end - begin} bytes)"
             console.print(f"missing: byte {begin} to {last}")
+        for begin, end in gaps:
+            console.print(f"missing: stream positions {begin} to {end - 1}")
         if writer.is_intact is False:
             console.print("the SHA-256 does not match: the file is damaged")
     if not is_whole:

@@ -35,6 +35,12 @@ def check(settings: DriverSettings) -> Iterator[tuple[str, str]]:
     if settings.send_run_length < settings.mtu_length:
         yield "send_run_length", f"is below mtu_length = {settings.mtu_length}"
 
+    low, high = settings.publication_reserved_session_id_low, settings.publication_reserved_session_id_high
+    if low > high:
+        yield "publication_reserved_session_id_low", f"is above publication_reserved_session_id_high = {high}"
+    elif high - low == 2**32 - 1:
+        yield "publication_reserved_session_id_low", "to publication_reserved_session_id_high leaves no session id"
+
     for greater, lesser in (
         ("publication_unblock_timeout", "client_liveness_timeout"),
         ("client_liveness_timeout", "timer_interval"),

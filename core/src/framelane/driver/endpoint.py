@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from framelane.channel import Address as ChannelAddress
 from framelane.channel import EndpointTable, ErrorCode, NameResolver, UdpChannel, WildcardPorts
+from framelane.channel.addresses import HostPort, parse_ip
 from framelane.driver.events import wire_text
 from framelane.driver.native import OpenedEndpoint
-from framelane.driver.resources import Lane
+from framelane.driver.resources import Lane, Steps, slowly
 from framelane.driver.services import Services
 from framelane.driver.transports import Transports
+from framelane.errors import FramelaneError
 from framelane.shm.counter_types import ChannelStatus, CounterType, LocalAddressKey, channel_key
 from framelane.shm.system_counters import SystemCounter
 from framelane.transport.address import Address
 from framelane.transport.selection import Chosen
 
-__all__ = ["IDLE_BEFORE_RERESOLUTION_NS", "Endpoint", "Endpoints", "native_address"]
+__all__ = ["Endpoint", "Endpoints", "native_address"]
 
 #: A name is looked up again when its address was not heard from for so long (wire 5.9).
 IDLE_BEFORE_RERESOLUTION_NS = 5_000_000_000
@@ -51,7 +55,7 @@ class Endpoint:
 E = TypeVar("E", bound=Endpoint)
 
 
-class Endpoints(Generic[E]):
+class Endpoints(ABC, Generic[E]):
     """What is the same on both sides. Control thread."""
 
     def __init__(
@@ -164,6 +168,42 @@ class Endpoints(Generic[E]):
         """Go on with re-resolution."""
         return self._background.advance()
 
-    def _count_resolution(self, endpoint: Endpoint, parameter: str, found: Address) -> None:
+    def on_timer(self) -> None:
+        """Begin to resolve the names of those that were not heard from (wire 5.9)."""
+        if self._is_resolution_due():
+            now_ns = self._services.clock.nano()
+            for endpoint in list(self):
+                name = self._name_of(endpoint)
+                is_name = name is not None and parse_ip(name.host) is None
+                if is_name and now_ns - self._heard_ns(endpoint) >= IDLE_BEFORE_RERESOLUTION_NS:
+                    self._background.start(self._resolve(endpoint))
+
+    def _resolve(self, endpoint: E) -> Steps[None]:
+        try:
+            channel = yield from slowly(partial(self._resolved_again, endpoint.channel))
+            if channel is endpoint.channel or endpoint.identifier not in self._by_id:
+                return
+            found = self._follow(endpoint, channel)
+        except FramelaneError as error:
+            self._services.errors.record_exception(error, f"re-resolution of {endpoint.channel.uri}")
+            return
+        endpoint.channel = channel
+        name = self._name_of(endpoint)
         self._services.counters.count(SystemCounter.RESOLUTION_CHANGES)
-        self._services.errors.note(f"{endpoint.channel.uri}: {parameter} is {found} now")
+        self._services.errors.note(f"{channel.uri}: {name.text if name else ''} is {found} now")
+
+    @abstractmethod
+    def _name_of(self, endpoint: E) -> HostPort | None:
+        """Return the name that may come to mean another address, if there is one."""
+
+    @abstractmethod
+    def _heard_ns(self, endpoint: E) -> int:
+        """Return when it was last heard from, on the monotonic clock."""
+
+    @abstractmethod
+    def _resolved_again(self, channel: UdpChannel) -> UdpChannel:
+        """Look the name up; returns the same object if nothing changed. May block."""
+
+    @abstractmethod
+    def _follow(self, endpoint: E, channel: UdpChannel) -> ChannelAddress:
+        """Let the owning agent use the new address; returns it."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from framelane.driver.counters import Counters
     from framelane.protocol.events import PublicationError
 
-__all__ = ["CommandError", "ErrorRecorder", "error_code"]
+__all__ = ["CommandError", "ErrorRecorder", "error_code", "logger"]
 
 _NO_SPACE = 28
 

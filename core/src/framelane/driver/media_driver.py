@@ -40,7 +40,8 @@ from framelane.driver.send_endpoints import SendEndpoints
 from framelane.driver.services import Services
 from framelane.driver.settings import ResolvedSettings, load_settings
 from framelane.driver.shared_files import SharedFiles
-from framelane.driver.storage import SocketBuffers, Storage
+from framelane.driver.socket_buffers import SocketBuffers, check_granted_buffers
+from framelane.driver.storage import Storage
 from framelane.driver.subscriptions import Subscriptions
 from framelane.driver.termination import Termination, validator_named
 from framelane.driver.transports import Transports, TransportSource
@@ -95,6 +96,8 @@ class MediaDriver:
         for warning in settings.warnings:
             logger.warning("configuration", text=warning)
         self._identity = check_identity(self.settings.user, self.settings.group)
+        if surroundings.transports is None and "sockets" in settings.transport.order:
+            check_granted_buffers(self.settings, lambda text: logger.warning("configuration", text=text))
         clock = surroundings.clock or Clock()
         seed = int.from_bytes(os.urandom(8)) if surroundings.seed is None else surroundings.seed
         with ExitStack() as undo:

@@ -326,6 +326,10 @@ class DataPlane:
         _check(lib.fl_receive_endpoint_local_address(endpoint, self._address))
         return Address.from_native(self._address)
 
+    def receive_endpoint_time_of_last_run(self, endpoint: PlaneReceiveEndpoint) -> int:
+        """Return the monotonic time of the last datagrams for an explicit control address, nanoseconds."""
+        return int(lib.fl_receive_endpoint_time_of_last_run(endpoint))
+
     def receive_endpoint_set_control(self, endpoint: PlaneReceiveEndpoint, control: Address) -> None:
         """Send status messages to another control address from now on."""
         _check(lib.fl_receive_endpoint_set_control(self._driver, endpoint, _native_address(control)))

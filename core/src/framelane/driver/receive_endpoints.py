@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from framelane._native import lib
-from framelane.channel import ChannelError, NameResolver, UdpChannel, WildcardPorts, resolve
-from framelane.channel.addresses import parse_ip
+from framelane.channel import Address as ChannelAddress
+from framelane.channel import NameResolver, UdpChannel, WildcardPorts
+from framelane.channel.addresses import HostPort
 from framelane.driver.endpoint import Endpoint, Endpoints, native_address
-from framelane.driver.native import (
-    EndpointParams,
-    PlaneReceiveEndpoint,
-    ReceiveEndpointParams,
-)
-from framelane.driver.resources import Steps, slowly
+from framelane.driver.native import EndpointParams, PlaneReceiveEndpoint, ReceiveEndpointParams
+from framelane.driver.resources import Steps
 from framelane.driver.services import Services
 from framelane.driver.transports import Transports, Wanted
 from framelane.driver.verdicts import show_verdict
@@ -123,24 +120,16 @@ class ReceiveEndpoints(Endpoints[ReceiveEndpoint]):
             self._services.plane.receive_endpoint_close(endpoint.plane)
             self._remove(endpoint)
 
-    def on_timer(self) -> None:
-        """Begin to resolve the names of explicit control addresses (wire 5.9)."""
-        if self._is_resolution_due():
-            for endpoint in list(self):
-                if endpoint.channel.has_explicit_control:
-                    self._background.start(self._resolve(endpoint))
+    def _name_of(self, endpoint: ReceiveEndpoint) -> HostPort | None:
+        return endpoint.channel.params.control if endpoint.channel.has_explicit_control else None
 
-    def _resolve(self, endpoint: ReceiveEndpoint) -> Steps[None]:
-        host_port = endpoint.channel.params.control
-        if host_port is None or parse_ip(host_port.host) is not None:
-            return
-        try:
-            found = yield from slowly(lambda: resolve(host_port, "control", self._resolver))
-        except ChannelError as error:
-            self._services.errors.record_exception(error, f"re-resolution of {endpoint.channel.uri}")
-            return
-        if found == endpoint.channel.control or endpoint.identifier not in self._by_id:
-            return
-        self._services.plane.receive_endpoint_set_control(endpoint.plane, native_address(found))
-        endpoint.channel = replace(endpoint.channel, control=found)
-        self._count_resolution(endpoint, "control", native_address(found))
+    def _heard_ns(self, endpoint: ReceiveEndpoint) -> int:
+        return self._services.plane.receive_endpoint_time_of_last_run(endpoint.plane)
+
+    def _resolved_again(self, channel: UdpChannel) -> UdpChannel:
+        return channel.control_resolved_again(self._resolver)
+
+    def _follow(self, endpoint: ReceiveEndpoint, channel: UdpChannel) -> ChannelAddress:
+        assert channel.control is not None  # it is what changed
+        self._services.plane.receive_endpoint_set_control(endpoint.plane, native_address(channel.control))
+        return channel.control

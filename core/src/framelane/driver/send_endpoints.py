@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from framelane._native import lib
-from framelane.channel import ChannelError, ErrorCode, NameResolver, UdpChannel, WildcardPorts, resolve
-from framelane.channel.addresses import parse_ip
-from framelane.driver.endpoint import IDLE_BEFORE_RERESOLUTION_NS, Endpoint, Endpoints, native_address
-from framelane.driver.native import (
-    EndpointParams,
-    PlaneSendEndpoint,
-)
-from framelane.driver.resources import Steps, slowly
+from framelane.channel import Address as ChannelAddress
+from framelane.channel import ChannelError, ErrorCode, NameResolver, UdpChannel, WildcardPorts
+from framelane.channel.addresses import HostPort
+from framelane.driver.endpoint import Endpoint, Endpoints, native_address
+from framelane.driver.native import EndpointParams, PlaneSendEndpoint
+from framelane.driver.resources import Steps
 from framelane.driver.services import Services
 from framelane.driver.transports import Transports, Wanted
 from framelane.driver.verdicts import show_verdict
@@ -132,28 +130,15 @@ class SendEndpoints(Endpoints[SendEndpoint]):
             self._services.plane.send_endpoint_close(endpoint.plane)
             self._remove(endpoint)
 
-    def on_timer(self) -> None:
-        """Begin to resolve the names of peers that were not heard from (wire 5.9)."""
-        if self._is_resolution_due():
-            now_ns = self._services.clock.nano()
-            for endpoint in list(self):
-                if endpoint.channel.send_peer is None or endpoint.channel.is_multicast:
-                    continue
-                heard_ns = self._services.plane.send_endpoint_time_of_last_sm(endpoint.plane)
-                if now_ns - heard_ns >= IDLE_BEFORE_RERESOLUTION_NS:
-                    self._background.start(self._resolve(endpoint))
+    def _name_of(self, endpoint: SendEndpoint) -> HostPort | None:
+        return None if endpoint.channel.is_multicast else endpoint.channel.params.endpoint
 
-    def _resolve(self, endpoint: SendEndpoint) -> Steps[None]:
-        host_port = endpoint.channel.params.endpoint
-        if host_port is None or parse_ip(host_port.host) is not None:
-            return
-        try:
-            found = yield from slowly(lambda: resolve(host_port, "endpoint", self._resolver))
-        except ChannelError as error:
-            self._services.errors.record_exception(error, f"re-resolution of {endpoint.channel.uri}")
-            return
-        if found == endpoint.channel.data or endpoint.identifier not in self._by_id:
-            return
-        self._services.plane.send_endpoint_set_peer(endpoint.plane, native_address(found))
-        endpoint.channel = replace(endpoint.channel, data=found)
-        self._count_resolution(endpoint, "endpoint", native_address(found))
+    def _heard_ns(self, endpoint: SendEndpoint) -> int:
+        return self._services.plane.send_endpoint_time_of_last_sm(endpoint.plane)
+
+    def _resolved_again(self, channel: UdpChannel) -> UdpChannel:
+        return channel.peer_resolved_again(self._resolver)
+
+    def _follow(self, endpoint: SendEndpoint, channel: UdpChannel) -> ChannelAddress:
+        self._services.plane.send_endpoint_set_peer(endpoint.plane, native_address(channel.data))
+        return channel.data

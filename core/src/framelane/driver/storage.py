@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framelane.channel import UdpParams
 from framelane.driver.counters import Counters
 from framelane.driver.errors import ErrorRecorder
 from framelane.driver.log import logger
 from framelane.driver.model import DriverSettings
 from framelane.driver.resources import Steps, slowly
+from framelane.driver.socket_buffers import SocketBuffers
 from framelane.protocol.error_codes import ErrorCode
+from framelane.shm.directory import image_log_path, publication_log_path
 from framelane.shm.log_buffer import LogBuffer, LogParams, check_storage, log_file_length
 from framelane.shm.system_counters import SystemCounter
 
-__all__ = ["LogFile", "SocketBuffers", "Storage"]
+__all__ = ["LogFile", "Storage"]
 
 
 @dataclass(eq=False)
@@ -35,40 +36,6 @@ class LogFile:
     def set_revoked(self) -> None:
         """Mark the publication as revoked for those who read it (shm 7.2)."""
         self.buffer.metadata.is_publication_revoked = 1
-
-
-@dataclass(frozen=True)
-class SocketBuffers:
-    """The system's socket buffer lengths, which log metadata tells to tools; 0 where unknown."""
-
-    default_send: int
-    max_send: int
-    default_receive: int
-    max_receive: int
-
-    @classmethod
-    def of_system(cls) -> SocketBuffers:
-        """Read them from /proc."""
-        return cls(*(_system_value(name) for name in ("wmem_default", "wmem_max", "rmem_default", "rmem_max")))
-
-    def fill(self, params: LogParams, channel: UdpParams) -> LogParams:
-        """Return log metadata with these and with what the channel asked for."""
-        return replace(
-            params,
-            socket_sndbuf_length=channel.socket_send_buffer_length,
-            os_default_socket_sndbuf_length=self.default_send,
-            os_max_socket_sndbuf_length=self.max_send,
-            socket_rcvbuf_length=channel.socket_receive_buffer_length,
-            os_default_socket_rcvbuf_length=self.default_receive,
-            os_max_socket_rcvbuf_length=self.max_receive,
-        )
-
-
-def _system_value(name: str) -> int:
-    try:
-        return int(Path(f"/proc/sys/net/core/{name}").read_text())
-    except (OSError, ValueError):
-        return 0
 
 
 class Storage:
@@ -95,14 +62,13 @@ class Storage:
         :raises CommandError: if there is no room for it.
         :raises NativeError: if the file cannot be made.
         """
-        return self._create("publications", params)
+        return self._create(publication_log_path(self._directory, params.correlation_id), params)
 
     def create_image(self, params: LogParams) -> Steps[LogFile]:
         """Make the log of an image; errors as above."""
-        return self._create("images", params)
+        return self._create(image_log_path(self._directory, params.correlation_id), params)
 
-    def _create(self, kind: str, params: LogParams) -> Steps[LogFile]:
-        path = self._directory / kind / f"{params.correlation_id}.logbuffer"
+    def _create(self, path: Path, params: LogParams) -> Steps[LogFile]:
         buffer, usable = yield from slowly(lambda: self._make(path, params))
         if usable is not None:
             self._errors.record(
@@ -131,10 +97,10 @@ class Storage:
             self._lingering.append(log.path)
 
     def on_timer(self) -> None:
-        """Try again to remove files."""
-        for path in self._lingering[: self._settings.driver_resource_free_limit]:
-            if self._unlink(path):
-                self._lingering.remove(path)
+        """Try again to remove files, in turn, so that one that stays holds up no other."""
+        limit = self._settings.driver_resource_free_limit
+        tried, self._lingering = self._lingering[:limit], self._lingering[limit:]
+        self._lingering += [path for path in tried if not self._unlink(path)]
 
     @staticmethod
     def _unlink(path: Path) -> bool:

@@ -17,6 +17,7 @@ from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
 from framelane.errors import NativeError, TransportError
 from framelane.netstack.routes import IpAddress
+from framelane.protocol.error_codes import ErrorCode
 from framelane.shm.counter_types import CounterType
 from framelane.transport.native import OpenTransport
 from framelane.transport.selection import Chosen
@@ -24,6 +25,12 @@ from framelane.transport.selection import Chosen
 __all__ = ["Choice", "GivenTransport", "Transports", "TransportSource", "Wanted"]
 
 _BUSY = 16
+#: Events that an operator should find in the error log; the others are logged.
+_NOTABLE = {
+    lib.FL_EVENT_LINK_DOWN: "link down",
+    lib.FL_EVENT_RESET: "device reset",
+    lib.FL_EVENT_NOTE: "note",
+}
 _LOG_LEVELS = {lib.FL_LOG_INFO: "info", lib.FL_LOG_WARNING: "warning", lib.FL_LOG_ERROR: "error"}
 
 
@@ -119,6 +126,7 @@ class Transports:
         self._fallbacks = services.counters.allocate(
             CounterType.TRANSPORT_FALLBACK, b"", "transport-fallbacks", owner_id=STATIC_OWNER
         )
+        self._gone: dict[str, str] = {}  #: no endpoint is given to these any more, and why
         #: Called with name and text when a transport's device is gone.
         self.on_removed: list[Callable[[str, str], None]] = []
 
@@ -130,11 +138,12 @@ class Transports:
     def choose(self, wanted: Wanted) -> Steps[tuple[Choice, OpenTransport]]:
         """Choose a transport for an endpoint and open it if it is not.
 
-        One that cannot be opened or put under the agents is passed over, with an entry in the error log.
+        One that cannot be opened or put under the agents is passed over, with an entry in the error log; so is one
+        whose device is gone.
 
         :raises TransportError: if none can serve the endpoint.
         """
-        failed: dict[str, str] = {}
+        failed = dict(self._gone)
         while True:
             choice = yield from slowly(partial(self._source.choose, wanted, dict(failed)))
             name = choice.chosen.transport
@@ -198,7 +207,7 @@ class Transports:
                 level = _LOG_LEVELS.get(line.level, "info")
                 getattr(logger, level)("transport", transport=name, text=line.text)
                 if level == "error":
-                    self._services.errors.record(11, f"transport {name}: {line.text}")
+                    self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: {line.text}")
             for event in _events(opened.transport):
                 self._on_event(name, event)
             figures = opened.transport.stats()
@@ -207,9 +216,12 @@ class Transports:
 
     def _on_event(self, name: str, event: TransportEvent) -> None:
         if event.kind == lib.FL_EVENT_REMOVED:
-            self._services.errors.record(11, f"transport {name}: its device is gone: {event.text}")
+            self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: its device is gone: {event.text}")
+            self._gone[name] = f"has lost its device: {event.text}"
             for tell in self.on_removed:
                 tell(name, event.text)
+        elif event.kind in _NOTABLE:
+            self._services.errors.note(f"transport {name}: {_NOTABLE[event.kind]}: {event.text}")
         else:
             logger.info("transport event", transport=name, kind=event.kind, text=event.text)
 

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
-__all__ = ["Message", "MessageError", "data", "fixed", "i16", "i32", "i64", "text", "u16", "u64"]
+__all__ = ["Message", "MessageError", "TextTooLongError", "data", "fixed", "i16", "i32", "i64", "text", "u16", "u64"]
 
 _LENGTH = struct.Struct("<i")
 #: Texts are treated as ASCII; other bytes survive a round trip.
@@ -19,6 +19,10 @@ _ENCODING = ("ascii", "surrogateescape")
 
 class MessageError(ValueError):
     """The bytes are not the message that they are said to be."""
+
+
+class TextTooLongError(MessageError):
+    """A text is there in full and longer than its field takes."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,13 @@ class Message:
             (value,) = packing.unpack_from(body, at)
             at += packing.size
             if isinstance(layout, _Variable):
-                if not 0 <= value <= layout.longest:
-                    raise MessageError(f"{name} has a length of {value}, not 0 to {layout.longest}")
+                wrong = f"{name} has a length of {value}, not 0 to {layout.longest}"
+                if value < 0:
+                    raise MessageError(wrong)
                 if at + value > len(body):
                     raise MessageError(f"too short: length={len(body)}")
+                if value > layout.longest:
+                    raise TextTooLongError(wrong)
                 content = bytes(body[at : at + value])
                 at += value
                 values.append(content.decode(*_ENCODING) if layout.is_text else content)

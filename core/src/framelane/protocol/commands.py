@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from framelane.errors import FramelaneError
-from framelane.protocol.codec import Message, MessageError, data, i32, i64, text, u64
+from framelane.protocol.codec import Message, MessageError, TextTooLongError, data, i32, i64, text, u64
 from framelane.protocol.error_codes import ErrorCode
 
 __all__ = [
@@ -76,7 +76,7 @@ class CommandType(enum.IntEnum):
 class CommandError(FramelaneError):
     """A record of the to-driver ring is no command.
 
-    :ivar code: ``MALFORMED_COMMAND`` or ``UNKNOWN_COMMAND_TYPE_ID``.
+    :ivar code: ``MALFORMED_COMMAND``, ``UNKNOWN_COMMAND_TYPE_ID``, or ``GENERIC_ERROR`` for an over-long reason.
     :ivar correlation_id: to answer with; ``None`` if the record is too short to have one.
     """
 
@@ -304,5 +304,8 @@ def decode_command(type_id: int, body: bytes) -> Command:
         raise CommandError(f"command={type_id} unknown", ErrorCode.UNKNOWN_COMMAND_TYPE_ID, correlation_id)
     try:
         return command.decode(body)
+    except TextTooLongError as error:
+        # Of commands, only the reason of a rejection has a limit (shm 9.7).
+        raise CommandError(f"command={type_id} {error}", ErrorCode.GENERIC_ERROR, correlation_id) from None
     except MessageError as error:
         raise CommandError(f"command={type_id} {error}", ErrorCode.MALFORMED_COMMAND, correlation_id) from None

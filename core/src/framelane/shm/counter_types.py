@@ -22,7 +22,6 @@ __all__ = [
     "stream_label",
 ]
 
-NULL_COUNTER_ID = -1
 STREAM_CHANNEL_LENGTH = 92
 CHANNEL_LENGTH = 108
 ADDRESS_LENGTH = 103
@@ -64,10 +63,8 @@ class CounterType(enum.IntEnum):
     TRANSPORT_FIGURE = 7700
     TRANSPORT_ENDPOINT = 7701
     TRANSPORT_FALLBACK = 7702
-    INVALID_FRAMES = 7703
     DROPPED_FRAMES = 7704
     MALFORMED_COMMANDS = 7705
-    AGENT_FIGURE = 7706
     TRANSPORT_PASSED_OVER = 7707
 
 
@@ -101,16 +98,17 @@ OWN_TYPES: tuple[OwnType, ...] = (
         "none",
         "endpoints that are not on the first transport of the order",
     ),
-    OwnType(CounterType.INVALID_FRAMES, "invalid-REASON", "i32 reason", "frames refused by validation for this reason"),
-    OwnType(CounterType.DROPPED_FRAMES, "dropped-REASON", "i32 reason", "valid frames dropped for this reason"),
+    OwnType(
+        CounterType.DROPPED_FRAMES,
+        "dropped-REASON",
+        "i32 reason",
+        "datagrams without effect for this reason: malformed, for nobody, or not to be used",
+    ),
     OwnType(
         CounterType.MALFORMED_COMMANDS,
         "malformed-commands",
         "none",
         "corrupt records of the to-driver ring, and records that are no command",
-    ),
-    OwnType(
-        CounterType.AGENT_FIGURE, "AGENT-FIGURE", "i32 figure", "a figure of an agent's duty cycle, such as its stalls"
     ),
     OwnType(
         CounterType.TRANSPORT_PASSED_OVER,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from framelane._native import lib
 from framelane.errors import FramelaneError, NativeError
-from framelane.shm.cnc import CNC_FILE, CNC_VERSION, Clock, CncFile, probe_activity
+from framelane.shm.cnc import CNC_FILE, CNC_VERSION, HEARTBEAT_CLOSED, Clock, CncFile, probe_activity
 from framelane.shm.error_log import format_errors
 
 __all__ = [
@@ -114,6 +114,20 @@ def _examine(directory: Path, driver_timeout_ms: int, clock: Clock) -> Path | No
         return _save_errors(directory, cnc, clock)
 
 
+def _heartbeat_note(directory: Path, clock: Clock) -> str:
+    """Return how old the heartbeat in an existing directory is, as far as it has one."""
+    try:
+        with CncFile.map(directory / CNC_FILE, writable=False) as cnc:
+            cnc.check_version()
+            cnc.find_sections()
+            heartbeat_ms = cnc.to_driver().heartbeat_ms()
+    except FramelaneError as error:
+        return f"no heartbeat: {error}"
+    if heartbeat_ms == HEARTBEAT_CLOSED:
+        return "its driver has closed it"
+    return f"its driver's heartbeat is {clock.epoch_ms() - heartbeat_ms} ms old"
+
+
 def _holds_home(directory: Path) -> bool:
     try:
         home = Path.home()
@@ -148,7 +162,7 @@ def prepare_directory(
     driver_timeout_ms: int = 10_000,
     delete_on_start: bool = False,
     warn_if_exists: bool = False,
-    warn: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
+    warn: Callable[[str], None] = lambda text: print(f"WARNING: {text}", file=sys.stderr),
     clock: Clock | None = None,
 ) -> None:
     """Make an empty driver directory (shm 1.4 steps 1 to 4), removing what a dead driver left.
@@ -163,11 +177,11 @@ def prepare_directory(
     try:
         if directory.exists() or directory.is_symlink():
             if warn_if_exists:
-                warn(f"WARNING: {directory} already exists.")
+                warn(f"{directory} already exists; {_heartbeat_note(directory, clock)}")
             if not delete_on_start:
                 saved_errors = _examine(directory, driver_timeout_ms, clock)
                 if saved_errors is not None:
-                    warn(f"WARNING: existing errors saved to: {saved_errors}")
+                    warn(f"existing errors saved to: {saved_errors}")
             remove_directory(directory)
         directory.mkdir(mode=0o777, parents=True, exist_ok=directory.is_mount())
         for name in ("publications", "images"):

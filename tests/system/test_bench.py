@@ -1,0 +1,190 @@
+"""``framelane bench`` as people and scripts run it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+QUICK = ("--seconds", "0.02", "--runs", "1")
+MAIN = (sys.executable, "-c", "from framelane.cli import main; main()", "bench")
+MESSAGES = [32, 288, 1344, "mixed"]
+RATE_FLOORS = ["raw sendto/recvfrom", "raw sendmmsg/recvmmsg", "raw UDP_SEGMENT/UDP_GRO"]
+KEYS = {"name", "message_length", "direction", "median", "min", "max", "unit", "floor_name", "floor_median", "ratio"}
+
+
+def start(*arguments):
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("AERON_", "FRAMELANE_"))}
+    return subprocess.Popen(
+        [*MAIN, *arguments],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(*arguments, code=0):
+    process = start(*arguments)
+    output, errors = process.communicate(timeout=100)
+    assert process.returncode == code, errors
+    assert processes_of(process.pid) == []
+    return output, errors
+
+
+def document(*arguments):
+    output, errors = run(*arguments, *QUICK, "--json")
+    assert errors == ""
+    return json.loads(output)
+
+
+def processes_of(session):
+    """Return the processes of a session that are not zombies."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def expected_floors(length):
+    if length == "mixed":
+        return RATE_FLOORS[:2]
+    return RATE_FLOORS[:1] if length == 65504 else RATE_FLOORS
+
+
+def check(found, name, lengths, directions, floors_of, unit="messages/s"):
+    """Check everything that can be said of any machine's results."""
+    assert (found["benchmark"], found["transport"]) == (name, "sockets")
+    assert set(found["host"]) == {"kernel", "machine", "cores"}
+    keys = [(one["direction"], one["message_length"], one["floor_name"]) for one in found["results"]]
+    assert keys == [
+        (direction, length, floor) for direction in directions for length in lengths for floor in floors_of(length)
+    ]
+    for one in found["results"]:
+        assert set(one) >= KEYS
+        assert one["name"] == f"sockets {name}" and one["unit"] == unit
+        assert 0 < one["min"] <= one["median"] <= one["max"]
+        ours, floor = one["median"], one["floor_median"]
+        assert one["ratio"] == pytest.approx(ours / floor if unit == "messages/s" else floor / ours)
+        assert one["cpu_s_per_million"] > 0
+        assert 0 <= one["loss"] < 1
+        if unit == "messages/s" and one["message_length"] != "mixed":
+            assert one["bytes_per_second"] == pytest.approx(ours * one["message_length"])
+    return found["results"]
+
+
+def test_frames_has_a_result_for_each_length_direction_and_floor():
+    lengths = [64, 320, 1408, "mixed", 65504]
+    results = check(document("frames"), "frames", lengths, ["forward", "backward"], expected_floors)
+    for one in results:
+        # Sent and received, so two calls for a datagram of its own, and a small part of them in long runs.
+        assert 0 < one["system_calls_per_message"] <= (2.5 if one["message_length"] in ("mixed", 65504) else 0.8)
+
+
+def test_throughput_has_a_result_for_each_length_direction_and_floor():
+    results = check(document("throughput"), "throughput", MESSAGES, ["forward"], expected_floors)
+    assert all(0 < one["system_calls_per_message"] < 3 and one["loss"] == 0 for one in results)
+
+
+def test_latency_has_percentiles_in_order():
+    results = check(
+        document("latency"), "latency", MESSAGES, ["round trip"], lambda _: ["raw UDP ping/pong"], unit="us"
+    )
+    for one in results:
+        percentiles = list(one["percentiles_us"].values())
+        assert list(one["percentiles_us"]) == ["p50", "p90", "p99", "p99.9", "max"]
+        assert percentiles == sorted(percentiles) and one["median"] == percentiles[0]
+        assert one["system_calls_per_message"] >= 4  # there and back, each sent and received
+
+
+def test_ipc_has_a_result_for_each_length():
+    results = check(document("ipc"), "ipc", MESSAGES, ["forward"], lambda _: ["memcpy through a shared ring"])
+    assert all(one["system_calls_per_message"] is None and one["loss"] == 0 for one in results)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2")
+@pytest.mark.parametrize("name", ["frames", "throughput"])
+def test_a_veth_pair_is_measured_in_both_directions_and_removed(name):
+    before = namespaces()
+    lengths = [64, 320, 1408, "mixed"] if name == "frames" else MESSAGES
+    check(document(name, "--veth"), name, lengths, ["forward", "backward"], expected_floors)
+    assert namespaces() == before
+
+
+def namespaces():
+    done = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
+    return {line.split()[0] for line in done.stdout.splitlines() if line.startswith("framelane-")}
+
+
+def test_the_table_shows_rate_loss_cost_and_ratio():
+    output, _ = run("latency", *QUICK)
+    for word in ("median", "CPU s/M", "calls/msg", "raw UDP ping/pong", "ratio", "p99.9"):
+        assert word in output
+    output, _ = run("ipc", *QUICK)
+    for word in ("bytes/s", "loss", "0.0%", "memcpy through a shared ring"):
+        assert word in output
+
+
+def test_a_plot_is_a_png_or_a_clear_error_before_anything_is_measured(tmp_path):
+    picture = tmp_path / "ipc.png"
+    if importlib.util.find_spec("matplotlib") is None:
+        began = time.monotonic()
+        _, errors = run("ipc", "--seconds", "5", "--runs", "9", "--plot", str(picture), code=1)
+        assert errors == "framelane: --plot needs matplotlib: pip install 'framelane[plot]', or leave --plot out\n"
+        assert time.monotonic() - began < 20
+    else:
+        run("ipc", *QUICK, "--plot", str(picture))
+        assert picture.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_a_transport_that_is_not_installed_is_one_message():
+    _, errors = run("throughput", "--transport", "efiv", *QUICK, code=1)
+    assert errors.startswith("framelane: transport 'efiv' is not installed; installed: ")
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_driver_that_does_not_start_is_one_message():
+    process = subprocess.run(
+        [*MAIN, "throughput", *QUICK],
+        env={**os.environ, "AERON_MTU_LENGTH": "33"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert process.returncode == 1
+    assert process.stderr.startswith("framelane: the benchmark's driver did not start: ")
+    assert "mtu_length" in process.stderr and "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_no_process_and_no_files(number):
+    before = set(Path("/dev/shm").glob("framelane-bench-*"))
+    process = start("throughput", "--seconds", "5")
+    deadline = time.monotonic() + 30
+    while len(processes_of(process.pid)) < 5:  # this one, two drivers and two workers
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+
+    os.killpg(process.pid, number)  # as a terminal does
+
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (130, "")
+    assert "Traceback" not in errors
+    assert processes_of(process.pid) == []
+    assert set(Path("/dev/shm").glob("framelane-bench-*")) <= before
