@@ -68,9 +68,9 @@ def test_a_subscriber_that_comes_back_too_late_says_which_bytes_are_missing(
     missing = found["missing"]
     assert missing and found["resumed"]
     sent, received = (shared / "sent").read_bytes(), bytearray((shared / "received").read_bytes())
-    for begin, end in missing:
+    for begin, end in missing:  # its last writes may be in the file already, and not be noted
         assert received[begin:end] != sent[begin:end]
-        assert sum(a == b for a, b in zip(received[begin:end], sent[begin:end], strict=True)) < (end - begin) / 32
         received[begin:end] = sent[begin:end]
+    assert sum(end - begin for begin, end in missing) < MIB, "what was on its way when it was killed"
     wrong = [at for at in range(0, LENGTH, 512) if received[at : at + 512] != sent[at : at + 512]]
     assert not wrong, f"{missing} is reported as missing, but more is: {wrong[:3]} to {wrong[-3:]}"
