@@ -4,7 +4,7 @@ The headers in ``c/src/api`` are the whole surface that Python sees. They are wr
 parses, so one declaration serves the C sources and the bindings, and a wrong one fails the build.
 
 Environment: ``FRAMELANE_WERROR=1`` turns warnings into errors; ``FRAMELANE_SANITIZE=address`` or ``thread`` builds
-for that sanitizer.
+for that sanitizer, ``debug`` for a debugger and quickly.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SOURCE = HERE / "c" / "src"
 
 SANITIZERS = {
     "": ["-O3"],
+    "debug": ["-O0"],
     "address": ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"],
     "thread": ["-O1", "-fsanitize=thread", "-fno-omit-frame-pointer"],
 }

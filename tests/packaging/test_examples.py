@@ -41,7 +41,17 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in DISTRIBUTIONS:
         copy = sources / path.replace("/", "-")
         shutil.copytree(ROOT / path, copy, ignore=NOT_SOURCE)
-        run(sys.executable, "-m", "build", "--outdir", dist, copy, cwd=sources, PIP_FIND_LINKS=str(dist))
+        run(
+            sys.executable,
+            "-m",
+            "build",
+            "--outdir",
+            dist,
+            copy,
+            cwd=sources,
+            PIP_FIND_LINKS=str(dist),
+            FRAMELANE_SANITIZE="debug",
+        )
     return dist
 
 

@@ -110,23 +110,3 @@ def test_a_subscriber_joins_gap_free_while_the_control_plane_pauses(
     embedding.wait_for("paused")
     assert int(late.succeed(30).split()[-1]) > 0, "it joined late"
     first.succeed(30)
-
-
-def cpu_ns(pid: int) -> int:
-    """CPU time of all threads of a process."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
-
-
-@pytest.mark.parametrize("mode", ["SHARED", "DEDICATED"])
-def test_an_idle_driver_under_wait_uses_less_than_one_percent_of_a_core(
-    processes: Processes, shared: Path, mode: str
-) -> None:
-    names = ("SHARED", "SHAREDNETWORK", "CONDUCTOR", "SENDER", "RECEIVER")
-    settings = {f"AERON_{name}_IDLE_STRATEGY": "wait" for name in names} | {"AERON_THREADING_MODE": mode}
-    driver = start_driver(processes, shared / "driver", settings=settings)
-    time.sleep(1.0)  # what belongs to the start is not measured
-    began, cpu = time.monotonic(), cpu_ns(driver.process.pid)
-    time.sleep(3.0)
-    share = (cpu_ns(driver.process.pid) - cpu) / ((time.monotonic() - began) * 1e9)
-    assert share < 0.01, f"{share:.2%} of a core"
