@@ -1,11 +1,16 @@
-"""What holds for every test: a skip is a failure where everything is supposed to run."""
+"""What holds for every test: a skip is a failure where everything is supposed to run, and SIGINT interrupts."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
+
+
+# A shell that starts the tests in the background has them ignore SIGINT, and so would every program under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
