@@ -8,7 +8,6 @@ from collections.abc import Generator
 
 import pytest
 
-
 # A shell that starts the tests in the background has them ignore SIGINT, and so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
