@@ -46,7 +46,7 @@ acceptance: venv
 # Stock peers are built outside the repository; PEERS names the folder that holds their programs.
 interop: venv
 	@test -n "$(PEERS)" || { echo "make interop PEERS=DIR: DIR holds the stock programs (aeronmd, AeronStat, ...)" >&2; exit 2; }
-	PEERS="$(abspath $(PEERS))" $(PYTEST) -m interop --timeout 1800 tests/interop
+	PEERS="$(abspath $(PEERS))" $(PYTEST) -m interop --timeout 1800
 
 bench: venv
 	$(BIN)/framelane bench frames

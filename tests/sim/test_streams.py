@@ -264,3 +264,19 @@ def test_every_drop_reason_has_a_counter(world):
 
     assert len(labels) == lib.FL_DROPS
     assert len(set(labels)) == lib.FL_DROPS
+
+
+def test_a_log_that_a_client_scribbles_over_stops_its_stream_and_is_reported(world):
+    sender, receiver, ready, image = connect(world)
+    writer, reader = sender.writer(ready), receiver.reader(image)
+    stream(world, (sender, receiver), writer, reader, [b"whole"])
+    writer._header = writer._header[:12] + (99).to_bytes(4, "little") + writer._header[16:]  # another session's frame
+    world.run_until(lambda: writer.offer(b"of another session"), "room")
+
+    def reports():
+        return [entry for entry in sender.cnc.errors() if "no frame of this stream" in entry.text]
+
+    world.run_until(reports, "the report")
+    world.run(SECOND)
+    assert list(reader.frames()) == []
+    assert [entry.count for entry in reports()] == [1]

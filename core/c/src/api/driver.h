@@ -178,6 +178,7 @@ int fl_driver_next_command(fl_driver_t *driver, int32_t *type_id, uint8_t *buffe
 #define FL_EVENT_PUBLICATION_DONE 2        /* its agent has let go: remove it */
 #define FL_EVENT_PUBLICATION_REVOKED 4     /* revocation took effect */
 #define FL_EVENT_PUBLICATION_COOLED 8      /* IPC: the cool-down after a rejection is over: link subscribers again */
+#define FL_EVENT_PUBLICATION_INVALID 16    /* UDP: its log holds what is no frame of it, and the stream stays before that */
 /* Bits of images. */
 #define FL_EVENT_IMAGE_UNAVAILABLE 1       /* DRAINING -> LINGER: announce to its subscribers */
 #define FL_EVENT_IMAGE_DONE 2              /* remove it */

@@ -103,13 +103,14 @@ static void fl_publication_on_back_pressure(fl_publication_t *publication)
 }
 
 /* The frame at the sender position is not one of this stream, and nothing tells where the next one begins. The stream
- * stays there; it is an error of whoever wrote it, counted once. */
+ * stays there; it is an error of whoever wrote it, reported once. */
 static void fl_publication_on_invalid_frame(fl_publication_t *publication)
 {
     if (publication->invalid_position != publication->sender_position)
     {
         publication->invalid_position = publication->sender_position;
-        fl_count(publication->sender->context, FL_COUNTER_ERRORS, 1);
+        fl_object_raise(
+            &publication->sender->context->events, &publication->object, FL_EVENT_PUBLICATION_INVALID);
     }
 }
 

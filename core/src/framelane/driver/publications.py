@@ -256,6 +256,14 @@ class NetworkPublications:
         publication = self._publications.get(event.id)
         if publication is None:
             return
+        if event.mask & lib.FL_EVENT_PUBLICATION_INVALID:
+            self._services.errors.record(
+                ErrorCode.GENERIC_ERROR,
+                f"publication registrationId={event.id} sessionId={publication.session_id} "
+                f"streamId={publication.stream_id}: its log buffer holds what is no frame of this stream behind the "
+                "sender position, so nothing more of it is sent; a client wrote over the log: find which, and add the "
+                "publication again",
+            )
         if event.mask & lib.FL_EVENT_PUBLICATION_LINGER:
             publication.state = PublicationState.LINGER
         if event.mask & lib.FL_EVENT_PUBLICATION_DONE:
