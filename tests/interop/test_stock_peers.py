@@ -212,6 +212,7 @@ def test_stock_clients_stream_on_while_the_embedding_process_holds_its_interpret
     found = rates()
     before, during = statistics.median(found[1:free]), statistics.median(found[free + 1 : -1])
     assert min(found[free + 1 : -1]) > 0, found
+    print(f"median {before} messages a second before, {during} while held")
     assert during > 0.7 * before, f"{before} messages a second before, {during} while held: {found}"
     assert subscriber.is_running and publisher.is_running
     driver = DriverProcess(embedding, shared / "driver")
