@@ -14,9 +14,9 @@ from pathlib import Path
 from framelane.driver.checks import check, find_unsupported
 from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.sources import Assignment, Property, collect, parse_definition, read_property_file
-from framelane.driver.stock import default_directory
 from framelane.driver.transport_table import resolve_transports
 from framelane.errors import ConfigError
+from framelane.shm.location import default_directory
 from framelane.transport.config import TransportConfig
 from framelane.transport.registry import Registry, discover
 

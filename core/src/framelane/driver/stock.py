@@ -5,9 +5,6 @@ A field is the environment name without ``AERON_``, in lower case. Sizes are byt
 
 from __future__ import annotations
 
-import os
-import pwd
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -31,8 +28,9 @@ from framelane.driver.values import (
     Size,
     Text,
 )
+from framelane.shm.location import default_directory
 
-__all__ = ["IDLE_STRATEGIES", "THREADING_MODES", "StockSettings", "default_directory"]
+__all__ = ["IDLE_STRATEGIES", "THREADING_MODES", "StockSettings"]
 
 THREADING_MODES = ("AUTO", "DEDICATED", "SHARED_NETWORK", "SHARED", "INVOKER")
 IDLE_STRATEGIES = ("sleeping", "sleep-ns", "yield", "spin", "noop", "backoff", "wait")
@@ -53,17 +51,6 @@ Idle = Annotated[str, Choice(IDLE_STRATEGIES)]
 Cpu = Annotated[int, Integer(-1, 255)]
 Int32 = Annotated[int, Integer(-(2**31), INT32_MAX)]
 Int64 = Annotated[int, Integer(-(2**63), INT64_MAX)]
-
-
-def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the driver directory that driver and clients agree on without being told (``shm`` 1.1)."""
-    user = environ.get("USER")
-    if not user:
-        try:
-            user = pwd.getpwuid(os.getuid()).pw_name
-        except KeyError:
-            user = "default"
-    return Path(f"/dev/shm/aeron-{user}")
 
 
 class StockSettings(BaseModel):

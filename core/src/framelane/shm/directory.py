@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from framelane._native import lib
 from framelane.errors import FramelaneError, NativeError
 from framelane.shm.cnc import CNC_FILE, CNC_VERSION, HEARTBEAT_CLOSED, Clock, CncFile, probe_activity
 from framelane.shm.error_log import format_errors
+from framelane.shm.location import default_directory
 
 __all__ = [
     "ActiveDriverError",
@@ -34,21 +34,6 @@ class ActiveDriverError(FramelaneError):
     """Another driver serves the directory."""
 
     errno = errno.EBUSY
-
-
-def _user(environ: Mapping[str, str]) -> str:
-    name = environ.get("USER")
-    if name:
-        return name
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return "default"
-
-
-def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the directory that driver and clients agree on when nothing is set."""
-    return Path(f"/dev/shm/aeron-{_user(environ)}")
 
 
 def resolve_directory(explicit: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
