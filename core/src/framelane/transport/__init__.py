@@ -1,5 +1,6 @@
 """Frame transports: the hook specification that plugins implement, their discovery and their selection."""
 
+from framelane.transport.port_settings import PortSettings, RouteSettings
 from framelane.transport.spec import (
     ENTRY_POINT_GROUP,
     Capabilities,
@@ -27,6 +28,8 @@ __all__ = [
     "NativeTransport",
     "Obstacle",
     "OpenContext",
+    "PortSettings",
+    "RouteSettings",
     "Transport",
     "TransportHooks",
     "TransportSettings",

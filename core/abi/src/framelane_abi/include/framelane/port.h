@@ -62,12 +62,20 @@ typedef struct fl_rx_frame
     uint64_t token;           /* the port's own, unchanged until released */
 } fl_rx_frame_t;
 
+/* What the port is to fill in; only what it offers in attributes.offloads is asked for. */
+#define FL_TX_CHECKSUM_IPV4 1         /* the IPv4 header checksum; the field is zero */
+#define FL_TX_CHECKSUM_UDP 2          /* the UDP checksum; the field holds the pseudo-header's sum, not complemented */
+
 /* A frame to transmit: headers in a transport buffer, then optionally payload elsewhere. */
 typedef struct fl_tx_frame
 {
-    uint8_t *data;            /* from tx_alloc: the port's memory, at least `headroom` or, without payload, mtu + 18 bytes */
-    uint32_t length;          /* bytes at data; set by the netstack */
-    uint32_t payload_length;  /* bytes at payload; 0: none */
+    uint8_t *data;            /* from tx_alloc: the port's memory, at least `headroom` or, without payload, mtu + 18 bytes;
+                               * aligned to 2 bytes at least, so that the IP header is to 4 */
+    uint16_t length;          /* bytes at data; set by the netstack, at least 14; the port pads to the least of its medium */
+    uint16_t payload_length;  /* bytes at payload; 0: none */
+    uint8_t l2_length;        /* bytes before the IP header: 14, or 18 with a VLAN tag; set with flags */
+    uint8_t l3_length;        /* bytes of the IP header; set with flags */
+    uint16_t flags;           /* FL_TX_* */
     const uint8_t *payload;   /* inside registered memory; stays in use until tx_reap returned the frame's completion */
     uint64_t region;          /* of the payload, from register_memory */
     uint64_t completion;      /* token for tx_reap; 0: none wanted */
@@ -97,6 +105,7 @@ typedef struct fl_port_ops
     int (*queue_leave)(fl_port_t *port, uint32_t queue);
 
     /* Direct UDP datagrams to (address, its port) to a queue; vlan 0xffff: untagged; source of family FL_FAMILY_NONE: any.
+     * The address is never the wildcard: the netstack asks for each address of the interface, again when they change.
      * returns   0; -FL_ENOTSUP if the device cannot steer: then queue 0 carries everything that reaches the port at all;
      *           -FL_EEXIST or -FL_EBUSY if somebody holds a filter in the way, named in the error text
      * thread    control
@@ -106,7 +115,9 @@ typedef struct fl_port_ops
     int (*remove_filter)(
         fl_port_t *port, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source);
 
-    /* Receive a multicast group's frames. The filter comes before the join and goes after the leave. Thread: control. */
+    /* Receive a multicast group's frames. The filter comes before the join and goes after the leave; who wants the group
+     * twice joins it twice, and the last leave counts. IGMP and MLD are the netstack's, or a kernel socket's that it holds.
+     * Thread: control. */
     int (*join_group)(fl_port_t *port, const fl_address_t *group);
     int (*leave_group)(fl_port_t *port, const fl_address_t *group);
 

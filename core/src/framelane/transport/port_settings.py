@@ -1,0 +1,67 @@
+"""Settings that every transport of level ``port`` has: what the netstack needs to know of the network behind it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from framelane.transport.spec import TransportSettings
+
+__all__ = ["PortSettings", "RouteSettings"]
+
+
+class RouteSettings(BaseModel):
+    """A route of a device that the kernel does not have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    to: IPv4Network | IPv6Network = Field(description="Network that is reached.")
+    via: IPv4Address | IPv6Address = Field(description="Gateway, on one of the device's own networks.")
+
+    @model_validator(mode="after")
+    def _one_family(self) -> Self:
+        if self.to.version != self.via.version:
+            raise ValueError(f"to = {self.to} and via = {self.via} are of different families")
+        return self
+
+
+class PortSettings(TransportSettings):
+    """Base of the settings model of a port-level plugin, the netstack's part of ``[transport.NAME]``."""
+
+    neighbours: Literal["auto", "kernel", "own"] = Field(
+        default="auto",
+        description="Who answers ARP and NDP and knows the routes: kernel, while the interface stays with Linux; own, where "
+        "the device was taken from it; auto, as the device says.",
+    )
+    addresses: tuple[IPv4Interface | IPv6Interface, ...] = Field(
+        default=(),
+        description='With neighbours = own: the device\'s addresses with prefix length, such as "10.1.0.5/24".',
+    )
+    gateway: tuple[IPv4Address | IPv6Address, ...] = Field(
+        default=(), description="With neighbours = own: default gateways, at most one for each family."
+    )
+    routes: tuple[RouteSettings, ...] = Field(
+        default=(),
+        description='With neighbours = own: further routes, such as { to = "10.2.0.0/16", via = "10.1.0.1" }.',
+    )
+    vlan: int | None = Field(default=None, ge=1, le=4094, description="802.1Q tag of every frame sent and received.")
+    ip_mtu: int | None = Field(
+        default=None, ge=576, le=9216, description="Longest IP packet, bytes; that of the device if not given."
+    )
+    udp_checksum: bool = Field(
+        default=True,
+        description="Compute and verify UDP checksums over IPv4; without, frames carry 0, which IPv4 allows and IPv6 does not.",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        versions = [gateway.version for gateway in self.gateway]
+        if len(set(versions)) != len(versions):
+            raise ValueError("gateway: more than one for a family; name the others under routes")
+        for gateway in (*self.gateway, *(route.via for route in self.routes)):
+            if not gateway.is_link_local and not any(gateway in address.network for address in self.addresses):
+                own = ", ".join(map(str, self.addresses)) or "none are configured"
+                raise ValueError(f"gateway {gateway} is on none of the device's networks ({own})")
+        return self
