@@ -32,8 +32,8 @@ class PortSettings(TransportSettings):
 
     neighbours: Literal["auto", "kernel", "own"] = Field(
         default="auto",
-        description="Who answers ARP and NDP and knows the routes: kernel, while the interface stays with Linux; own, where "
-        "the device was taken from it; auto, as the device says.",
+        description="Who answers ARP and NDP and knows the routes: kernel, while the interface stays with Linux; own, "
+        "where the device was taken from it; auto, as the device says.",
     )
     addresses: tuple[IPv4Interface | IPv6Interface, ...] = Field(
         default=(),
@@ -52,7 +52,8 @@ class PortSettings(TransportSettings):
     )
     udp_checksum: bool = Field(
         default=True,
-        description="Compute and verify UDP checksums over IPv4; without, frames carry 0, which IPv4 allows and IPv6 does not.",
+        description="Compute and verify UDP checksums over IPv4; without, frames carry 0, which IPv4 allows and IPv6 "
+        "does not.",
     )
 
     @model_validator(mode="after")
