@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-__all__ = ["Process", "Processes", "wait_until"]
+__all__ = ["Process", "Processes", "processes_of_session", "wait_until"]
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
@@ -21,6 +21,20 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 10
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout_s} s")
         time.sleep(0.005)
+
+
+def processes_of_session(session: int) -> list[int]:
+    """Return the processes of a session that are not zombies."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
 
 
 class Process:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import processes_of_session
+
 QUICK = ("--seconds", "0.02", "--runs", "1")
 MAIN = (sys.executable, "-c", "from framelane.cli import main; main()", "bench")
 MESSAGES = [32, 288, 1344, "mixed"]
@@ -37,7 +39,7 @@ def run(*arguments, code=0):
     process = start(*arguments)
     output, errors = process.communicate(timeout=100)
     assert process.returncode == code, errors
-    assert processes_of(process.pid) == []
+    assert processes_of_session(process.pid) == []
     return output, errors
 
 
@@ -45,20 +47,6 @@ def document(*arguments):
     output, errors = run(*arguments, *QUICK, "--json")
     assert errors == ""
     return json.loads(output)
-
-
-def processes_of(session):
-    """Return the processes of a session that are not zombies."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
 
 
 def expected_floors(length):
@@ -177,7 +165,7 @@ def test_an_interrupt_leaves_no_process_and_no_files(number):
     before = set(Path("/dev/shm").glob("framelane-bench-*"))
     process = start("throughput", "--seconds", "5")
     deadline = time.monotonic() + 30
-    while len(processes_of(process.pid)) < 5:  # this one, two drivers and two workers
+    while len(processes_of_session(process.pid)) < 5:  # this one, two drivers and two workers
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -186,5 +174,5 @@ def test_an_interrupt_leaves_no_process_and_no_files(number):
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (130, "")
     assert "Traceback" not in errors
-    assert processes_of(process.pid) == []
+    assert processes_of_session(process.pid) == []
     assert set(Path("/dev/shm").glob("framelane-bench-*")) <= before
