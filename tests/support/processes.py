@@ -14,7 +14,7 @@ from typing import IO, Self
 __all__ = ["Process", "Processes", "processes_of_session", "wait_until"]
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Look every few milliseconds until a condition holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -75,7 +75,7 @@ class Process:
         assert status == 0, f"{self.name} exited with {status}; its output:\n{self.output}"
         return self.output
 
-    def wait_for(self, text: str, timeout_s: float = 10.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = 60.0) -> None:
         """Wait until a text is in the output."""
 
         def is_there() -> bool:
@@ -92,7 +92,7 @@ class Process:
         """Ask it to end, then make it end."""
         self.kill(signal.SIGTERM)
         try:
-            self._popen.wait(5)
+            self._popen.wait(15)
         except subprocess.TimeoutExpired:
             self.kill()
             self._popen.wait()
