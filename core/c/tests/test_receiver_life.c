@@ -1,5 +1,5 @@
 /* How images end (wire 4.9 to 4.11). */
-#include "receiver_fixture.h"
+#include "receiver_frames.h"
 
 static void receive_and_consume(fixture_t *f, int64_t position, int32_t length)
 {

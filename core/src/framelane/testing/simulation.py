@@ -206,7 +206,7 @@ class RealTime:
     :param limit_s: how long anything may take.
     """
 
-    def __init__(self, limit_s: float = 20.0) -> None:
+    def __init__(self, limit_s: float = 60.0) -> None:
         self.clock = Clock()
         self._limit_s = limit_s
 
