@@ -23,6 +23,7 @@ from support.transfers import ENVIRONMENT
 pytestmark = pytest.mark.root
 
 UNICAST = f"aeron:udp?endpoint={RIGHT}:40123"
+MULTICAST = "aeron:udp?endpoint=224.20.30.41:40124"
 SECONDS = 120  # at most
 
 
@@ -135,7 +136,7 @@ def test_a_required_transport_is_waited_for_and_the_stream_goes_on(start, away: 
     stream.finish()
 
 
-@pytest.mark.parametrize("channel", [UNICAST], ids=["unicast"])
+@pytest.mark.parametrize("channel", [UNICAST, MULTICAST], ids=["unicast", "multicast"])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_an_address_that_goes_with_its_device_is_bound_when_both_are_back(
     start, away: Path, link: Link, side: str, channel: str
@@ -194,4 +195,14 @@ def test_sockets_outlive_an_interface_that_is_deleted_and_made_again(start, link
     stream.goes_on()
     assert all(stream.endpoint(side).status == ChannelStatus.ACTIVE for side in ("left", "right"))
     assert "lost its device" not in stream.errors("left") + stream.errors("right")
+    stream.finish()
+
+
+def test_sockets_join_their_groups_again_on_an_interface_that_was_made_again(start, link: Link) -> None:
+    stream = start(MULTICAST)
+
+    link.delete_pair()
+    link.make_pair()
+
+    stream.goes_on()
     stream.finish()
