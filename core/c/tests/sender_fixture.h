@@ -222,7 +222,8 @@ static inline void fixture_offer(fixture_t *fixture, int32_t aligned, uint32_t c
 
 #define RECEIVER_ID INT64_C(0x1122334455667788)
 
-static inline void fixture_status(fixture_t *fixture, uint8_t flags, int64_t position, int32_t window)
+static inline void fixture_status_on(
+    fixture_t *fixture, script_t *script, uint8_t flags, int64_t position, int32_t window)
 {
     uint8_t frame[FL_SM_LENGTH];
     const fl_sm_frame_t sm = {
@@ -235,7 +236,12 @@ static inline void fixture_status(fixture_t *fixture, uint8_t flags, int64_t pos
         .receiver_id = RECEIVER_ID,
     };
     memcpy(frame, &sm, sizeof(frame));
-    script_inject_bytes(&fixture->script, frame, sizeof(frame));
+    script_inject_bytes(script, frame, sizeof(frame));
+}
+
+static inline void fixture_status(fixture_t *fixture, uint8_t flags, int64_t position, int32_t window)
+{
+    fixture_status_on(fixture, &fixture->script, flags, position, window);
 }
 
 static inline void fixture_nak(fixture_t *fixture, int64_t position, int32_t length)
