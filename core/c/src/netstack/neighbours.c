@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "transport/address.h"
+#include "util/error.h"
 
 /* Slots behind the hash's that are tried: with half of all slots free at least, more are never needed in practice. */
 #define FL_NEIGHBOUR_WINDOW 64
@@ -16,10 +17,18 @@ int fl_neighbours_init(fl_neighbours_t *neighbours, uint32_t capacity, _Atomic u
 {
     const size_t length = 2 * (size_t)capacity * sizeof(fl_neighbour_t);
     memset(neighbours, 0, sizeof(*neighbours));
-    neighbours->entries = aligned_alloc(64, length);
-    if (NULL == neighbours->entries)
+    if (0 == capacity || capacity > FL_NEIGHBOURS_MAXIMUM || 0 != (capacity & (capacity - 1)))
     {
-        return -FL_ENOMEM;
+        return fl_error(
+            FL_EINVAL, "a neighbour table of %u entries; wanted a power of two up to %d", (unsigned)capacity,
+            FL_NEIGHBOURS_MAXIMUM);
+    }
+    neighbours->entries = aligned_alloc(64, length);
+    neighbours->live = calloc(capacity, sizeof(*neighbours->live));
+    if (NULL == neighbours->entries || NULL == neighbours->live)
+    {
+        fl_neighbours_destroy(neighbours);
+        return fl_error(FL_ENOMEM, "no memory for %u neighbours", (unsigned)capacity);
     }
     memset(neighbours->entries, 0, length);
     neighbours->slots = 2 * capacity;
@@ -31,7 +40,9 @@ int fl_neighbours_init(fl_neighbours_t *neighbours, uint32_t capacity, _Atomic u
 void fl_neighbours_destroy(fl_neighbours_t *neighbours)
 {
     free(neighbours->entries);
+    free(neighbours->live);
     neighbours->entries = NULL;
+    neighbours->live = NULL;
 }
 
 /* The slot where the search for an address begins. */
@@ -148,7 +159,9 @@ static void fl_neighbours_give_up(fl_neighbours_t *neighbours, fl_neighbour_t *e
 {
     memset(&entry->view, 0, sizeof(entry->view));
     fl_neighbour_view_publish(entry);
-    neighbours->count--;
+    const uint32_t last = neighbours->live[--neighbours->count];
+    neighbours->live[entry->position] = last;
+    neighbours->entries[last].position = entry->position;
     fl_neighbours_raise_generation(neighbours);
 }
 
@@ -222,7 +235,8 @@ static fl_neighbour_t *fl_neighbours_take(fl_neighbours_t *neighbours, const fl_
         {
             atomic_store_explicit(&neighbours->reach, distance, memory_order_relaxed);
         }
-        neighbours->count++;
+        entry->position = (uint16_t)neighbours->count;
+        neighbours->live[neighbours->count++] = (uint32_t)(entry - neighbours->entries);
         entry->attempts = 0;
         entry->deadline_ns = 0;
         atomic_store_explicit(&entry->used_ns, 0, memory_order_relaxed);

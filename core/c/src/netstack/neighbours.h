@@ -37,7 +37,8 @@ typedef struct fl_neighbour_view
 typedef struct fl_neighbour
 {
     _Atomic uint32_t sequence;       /* of the latch */
-    uint32_t attempts;               /* writer only: requests sent without an answer */
+    uint16_t position;               /* writer only: in `live` */
+    uint16_t attempts;               /* writer only: requests sent without an answer */
     _Atomic int64_t used_ns;         /* last use by a reader; relaxed: a hint */
     _Atomic uint64_t copies[2][FL_LATCH_WORDS(fl_neighbour_view_t)];
     fl_neighbour_view_t view;        /* writer only: what was published last */
@@ -57,11 +58,15 @@ typedef struct fl_neighbours
     uint32_t slots;                  /* twice the capacity: a power of two */
     uint32_t capacity;
     uint32_t count;                  /* writer only */
+    uint32_t *live;                  /* writer only: the slots in use, `count` of them, in no order */
     _Atomic uint32_t reach;          /* no entry lies further behind its hash's slot; only grows */
     _Atomic uint64_t *generation;    /* the netstack's: raised (release) whenever a reader's answer would change */
 } fl_neighbours_t;
 
-/* Make a table of `capacity` entries, a power of two. Returns 0 or -FL_ENOMEM. */
+#define FL_NEIGHBOURS_MAXIMUM 65536
+
+/* Make a table of `capacity` entries, a power of two up to FL_NEIGHBOURS_MAXIMUM. Returns 0, or -FL_ENOMEM or -FL_EINVAL with
+ * the error text set. */
 int fl_neighbours_init(fl_neighbours_t *neighbours, uint32_t capacity, _Atomic uint64_t *generation);
 void fl_neighbours_destroy(fl_neighbours_t *neighbours);
 
@@ -107,7 +112,7 @@ uint32_t fl_neighbours_copy(
 fl_neighbour_t *fl_neighbours_set(
     fl_neighbours_t *neighbours, const fl_address_t *address, uint32_t state, const uint8_t *mac, int64_t now_ns);
 
-/* Take an entry out. Thread: writer. */
+/* Take an entry out, and raise the generation. Thread: writer. */
 void fl_neighbours_remove(fl_neighbours_t *neighbours, const fl_address_t *address);
 
 /* The writer's own look-up, without marking it used. */
