@@ -57,7 +57,7 @@ typedef struct fl_membership
     const fl_membership_protocol_t *protocol;
     int64_t older_until_ns;    /* an older querier was heard: its version is spoken; FL_NEVER_NS: none */
     int64_t general_ns;        /* when to answer a general query */
-} fl_membership_t;
+} fl_membership_family_t;
 
 struct fl_control
 {
@@ -72,7 +72,7 @@ struct fl_control
     fl_limit_t full_notes;
     uint32_t neighbour_cursor;
     uint32_t group_count;
-    fl_membership_t memberships[2];    /* IPv4, IPv6 */
+    fl_membership_family_t memberships[2];    /* IPv4, IPv6 */
     fl_group_t groups[FL_GROUPS_LIMIT];
 };
 
