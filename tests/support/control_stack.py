@@ -134,12 +134,16 @@ class ControlStack:
         """
         sent = []
         for turn in range(1, round(seconds * SECOND / TICK) + 1):
-            self.now_ns += TICK
-            if use is not None:
-                self.use(use)
-            self._library.harness_tick(self._stack, self.now_ns)
+            self.tick(use)
             sent += [(turn * TICK / SECOND, packet) for packet in self.sent()]
         return sent
+
+    def tick(self, use: str | None = None) -> None:
+        """Let a tenth of a second pass."""
+        self.now_ns += TICK
+        if use is not None:
+            self.use(use)
+        self._library.harness_tick(self._stack, self.now_ns)
 
     def sent(self) -> list[Packet]:
         """Take the frames sent since the last call, decoded by scapy, their lengths and checksums verified by it."""

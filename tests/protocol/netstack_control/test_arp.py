@@ -214,10 +214,16 @@ def test_a_failed_neighbour_that_speaks_to_us_is_used_again(stack: ControlStack)
     assert stack.use(PEER) == (STALE, PEER_MAC)
 
 
-def test_our_addresses_are_announced_three_times_a_second_apart(make_stack: Make) -> None:
+def test_our_addresses_are_probed_once_and_announced_three_times_a_second_apart(make_stack: Make) -> None:
     stack = make_stack("10.0.0.1/24", "192.168.7.1/24")
     stack.start()
     sent = [(0.0, packet) for packet in stack.sent()] + stack.pass_time(10)
+    probes = [packet for _, packet in sent if packet[ARP].psrc == "0.0.0.0"]
+    assert [(packet.dst, packet[ARP].op, packet[ARP].pdst) for packet in probes] == [
+        (EVERYBODY, 1, "10.0.0.1"),
+        (EVERYBODY, 1, "192.168.7.1"),
+    ]
+    sent = [(when, packet) for when, packet in sent if packet not in probes]
     expected = [(when, address) for when in (0.0, 1.0, 2.0) for address in ("10.0.0.1", "192.168.7.1")]
     assert [(when, packet[ARP].psrc) for when, packet in sent] == expected
     for _, packet in sent:
@@ -227,11 +233,11 @@ def test_our_addresses_are_announced_three_times_a_second_apart(make_stack: Make
 
 def test_an_announcement_for_which_the_port_has_no_buffer_is_made_at_the_next_tick(make_stack: Make) -> None:
     stack = make_stack("10.0.0.1/24", "10.0.0.3/24")
-    stack.set_room(1)
+    stack.set_room(2)
     stack.start()
-    assert [packet[ARP].psrc for packet in stack.sent()] == ["10.0.0.1"]
+    assert [packet[ARP].pdst for packet in stack.sent()] == ["10.0.0.1"] * 2
     stack.set_room()
-    assert [(when, packet[ARP].psrc) for when, packet in stack.pass_time(0.5)] == [(0.1, "10.0.0.3")]
+    assert [(when, packet[ARP].pdst) for when, packet in stack.pass_time(0.5)] == [(0.1, "10.0.0.3")] * 2
 
 
 def test_a_request_for_which_the_port_has_no_buffer_is_no_attempt(stack: ControlStack) -> None:
@@ -269,7 +275,7 @@ def test_our_own_frames_that_come_back_are_no_duplicate(stack: ControlStack) -> 
     stack.start()
     for raw in stack.sent_bytes():
         stack.receive(raw)
-    assert stack.counts() == {"rx-control-ignored": 1}
+    assert stack.counts() == {"rx-control-ignored": 2}
 
 
 def test_link_up_asks_again_for_what_was_known_and_forgets_failures(stack: ControlStack) -> None:

@@ -162,6 +162,8 @@ static inline uint64_t fl_control_random(fl_control_t *control, uint64_t limit)
 void fl_arp_input(fl_control_t *control, const fl_packet_t *packet, int64_t now_ns);
 /* NULL mac: to everybody. */
 int fl_arp_request(fl_control_t *control, const fl_address_t *target, const uint8_t *mac);
+/* Ask whether somebody else has our address: a probe, which unlike an announcement Linux answers. */
+int fl_arp_detect(fl_control_t *control, const fl_address_t *address);
 int fl_arp_announce(fl_control_t *control, const fl_address_t *address);
 
 void fl_icmp_input(fl_control_t *control, const fl_packet_t *packet, int64_t now_ns);
