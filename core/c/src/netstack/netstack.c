@@ -175,6 +175,10 @@ int fl_netstack_set_addresses(fl_transport_t *netstack, const fl_interface_addre
     {
         return result;
     }
+    if (fl_netstack_is_own(netstack))
+    {
+        fl_netstack_follow_groups(netstack);
+    }
     fl_netstack_raise_generation(netstack);
     /* Release: pairs with the acquire in fl_netstack_follow_filters() and fl_poller_duties(). */
     atomic_fetch_add_explicit(&netstack->addresses_version, 1, memory_order_release);
