@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,7 +52,7 @@ class OwnHost:
         return [verified(raw) for raw in self.port.take_all()]
 
     def pass_time(self, seconds: float, answer: Callable[[Packet], Packet | None] | None = None) -> list[Packet]:
-        """Let time pass in ticks. Each frame that leaves is shown to ``answer``; what that returns arrives a tick later."""
+        """Let time pass in ticks. Each frame that leaves is shown to ``answer``, whose reply arrives a tick later."""
         sent: list[Packet] = []
         for _ in range(round(seconds * SECOND / TICK)):
             self.tick()
@@ -207,6 +209,14 @@ def test_a_group_is_reported_when_the_first_endpoint_opens_and_left_when_the_las
     sent = host.pass_time(5)
     assert [packet[IGMPv3_MR].records[0].rtype for packet in sent if IP in packet] == [3, 3]
     assert [record for packet in sent if IPv6 in packet for record in mld_records(packet)] == [(3, group6)] * 2
+
+
+def test_every_count_is_documented(host: OwnHost) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "netstack.md").read_text()
+    documented = {
+        name for line in page.splitlines() if line.startswith("| `") for name in re.findall("`([^`]+)`", line)
+    }
+    assert documented == {name.removeprefix("memory-") for name in host.transport.stats()}
 
 
 def test_link_up_and_new_addresses_are_announced(host: OwnHost) -> None:
