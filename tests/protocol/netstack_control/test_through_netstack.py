@@ -14,11 +14,10 @@ from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, 
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from framelane._native import ffi, lib
-from framelane.testing.memory_port import MemoryPort
-from framelane.testing.station import Endpoint, Run, Station
+from framelane._native import lib
 from framelane.transport.address import Address
-from support.control_stack import SECOND, TICK, mld_records, verified
+from support.control_stack import mld_records
+from support.own_host import OwnHost
 
 OURS, OURS6, OUR_MAC = "10.0.0.1", "fd00::1", "02:00:00:00:00:01"
 PEER, PEER6, PEER_MAC = "10.0.0.2", "fd00::2", "02:00:00:00:00:02"
@@ -26,67 +25,12 @@ OTHER_MAC, EVERYBODY = "02:00:00:00:00:99", "ff:ff:ff:ff:ff:ff"
 PORT = 40123
 
 
-class OwnHost:
-    """A netstack over a port, its one poller, and a virtual clock."""
-
-    def __init__(self, **options: Any) -> None:
-        self._clock = lib.fl_clock_virtual_new(1000 * SECOND, 1000 * SECOND)
-        self.port = MemoryPort(OUR_MAC, clock=self._clock, seed=7)
-        self.transport = self.port.open_netstack([f"{OURS}/24", f"{OURS6}/64"], **options)
-        self.station = Station(self.transport)
-        self.endpoint: Endpoint | None = None
-
-    def close(self) -> None:
-        for endpoint in list(self.station.endpoints.values()):
-            endpoint.close()
-        self.station.close()
-        lib.fl_clock_virtual_free(self._clock)
-
-    def receive(self, frame: Packet) -> list[Packet]:
-        """Let a frame arrive, and return what leaves upon it."""
-        self.port.inject(bytes(frame))
-        self.station.cycle()
-        return self.sent()
-
-    def sent(self) -> list[Packet]:
-        return [verified(raw) for raw in self.port.take_all()]
-
-    def pass_time(self, seconds: float, answer: Callable[[Packet], Packet | None] | None = None) -> list[Packet]:
-        """Let time pass in ticks. Each frame that leaves is shown to ``answer``, whose reply arrives a tick later."""
-        sent: list[Packet] = []
-        for _ in range(round(seconds * SECOND / TICK)):
-            self.tick()
-            left = self.sent()
-            sent += left
-            for packet in left:
-                if answer is not None and (reply := answer(packet)) is not None:
-                    self.port.inject(bytes(reply))
-        return sent
-
-    def tick(self) -> None:
-        lib.fl_clock_advance(self._clock, TICK)
-        binding = self.transport.binding
-        assert binding.ops.housekeeping(binding.transport, lib.fl_clock_nano(self._clock)) >= 0
-        binding.ops.events(binding.transport, ffi.new("fl_event_t[16]"), 16)
-        self.station.cycle()
-
-    def send(self, data: bytes, to: str = PEER) -> int:
-        """Send a datagram and return its status."""
-        if self.endpoint is None:
-            self.endpoint = self.station.open(bind=Address.of(OURS, PORT))
-        _, (result,) = self.endpoint.send([Run(data, peer=Address.of(to, PORT))])
-        return result.status
-
-    def counts(self) -> dict[str, int]:
-        return {name: value for name, value in self.transport.stats().items() if value}
-
-
 @pytest.fixture
 def make_host() -> Iterator[Callable[..., OwnHost]]:
     made: list[OwnHost] = []
 
     def make(**options: Any) -> OwnHost:
-        made.append(OwnHost(**options))
+        made.append(OwnHost([f"{OURS}/24", f"{OURS6}/64"], mac=OUR_MAC, **options))
         made[-1].pass_time(5)
         return made[-1]
 
@@ -143,7 +87,7 @@ def test_answers_carry_the_netstacks_tag(make_host: Callable[..., OwnHost]) -> N
 
 
 def test_a_datagram_waits_for_its_neighbour_and_leaves_when_it_answers(host: OwnHost) -> None:
-    assert host.send(b"first") == 0
+    assert host.send(PEER, b"first") == 0
     host.station.cycle()
     (asked,) = host.sent()
     assert (asked.dst, asked[ARP].pdst) == (EVERYBODY, PEER)
@@ -151,17 +95,17 @@ def test_a_datagram_waits_for_its_neighbour_and_leaves_when_it_answers(host: Own
     host.station.cycle()
     (datagram,) = host.sent()
     assert (datagram.dst, datagram[IP].dst, bytes(datagram[UDP].payload)) == (PEER_MAC, PEER, b"first")
-    assert host.send(b"second") == 0
+    assert host.send(PEER, b"second") == 0
     assert datagrams(host.sent()) == [(PEER_MAC, b"second")]
 
 
 def test_a_neighbour_that_does_not_answer_is_unreachable_until_it_may_be_asked_again(host: OwnHost) -> None:
-    host.send(b"lost")
+    host.send(PEER, b"lost")
     sent = host.pass_time(3.5)
     assert [packet[ARP].pdst for packet in sent if ARP in packet] == [PEER] * 3
-    assert host.send(b"refused") == -lib.FL_EHOSTUNREACH
+    assert host.send(PEER, b"refused") == -lib.FL_EHOSTUNREACH
     host.pass_time(21)
-    assert host.send(b"asked again") == 0
+    assert host.send(PEER, b"asked again") == 0
     assert datagrams(host.pass_time(1, peer_answers())) == [(PEER_MAC, b"asked again")]
 
 
@@ -169,11 +113,11 @@ def test_streaming_for_sixty_seconds_with_a_reachable_time_of_one_second_loses_n
     make_host: Callable[..., OwnHost],
 ) -> None:
     host = make_host(reachable_ms=1000)
-    host.send(b"first")
+    host.send(PEER, b"first")
     host.pass_time(0.5, peer_answers())
     sent, asked = [], 0
     for number in range(600):
-        assert host.send(number.to_bytes(4, "big")) == 0
+        assert host.send(PEER, number.to_bytes(4, "big")) == 0
         left = host.pass_time(0.1, peer_answers())
         sent += datagrams(left)
         asked += sum(ARP in packet for packet in left)
@@ -183,15 +127,15 @@ def test_streaming_for_sixty_seconds_with_a_reachable_time_of_one_second_loses_n
 
 
 def test_datagrams_follow_a_neighbour_that_moves_to_another_mac_address(host: OwnHost) -> None:
-    host.send(b"first")
+    host.send(PEER, b"first")
     host.pass_time(2, peer_answers())
     claim = Ether(src=OTHER_MAC, dst=EVERYBODY) / ARP(op=1, hwsrc=OTHER_MAC, psrc=PEER, pdst=PEER)
     (asked,) = host.receive(claim)
     assert asked[ARP].pdst == PEER
-    assert host.send(b"to the old one") == 0
+    assert host.send(PEER, b"to the old one") == 0
     assert datagrams(host.sent()) == [(PEER_MAC, b"to the old one")]
     host.receive(arp_reply(OTHER_MAC))
-    assert host.send(b"to the new one") == 0
+    assert host.send(PEER, b"to the new one") == 0
     assert datagrams(host.sent()) == [(OTHER_MAC, b"to the new one")]
 
 
