@@ -32,6 +32,12 @@ typedef struct fl_bench_params
     uint64_t count;                /* ping: how many round trips */
     uint64_t warm_up;              /* ping: how many before those */
     int64_t warm_up_ns;            /* publish and subscribe: time that is not counted; new terms cost page faults */
+    uint32_t region_length;        /* payloads come from and go to a region so long, up to FL_BENCH_REGION, with a copy out at
+                                    * the receiving side; 0: from a short one, and nothing is copied out */
+    uint32_t batch;                /* of the port's floors: frames that one call moves, up to FL_BENCH_PORT_BATCH; 0: 32 */
+    uint32_t checksums;            /* of the port's floors: 1: computed and verified, 0: UDP's is 0 */
+    uint8_t peer_mac[6];           /* of the port's floors, sending side */
+    uint8_t reserved[2];
 } fl_bench_params_t;
 
 typedef struct fl_bench_result
@@ -56,6 +62,20 @@ int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *res
 /* The same through a transport's ops, without a driver. system_calls stays 0: the transport's stats tell. */
 int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
+
+/* The floor of a port: per frame the work of a netstack without one. The sending side takes a buffer, copies the payload
+ * from the region with its sum, and writes a constant header; the receiving side reads the headers, verifies, and copies
+ * out. IPv4 only.
+ *
+ * ops, port   fl_port_ops_t * and fl_port_t *, open and not started; they are stopped and left open
+ */
+#define FL_BENCH_REGION 8388608
+#define FL_BENCH_PORT_BATCH 256
+int fl_bench_port_send(const void *ops, void *port, const fl_bench_params_t *params, fl_bench_result_t *result);
+int fl_bench_port_receive(const void *ops, void *port, const fl_bench_params_t *params, fl_bench_result_t *result);
+
+/* The MAC address of a port, as its attributes say. Returns 0 or a negative FL_E*. */
+int fl_bench_port_mac(const void *ops, void *port, uint8_t *mac);
 
 /* The floor for IPC: messages copied into a ring in shared memory, and counted at the other end.
  *

@@ -8,7 +8,29 @@
 #define FL_BENCH_RUNS 64
 #define FL_BENCH_MEMORY 65536
 
-static uint8_t fl_bench_payload[FL_BENCH_MEMORY];
+/* What is sent comes from here, and what is received goes here where the parameters ask for it: from the region's begin on,
+ * and again. */
+static uint8_t fl_bench_payload[FL_BENCH_REGION];
+static uint32_t fl_bench_place;
+
+/* The next `length` bytes of the region, or its first ones where it is not gone through. */
+static uint8_t *fl_bench_next(const fl_bench_params_t *params, uint32_t length)
+{
+    const uint32_t end = params->region_length < FL_BENCH_REGION ? params->region_length : FL_BENCH_REGION;
+    if (fl_bench_place + length > end)
+    {
+        fl_bench_place = 0;
+    }
+    uint8_t *place = fl_bench_payload + fl_bench_place;
+    fl_bench_place += 0 != params->region_length ? (length + 63) / 64 * 64 : 0;
+    return place;
+}
+
+/* Copy the datagrams of a run out. */
+static void fl_bench_copy_out(const fl_bench_params_t *params, const fl_run_t *run)
+{
+    memcpy(fl_bench_next(params, run->length), run->data, run->length);
+}
 
 /* One endpoint on one poller, entered by the calling thread. */
 typedef struct fl_bench_endpoint
@@ -81,15 +103,15 @@ static uint32_t fl_bench_fill_runs(
         uint32_t segments = at->params.max_run_length / params->length;
         segments = segments < at->params.max_run_segments ? segments : at->params.max_run_segments;
         segments = segments > 0 ? segments : 1;
-        runs[0].data = fl_bench_payload;
+        runs[0].data = fl_bench_next(params, segments * params->length);
         runs[0].length = segments * params->length;
         runs[0].segment_length = params->length;
         return 1;
     }
     for (uint32_t i = 0; i < FL_BENCH_RUNS; i++)
     {
-        runs[i].data = fl_bench_payload;
         runs[i].length = runs[i].segment_length = fl_bench_lengths_next(lengths);
+        runs[i].data = fl_bench_next(params, runs[i].length);
     }
     return FL_BENCH_RUNS;
 }
@@ -153,6 +175,10 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
         const int count = binding->ops.poll(at.poller, runs, FL_BENCH_RUNS);
         for (int i = 0; i < count; i++)
         {
+            if (0 != params->region_length)
+            {
+                fl_bench_copy_out(params, &runs[i]);
+            }
             result->bytes += runs[i].length;
             result->messages += runs[i].length > runs[i].segment_length
                 ? (runs[i].length + runs[i].segment_length - 1) / runs[i].segment_length
