@@ -127,6 +127,9 @@ class ControlStack:
         for _ in range(times):
             self._library.harness_input(self._stack, raw, len(raw), self.now_ns)
 
+    def take_in(self, frame: bytes) -> None:
+        self.receive(frame)
+
     def pass_time(self, seconds: float, *, use: str | None = None) -> list[tuple[float, Packet]]:
         """Let time pass in ticks; with ``use``, something is sent to that next hop in each.
 

@@ -86,7 +86,7 @@ def test_we_resolve_the_kernel_and_keep_its_address_while_we_stream_for_a_minute
             assert known == mac
             return stack.now_ns - begun >= 60 * SECOND
 
-        wire.run_until(is_over, use=address)
+        wire.run_until(is_over)
     assert seen <= {REACHABLE, STALE, PROBE}
     assert seen >= {REACHABLE, STALE}
     assert stack.generation() == generation

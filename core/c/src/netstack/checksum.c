@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* 32 bytes are added as four pairs of 32-bit halves into 64-bit lanes: no carry is lost below 2^32 rounds. The compiler makes
- * SSE2 of it, or AVX2 in the copy that is built for it. */
+/* 32 bytes are added as four pairs of 32-bit halves into 64-bit lanes, which, and whose sum, overflow for no length below
+ * 2^32. The compiler makes SSE2 of it, or AVX2 in the copy that is built for it. */
 typedef uint64_t fl_lanes_t __attribute__((vector_size(32)));
 
 #define FL_ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -33,10 +33,8 @@ FL_ALWAYS_INLINE uint64_t fl_checksum_body(uint8_t *to, const uint8_t *from, siz
             low += (first & 0xffffffff) + (second & 0xffffffff);
             high += (first >> 32) + (second >> 32);
         }
-        for (int i = 0; i < 4; i++)
-        {
-            sum = fl_checksum_add(sum, fl_checksum_add(low[i], high[i]));
-        }
+        low += high;
+        sum = (low[0] + low[1]) + (low[2] + low[3]);
     }
     for (; length >= sizeof(uint64_t); length -= sizeof(uint64_t), from += sizeof(uint64_t))
     {

@@ -42,14 +42,18 @@ static bool fl_group_is_wanted(const fl_group_t *group)
     return group->joins > 0 || group->is_solicited_node;
 }
 
-/* All hosts' groups, and those that do not leave the node, are never reported (RFC 3376 4.2, RFC 3810 6). */
+/* The group of which everybody is a member: 224.0.0.1 or ff02::1. */
+static bool fl_group_is_everybody(const fl_address_t *address)
+{
+    static const uint8_t all_hosts[16] = { 224, 0, 0, 1 };
+    static const uint8_t all_nodes[16] = { 0xff, 0x02, [15] = 0x01 };
+    return 0 == memcmp(address->bytes, FL_FAMILY_IPV6 == address->family ? all_nodes : all_hosts, sizeof(all_nodes));
+}
+
+/* That group, and those that do not leave the node, are never reported (RFC 3376 4.2, RFC 3810 6). */
 static bool fl_group_is_never_reported(const fl_address_t *address)
 {
-    static const uint8_t all_hosts[4] = { 224, 0, 0, 1 };
-    static const uint8_t all_nodes[16] = { 0xff, 0x02, [15] = 0x01 };
-    return FL_FAMILY_IPV6 == address->family
-        ? (address->bytes[1] & 0x0f) <= 1 || 0 == memcmp(address->bytes, all_nodes, sizeof(all_nodes))
-        : 0 == memcmp(address->bytes, all_hosts, sizeof(all_hosts));
+    return fl_group_is_everybody(address) || (FL_FAMILY_IPV6 == address->family && (address->bytes[1] & 0x0f) <= 1);
 }
 
 /* Begin to say that a group was joined or left. */
@@ -136,15 +140,8 @@ void fl_control_leave(fl_control_t *control, const fl_address_t *group, int64_t 
 
 bool fl_control_wants_group(fl_control_t *control, const fl_address_t *group)
 {
-    static const uint8_t all_hosts[4] = { 224, 0, 0, 1 };
-    static const uint8_t all_nodes[16] = { 0xff, 0x02, [15] = 0x01 };
-    if (FL_FAMILY_IPV6 == group->family ? 0 == memcmp(group->bytes, all_nodes, sizeof(all_nodes))
-                                        : 0 == memcmp(group->bytes, all_hosts, sizeof(all_hosts)))
-    {
-        return true;
-    }
     const fl_group_t *entry = fl_group_find(control, group);
-    return NULL != entry && fl_group_is_wanted(entry);
+    return fl_group_is_everybody(group) || (NULL != entry && fl_group_is_wanted(entry));
 }
 
 void fl_membership_start(fl_control_t *control, int64_t now_ns)
