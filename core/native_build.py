@@ -75,7 +75,7 @@ def in_dependency_order(headers: list[Path]) -> list[Path]:
 def make_ffibuilder() -> FFI:
     """Return the builder of ``framelane._native._core``."""
     abi = Path(framelane_abi.get_include())
-    public = [abi / "framelane" / name for name in ("types.h", "host.h", "transport.h")]
+    public = [abi / "framelane" / name for name in ("types.h", "host.h", "transport.h", "port.h")]
     api = in_dependency_order(sorted((SOURCE / "api").glob("*.h")))
     builder = FFI()
     for header in [*public, *api]:
@@ -84,6 +84,7 @@ def make_ffibuilder() -> FFI:
     builder.set_source(
         "framelane._native._core",
         "#include <framelane/types.h>\n#include <framelane/host.h>\n#include <framelane/transport.h>\n"
+        "#include <framelane/port.h>\n"
         f"{includes}\n"
         '#pragma GCC diagnostic ignored "-Wextra"\n',
         sources=[os.path.relpath(path, HERE) for path in sorted(SOURCE.rglob("*.c"))],
