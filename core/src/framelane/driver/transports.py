@@ -19,7 +19,8 @@ from framelane.errors import NativeError, TransportError
 from framelane.netstack.routes import IpAddress
 from framelane.protocol.error_codes import ErrorCode
 from framelane.shm.counter_types import CounterType
-from framelane.transport.native import OpenTransport
+from framelane.shm.figure_types import figure_type
+from framelane.transport.native import HostCounter, OpenTransport
 from framelane.transport.selection import Chosen
 
 __all__ = ["Choice", "GivenTransport", "Transports", "TransportSource", "Wanted"]
@@ -98,7 +99,8 @@ class GivenTransport:
 @dataclass(eq=False)
 class _Open:
     transport: OpenTransport
-    counters: dict[str, int] = field(default_factory=dict)  #: ids by the name of the figure
+    #: Ids of the counters that show its figures, by type id, key and label.
+    counters: dict[tuple[int, bytes, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -210,9 +212,10 @@ class Transports:
                     self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: {line.text}")
             for event in _events(opened.transport):
                 self._on_event(name, event)
-            figures = opened.transport.stats()
-            figures |= {counter.label: counter.value for counter in opened.transport.host.private_counters()}
-            self._show(name, opened, figures)
+            for label, value in opened.transport.stats().items():
+                self._show(opened, HostCounter(figure_type(label), name.encode(), label, value))
+            for counter in opened.transport.host.private_counters():
+                self._show(opened, counter)
 
     def _on_event(self, name: str, event: TransportEvent) -> None:
         if event.kind == lib.FL_EVENT_REMOVED:
@@ -225,15 +228,12 @@ class Transports:
         else:
             logger.info("transport event", transport=name, kind=event.kind, text=event.text)
 
-    def _show(self, name: str, opened: _Open, figures: Mapping[str, int]) -> None:
-        counters = self._services.counters
-        for figure, value in figures.items():
-            counter_id = opened.counters.get(figure)
-            if counter_id is None:
-                counter_id = opened.counters[figure] = counters.allocate(
-                    CounterType.TRANSPORT_FIGURE, name.encode(), figure, owner_id=STATIC_OWNER
-                )
-            counters.set(counter_id, value)
+    def _show(self, opened: _Open, figure: HostCounter) -> None:
+        counters, identity = self._services.counters, (figure.type_id, figure.key, figure.label)
+        counter_id = opened.counters.get(identity)
+        if counter_id is None:
+            counter_id = opened.counters[identity] = counters.allocate(*identity, owner_id=STATIC_OWNER)
+        counters.set(counter_id, figure.value)
 
     def close(self) -> None:
         """Take every transport off and close it; after the last endpoint is closed."""

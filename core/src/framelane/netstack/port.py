@@ -209,7 +209,7 @@ def _interface(name: str, settings: PortSettings, attributes: _Attributes) -> Li
             return link
     tagged = f"{below.name}.{settings.vlan}"
     raise TransportError(
-        f"transport.{name}.vlan = {settings.vlan}: {below.name} has no such VLAN interface, whose addresses are wanted; "
+        f"transport.{name}.vlan = {settings.vlan}: there is no such VLAN interface to take addresses from; "
         f"make it: ip link add link {below.name} name {tagged} type vlan id {settings.vlan}"
     )
 

@@ -83,7 +83,7 @@ OWN_TYPES: tuple[OwnType, ...] = (
     OwnType(
         CounterType.TRANSPORT_FIGURE,
         "NAME-FIGURE",
-        "chosen by the transport",
+        "NAME",
         "a running total or a gauge of the transport NAME",
     ),
     OwnType(
