@@ -75,6 +75,7 @@ fl_receive_endpoint_t *fl_receive_endpoint_open(fl_driver_t *driver, fl_binding_
     int result = binding->ops.open_endpoint(binding->transport, params, &endpoint->endpoint);
     if (result < 0)
     {
+        fl_error_set_code(-result);
         goto failed;
     }
     endpoint->sink.on_run = fl_receive_endpoint_on_run;

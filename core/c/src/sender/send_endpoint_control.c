@@ -59,6 +59,7 @@ fl_send_endpoint_t *fl_send_endpoint_open(
     int result = binding->ops.open_endpoint(binding->transport, params, &endpoint->endpoint);
     if (result < 0)
     {
+        fl_error_set_code(-result);
         goto failed;
     }
     endpoint->max_run_segments = params->max_run_segments;
