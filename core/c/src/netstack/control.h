@@ -35,7 +35,7 @@ typedef struct fl_control_config
     const fl_host_t *host;             /* random, log, and warnings for the user */
     fl_control_emit_t emit;
     void *emit_context;
-    const char *name;                  /* the transport's, for messages */
+    int64_t reachable_ns;              /* how long an answer counts, times 0.5 to 1.5; 0: 30 s */
 } fl_control_config_t;
 
 /* Make the protocols' state. NULL: no memory. Thread: control. */
@@ -50,10 +50,12 @@ void fl_control_start(fl_control_t *control, int64_t now_ns);
  * header's checksum and fragmentation were checked. Counts what it drops. */
 void fl_control_input(fl_control_t *control, const fl_packet_t *packet, int64_t now_ns);
 
-/* Act on what is due. Returns the work done. Bounded: at most 64 entries are looked at a call. */
+/* Act on what is due. Returns the work done. Bounded: at most 64 neighbours are looked at a call, and 64 memberships of each
+ * family reported. */
 int fl_control_tick(fl_control_t *control, int64_t now_ns);
 
-/* A poller wants this next hop: make its entry and ask for it, or do nothing if that is under way. */
+/* A poller wants this next hop: make its entry and ask for it, or do nothing if that is under way, or failed in the last
+ * 20 s. */
 void fl_control_resolve(fl_control_t *control, const fl_address_t *next_hop, int64_t now_ns);
 
 /* Membership of a group, counted: the first join reports, the last leave leaves. Returns 0, or -FL_ENOSPC: more than

@@ -11,15 +11,20 @@
 
 typedef struct fl_routes
 {
-    _Atomic uint32_t sequence;         /* odd while it is written */
-    uint32_t count;
-    fl_netstack_route_t entries[FL_NETSTACK_ROUTES];   /* longest prefix first, then lowest metric */
+    _Atomic uint32_t sequence;
+    struct
+    {
+        _Atomic uint64_t count;
+        /* Longest prefix first, then lowest metric. */
+        _Atomic uint64_t entries[FL_NETSTACK_ROUTES][FL_LATCH_WORDS(fl_netstack_route_t)];
+    } copies[2];
 } fl_routes_t;
 
 /* Replace all; they are sorted here. Returns 0, or -FL_ENOSPC with the error text set. */
 int fl_routes_set(fl_routes_t *routes, const fl_netstack_route_t *entries, uint32_t count);
 
-/* Find the next hop of a unicast destination: itself on an own network or an on-link route, else the gateway.
+/* Find the next hop of a unicast destination: itself on an own network or an on-link route, else the gateway. The longest
+ * prefix decides, and between equal ones the own network.
  *
  * next_hop   written, with port 0
  * source     written: the route's preferred source, else that of fl_addresses_source_for

@@ -1,0 +1,463 @@
+/* Frames out: send and reap.
+ *
+ * Runs are cut into frames in poller->out, up to FL_NETSTACK_BURST of them, across runs; each burst goes to the port at once.
+ * What the port did not accept is taken back from the runs that it came from.
+ */
+#include <string.h>
+
+#include "netstack/checksum.h"
+#include "netstack/netstack.h"
+#include "transport/address.h"
+
+/* What one call of send has come to. */
+typedef struct fl_sending
+{
+    fl_poller_t *poller;
+    fl_endpoint_t *endpoint;
+    int32_t stopped;      /* 0, or why nothing more goes out in this call */
+    int64_t packets;
+    int64_t bytes;
+} fl_sending_t;
+
+/* ---- transmit buffers ---- */
+
+int fl_send_make_ready(fl_poller_t *poller, uint32_t wanted)
+{
+    if (poller->ready >= wanted)
+    {
+        return (int)poller->ready;
+    }
+    const int allocated = fl_netstack_note(
+        poller->netstack,
+        poller->ops->tx_alloc(poller->port, poller->queue, &poller->out[poller->ready], wanted - poller->ready));
+    if (allocated < 0)
+    {
+        return allocated;
+    }
+    for (uint32_t i = poller->ready; i < poller->ready + (uint32_t)allocated; i++)
+    {
+        fl_tx_frame_t *frame = &poller->out[i];
+        *frame = (fl_tx_frame_t){ .data = frame->data, .token = frame->token };
+    }
+    poller->ready += (uint32_t)allocated;
+    if (poller->ready < wanted)
+    {
+        fl_counts_add(poller->counts, FL_COUNT_TX_NO_BUFFERS, 1);
+    }
+    return (int)poller->ready;
+}
+
+void fl_send_return_buffers(fl_poller_t *poller)
+{
+    if (0 != poller->ready)
+    {
+        poller->ops->tx_free(poller->port, poller->queue, poller->out, poller->ready);
+    }
+    poller->ready = poller->filled = poller->part_count = 0;
+}
+
+/* Put the buffers from `first` on to the front, with nothing in them. */
+static void fl_send_keep_buffers(fl_poller_t *poller, uint32_t first)
+{
+    const uint32_t kept = poller->ready - first;
+    for (uint32_t i = 0; i < kept; i++)
+    {
+        const fl_tx_frame_t *frame = &poller->out[first + i];
+        poller->out[i] = (fl_tx_frame_t){ .data = frame->data, .token = frame->token };
+    }
+    poller->ready = kept;
+    poller->filled = 0;
+}
+
+/* ---- a burst ---- */
+
+static uint32_t fl_send_payload(const fl_tx_frame_t *frame, const fl_header_t *header)
+{
+    return frame->length + frame->payload_length - header->length;
+}
+
+/* Take frames that were not accepted back from their runs, the last ones first. */
+static void fl_send_take_back(fl_sending_t *sending, uint32_t frames, int32_t status)
+{
+    fl_poller_t *poller = sending->poller;
+    for (uint32_t i = poller->part_count; frames > 0 && i-- > 0;)
+    {
+        fl_part_t *part = &poller->parts[i];
+        const uint32_t taken = part->frames < frames ? part->frames : frames;
+        frames -= taken;
+        part->run->accepted -= taken;
+        part->run->status = status;
+        if (NULL != part->hold)
+        {
+            part->hold->frames -= part->points ? taken : 0;
+            part->hold->is_void = 0 == part->run->accepted;
+        }
+    }
+}
+
+/* Give the filled frames to the port. Returns 0, or why not all of them were accepted. */
+static int32_t fl_send_flush(fl_sending_t *sending)
+{
+    fl_poller_t *poller = sending->poller;
+    const uint32_t filled = poller->filled;
+    if (0 == filled)
+    {
+        return 0;
+    }
+    const int result = fl_netstack_note(
+        poller->netstack, poller->ops->tx_burst(poller->port, poller->queue, poller->out, filled));
+    const uint32_t accepted = result > 0 ? (uint32_t)result : 0;
+    int32_t status = 0;
+    if (__builtin_expect(accepted < filled, 0))
+    {
+        status = result < 0 ? result : -FL_EAGAIN;
+        for (uint32_t i = accepted; i < filled; i++)
+        {
+            sending->packets--;
+            sending->bytes -= fl_send_payload(&poller->out[i], &sending->endpoint->header);
+        }
+        fl_counts_add(poller->counts, result < 0 ? FL_COUNT_TX_ERROR : FL_COUNT_TX_EAGAIN, 1);
+        fl_send_take_back(sending, filled - accepted, status);
+    }
+    fl_send_keep_buffers(poller, accepted);
+    poller->part_count = 0;
+    return status;
+}
+
+/* ---- held runs ---- */
+
+static fl_hold_t *fl_send_hold(fl_poller_t *poller, fl_endpoint_t *endpoint, uint64_t token)
+{
+    if (FL_NETSTACK_HOLDS == poller->hold_tail - poller->hold_head)
+    {
+        return NULL;
+    }
+    fl_hold_t *hold = &poller->holds[poller->hold_tail++ & (FL_NETSTACK_HOLDS - 1)];
+    *hold = (fl_hold_t){ .endpoint = endpoint, .token = token };
+    endpoint->held++;
+    return hold;
+}
+
+/* Find the registered memory that a run lies in. Returns whether there is any. */
+static bool fl_send_region(fl_transport_t *netstack, const fl_run_t *run, uint64_t *region)
+{
+    for (uint32_t i = 0; i < FL_NETSTACK_REGIONS; i++)
+    {
+        fl_region_t *entry = &netstack->regions[i];
+        /* Acquire: pairs with the release in fl_netstack_register_memory(); length and id belong to the memory. A region is
+         * in use by none when it is taken out. */
+        const uintptr_t memory = atomic_load_explicit(&entry->memory, memory_order_acquire);
+        const uintptr_t data = (uintptr_t)run->data;
+        if (0 != memory && data >= memory && data - memory <= entry->length && run->length <= entry->length - (data - memory))
+        {
+            *region = entry->id;
+            return true;
+        }
+    }
+    return false;
+}
+
+int fl_netstack_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t capacity)
+{
+    fl_completion_t done[FL_NETSTACK_BURST];
+    if (__builtin_expect(fl_netstack_is_lost(poller->netstack), 0))
+    {
+        return -FL_ENODEV;
+    }
+    const int reaped = fl_netstack_note(
+        poller->netstack, poller->ops->tx_reap(poller->port, poller->queue, done, FL_NETSTACK_BURST));
+    for (int i = 0; i < reaped; i++)
+    {
+        fl_hold_t *hold = &poller->holds[done[i].token & (FL_NETSTACK_HOLDS - 1)];
+        if (0 != hold->frames)
+        {
+            hold->frames--;
+            hold->status = 0 != hold->status ? hold->status : done[i].status;
+        }
+    }
+    uint32_t count = 0;
+    while (count < capacity && poller->hold_head != poller->hold_tail)
+    {
+        const fl_hold_t *hold = &poller->holds[poller->hold_head & (FL_NETSTACK_HOLDS - 1)];
+        if (0 != hold->frames)
+        {
+            break;
+        }
+        if (!hold->is_void)
+        {
+            completions[count++] = (fl_completion_t){ .token = hold->token, .status = hold->status };
+        }
+        hold->endpoint->held--;
+        poller->hold_head++;
+    }
+    return (int)count;
+}
+
+/* ---- frames ---- */
+
+/* Stamp the headers and copy the payload behind them, with its checksum. */
+static inline void fl_send_copy(fl_tx_frame_t *frame, const fl_header_t *header, const uint8_t *data, uint32_t length)
+{
+    uint8_t *to = frame->data;
+    const uint32_t header_length = header->length;
+    if (header_length <= 48)
+    {
+        memcpy(to, header->bytes, 48);
+    }
+    else
+    {
+        memcpy(to, header->bytes, FL_NETSTACK_HEADER_ROOM);
+    }
+    if (header->has_checksum)
+    {
+        uint16_t checksum =
+            fl_checksum_finish(fl_checksum_add(fl_checksum_copy(to + header_length, data, length), header->sum));
+        checksum = 0 == checksum ? 0xffff : checksum;
+        memcpy(to + header_length - 2, &checksum, sizeof(checksum));
+    }
+    else if (0 != length)
+    {
+        memcpy(to + header_length, data, length);
+    }
+    frame->length = (uint16_t)(header_length + length);
+    frame->l2_length = header->l2_length;
+    frame->l3_length = header->l3_length;
+    frame->flags = header->flags;
+}
+
+/* The same with the payload left where it is. */
+static void fl_send_point(
+    fl_tx_frame_t *frame, const fl_header_t *header, const uint8_t *data, uint32_t length, uint64_t region,
+    uint64_t completion)
+{
+    memcpy(frame->data, header->bytes, FL_NETSTACK_HEADER_ROOM);
+    if (header->has_checksum)
+    {
+        uint16_t checksum = fl_checksum_finish(fl_checksum_add(fl_checksum_sum(data, length), header->sum));
+        checksum = 0 == checksum ? 0xffff : checksum;
+        memcpy(frame->data + header->length - 2, &checksum, sizeof(checksum));
+    }
+    frame->length = (uint16_t)header->length;
+    frame->payload_length = (uint16_t)length;
+    frame->l2_length = header->l2_length;
+    frame->l3_length = header->l3_length;
+    frame->flags = header->flags;
+    frame->payload = data;
+    frame->region = region;
+    frame->completion = completion;
+}
+
+/* Cut a run into frames. Its headers are the endpoint's. `more` is how many frames are still to come after it, at least. */
+static void fl_send_cut(fl_sending_t *sending, fl_run_t *run, uint32_t segments, uint32_t more, fl_hold_t *hold)
+{
+    fl_poller_t *poller = sending->poller;
+    fl_header_t *header = &sending->endpoint->header;
+    const uint8_t *data = run->data;
+    uint32_t left = run->length;
+    uint64_t region = 0;
+    const bool points = NULL != hold && 0 != run->length && fl_send_region(poller->netstack, run, &region);
+    const uint64_t completion = points ? (uint64_t)(hold - poller->holds) + FL_NETSTACK_HOLDS : 0;
+    while (segments > 0)
+    {
+        if (FL_NETSTACK_BURST == poller->filled)
+        {
+            sending->stopped = fl_send_flush(sending);
+            if (0 != sending->stopped)
+            {
+                run->status = sending->stopped;
+                return;
+            }
+        }
+        if (poller->filled == poller->ready)
+        {
+            const uint32_t wanted = poller->filled + segments + more;
+            const int ready = fl_send_make_ready(poller, wanted < FL_NETSTACK_BURST ? wanted : FL_NETSTACK_BURST);
+            if (poller->filled == poller->ready)
+            {
+                /* What is filled goes out first: a later refusal then counts from there. */
+                const int32_t status = fl_send_flush(sending);
+                sending->stopped = 0 != status ? status : ready < 0 ? ready : -FL_EAGAIN;
+                run->status = sending->stopped;
+                return;
+            }
+        }
+        uint32_t room = poller->ready - poller->filled;
+        room = room < segments ? room : segments;
+        fl_tx_frame_t *frame = &poller->out[poller->filled];
+        poller->parts[poller->part_count++] = (fl_part_t){ .run = run, .hold = hold, .frames = room, .points = points };
+        for (uint32_t i = 0; i < room; i++, frame++)
+        {
+            const uint32_t length = left < run->segment_length ? left : run->segment_length;
+            if (__builtin_expect(length != header->payload, 0))
+            {
+                fl_header_set_payload(header, length);
+            }
+            if (points)
+            {
+                fl_send_point(frame, header, data, length, region, completion);
+            }
+            else
+            {
+                fl_send_copy(frame, header, data, length);
+            }
+            data += length;
+            left -= length;
+            sending->bytes += length;
+        }
+        poller->filled += room;
+        run->accepted += room;
+        sending->packets += room;
+        segments -= room;
+        if (points)
+        {
+            hold->frames += room;
+        }
+    }
+}
+
+/* ---- datagrams to neighbours that are not known ---- */
+
+static void fl_send_wait(fl_sending_t *sending, fl_run_t *run, uint32_t segments, const fl_address_t *peer, const fl_address_t *next_hop)
+{
+    const uint8_t *data = run->data;
+    uint32_t left = run->length;
+    run->status = 0;
+    for (uint32_t i = 0; i < segments; i++)
+    {
+        const uint32_t length = left < run->segment_length ? left : run->segment_length;
+        run->status =
+            fl_pending_add(sending->poller, sending->endpoint, peer, run->local, next_hop, data, length);
+        if (run->status < 0)
+        {
+            return;
+        }
+        run->accepted++;
+        data += length;
+        left -= length;
+    }
+}
+
+/* ---- send ---- */
+
+/* Send one run, as far as it goes. Writes accepted and status. */
+static void fl_send_run(fl_sending_t *sending, fl_run_t *run, uint32_t more, uint64_t generation)
+{
+    fl_poller_t *poller = sending->poller;
+    fl_endpoint_t *endpoint = sending->endpoint;
+    const fl_peer_t *peer =
+        NULL != run->peer ? run->peer : atomic_load_explicit(&endpoint->connected, memory_order_relaxed);
+    const uint32_t segments = run->length == run->segment_length ? 1 : fl_run_segments(run);
+    fl_address_t next_hop;
+    if (NULL == peer || 0 == segments)
+    {
+        run->status = -FL_EINVAL;
+        return;
+    }
+    fl_hold_t *hold = NULL;
+    if (__builtin_expect(0 != (run->flags & FL_RUN_HOLD), 0) &&
+        0 != (poller->netstack->attributes.offloads & FL_PORT_TX_PAYLOAD))
+    {
+        hold = fl_send_hold(poller, endpoint, run->token);
+        if (NULL == hold)
+        {
+            run->status = -FL_EAGAIN;
+            return;
+        }
+    }
+    const int result = fl_header_make(poller, endpoint, peer, run->local, generation, &next_hop);
+    const uint32_t longest = run->length < run->segment_length ? run->length : run->segment_length;
+    if (0 == result && longest <= endpoint->header.most_payload)
+    {
+        run->status = 0;
+        fl_send_cut(sending, run, segments, more, hold);
+    }
+    else if (-FL_EAGAIN == result)
+    {
+        fl_send_wait(sending, run, segments, &peer->address, &next_hop);
+    }
+    else
+    {
+        run->status = 0 == result ? -FL_EMSGSIZE : result;
+        fl_counts_add(poller->counts, FL_COUNT_TX_ERROR, 1);
+    }
+    if (NULL != hold && 0 == run->accepted)
+    {
+        hold->is_void = true;
+    }
+}
+
+int fl_netstack_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
+{
+    fl_poller_t *poller = atomic_load_explicit(&endpoint->poller, memory_order_relaxed);
+    fl_sending_t sending = { .poller = poller, .endpoint = endpoint };
+    sending.stopped = fl_netstack_is_lost(endpoint->netstack) ? -FL_ENODEV : NULL == poller ? -FL_EINVAL : 0;
+    uint64_t generation = 0;
+    if (0 == sending.stopped)
+    {
+        generation = fl_netstack_generation(poller->netstack);
+        if (0 != poller->pending_count && generation != poller->generation)
+        {
+            /* What waits goes before what is sent now. */
+            poller->generation = generation;
+            fl_flows_clear(poller);
+            fl_pending_retry(poller);
+        }
+    }
+    bool has_failed = false;
+    for (uint32_t i = 0; i < count; i++)
+    {
+        fl_run_t *run = &runs[i];
+        run->accepted = 0;
+        run->status = sending.stopped;
+        if (__builtin_expect(0 != sending.stopped, 0))
+        {
+            continue;
+        }
+        if (__builtin_expect(has_failed, 0))
+        {
+            const fl_peer_t *connected = atomic_load_explicit(&endpoint->connected, memory_order_relaxed);
+            run->status = NULL != connected || NULL != run->peer
+                ? fl_run_inherited_status(runs, i, NULL != connected ? &connected->address : NULL)
+                : -FL_EINVAL;
+            if (0 != run->status)
+            {
+                continue;
+            }
+        }
+        fl_send_run(&sending, run, count - i - 1, generation);
+        has_failed = has_failed || 0 != run->status;
+    }
+    if (NULL != poller && 0 == sending.stopped)
+    {
+        fl_send_flush(&sending);
+    }
+    if (0 != sending.packets)
+    {
+        fl_counts_add(poller->counts, FL_COUNT_TX_PACKETS, sending.packets);
+        fl_counts_add(poller->counts, FL_COUNT_TX_BYTES, sending.bytes);
+    }
+    int whole = 0;
+    for (uint32_t i = 0; i < count; i++)
+    {
+        whole += 0 == runs[i].status;
+    }
+    return whole;
+}
+
+int fl_send_one(fl_poller_t *poller, fl_endpoint_t *endpoint, const uint8_t *data, uint32_t length)
+{
+    fl_sending_t sending = { .poller = poller, .endpoint = endpoint };
+    fl_run_t run = { .data = data, .length = length, .segment_length = length };
+    if (length > endpoint->header.most_payload)
+    {
+        return -FL_EMSGSIZE;
+    }
+    fl_send_cut(&sending, &run, 1, 0, NULL);
+    if (0 == sending.stopped)
+    {
+        fl_send_flush(&sending);
+    }
+    fl_counts_add(poller->counts, FL_COUNT_TX_PACKETS, sending.packets);
+    fl_counts_add(poller->counts, FL_COUNT_TX_BYTES, sending.bytes);
+    return run.status;
+}
