@@ -6,12 +6,13 @@ A transport is opened when the first endpoint is given to it and stays open unti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from framelane._native import ffi, lib
 from framelane.driver.counters import STATIC_OWNER
+from framelane.driver.figures import TransportFigures
 from framelane.driver.log import logger
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
@@ -19,8 +20,7 @@ from framelane.errors import NativeError, TransportError
 from framelane.netstack.routes import IpAddress
 from framelane.protocol.error_codes import ErrorCode
 from framelane.shm.counter_types import CounterType
-from framelane.shm.figure_types import figure_type
-from framelane.transport.native import HostCounter, OpenTransport
+from framelane.transport.native import OpenTransport
 from framelane.transport.selection import Chosen
 
 __all__ = ["Choice", "GivenTransport", "Transports", "TransportSource", "Wanted"]
@@ -99,8 +99,6 @@ class GivenTransport:
 @dataclass(eq=False)
 class _Open:
     transport: OpenTransport
-    #: Ids of the counters that show its figures, by type id, key and label.
-    counters: dict[tuple[int, bytes, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,6 +126,7 @@ class Transports:
         self._fallbacks = services.counters.allocate(
             CounterType.TRANSPORT_FALLBACK, b"", "transport-fallbacks", owner_id=STATIC_OWNER
         )
+        self._figures = TransportFigures(services)
         self._gone: dict[str, str] = {}  #: no endpoint is given to these any more, and why
         #: Called with name and text when a transport's device is gone.
         self.on_removed: list[Callable[[str, str], None]] = []
@@ -212,10 +211,7 @@ class Transports:
                     self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: {line.text}")
             for event in _events(opened.transport):
                 self._on_event(name, event)
-            for label, value in opened.transport.stats().items():
-                self._show(opened, HostCounter(figure_type(label), name.encode(), label, value))
-            for counter in opened.transport.host.private_counters():
-                self._show(opened, counter)
+            self._figures.show(name, opened.transport)
 
     def _on_event(self, name: str, event: TransportEvent) -> None:
         if event.kind == lib.FL_EVENT_REMOVED:
@@ -227,13 +223,6 @@ class Transports:
             self._services.errors.note(f"transport {name}: {_NOTABLE[event.kind]}: {event.text}")
         else:
             logger.info("transport event", transport=name, kind=event.kind, text=event.text)
-
-    def _show(self, opened: _Open, figure: HostCounter) -> None:
-        counters, identity = self._services.counters, (figure.type_id, figure.key, figure.label)
-        counter_id = opened.counters.get(identity)
-        if counter_id is None:
-            counter_id = opened.counters[identity] = counters.allocate(*identity, owner_id=STATIC_OWNER)
-        counters.set(counter_id, figure.value)
 
     def close(self) -> None:
         """Take every transport off and close it; after the last endpoint is closed."""

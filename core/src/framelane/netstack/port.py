@@ -11,7 +11,7 @@ from framelane.errors import TransportError
 from framelane.netstack.feed import Feed, FeedLog
 from framelane.netstack.netlink import Link, NetlinkRequests
 from framelane.netstack.own import own_addresses, own_routes
-from framelane.netstack.tables import NativeTables, Neighbour
+from framelane.netstack.tables import NativeTables, NetstackView
 from framelane.transport.native import NativeHost, OpenTransport, raise_native
 from framelane.transport.port_settings import PortSettings
 from framelane.transport.spec import Capabilities, NativeTransport, Transport, TransportSettings
@@ -60,10 +60,13 @@ class PortTransport(OpenTransport):
         self.feed: Feed | None = None
         self._port = port
 
-    def neighbours(self) -> list[Neighbour]:
-        """Return the neighbour table. Control thread."""
+    def netstack_view(self) -> NetstackView:
+        """See :class:`framelane.transport.native.OpenTransport`."""
         _ = self.binding
-        return self.tables.neighbours()
+        network, tables = self.network, self.tables
+        interface = None if network.interface is None else network.interface.name
+        mode = "own" if interface is None else "kernel"
+        return NetstackView(mode, interface, network.mtu, tables.addresses, tuple(tables.neighbours()))
 
     def _close_all(self) -> None:
         """Feed, netstack, plugin: each touches what comes after it."""
@@ -202,7 +205,7 @@ def _interface(name: str, settings: PortSettings, attributes: _Attributes) -> Li
             f"transport '{name}': there is no interface with index {attributes.interface_index} in this network "
             "namespace; start the driver in the one that the interface is in"
         )
-    if settings.vlan is None:
+    if settings.vlan in (None, below.vlan):
         return below
     for link in links:
         if link.parent == below.index and link.vlan == settings.vlan:
@@ -217,7 +220,7 @@ def _interface(name: str, settings: PortSettings, attributes: _Attributes) -> Li
 def _config(name: str, settings: PortSettings, interface: Link | None, mtu: int) -> Any:
     config = ffi.new("fl_netstack_config_t *")
     config.mode = lib.FL_NETSTACK_OWN if interface is None else lib.FL_NETSTACK_KERNEL
-    config.flags = 0 if settings.udp_checksum else lib.FL_NETSTACK_NO_UDP_CHECKSUM
+    config.flags = lib.FL_NETSTACK_LEAVE_OPEN | (0 if settings.udp_checksum else lib.FL_NETSTACK_NO_UDP_CHECKSUM)
     config.vlan = _UNTAGGED if settings.vlan is None else settings.vlan
     config.mtu_length = mtu
     config.name = name.encode()[: len(config.name) - 1]

@@ -13,7 +13,7 @@ from framelane.netstack.routes import IpAddress, IpInterface
 from framelane.transport.address import Address
 from framelane.transport.native import raise_native
 
-__all__ = ["NativeTables", "Neighbour", "NeighbourState", "NetworkRoute", "Tables"]
+__all__ = ["NativeTables", "Neighbour", "NeighbourState", "NetstackView", "NetworkRoute", "Tables"]
 
 _WISHES = 64
 _ADDRESSES = 64  # FL_INTERFACE_ADDRESSES
@@ -62,6 +62,17 @@ class NetworkRoute:
     mtu: int = 0  #: longest IP packet, bytes; 0: the interface's
 
 
+@dataclass(frozen=True)
+class NetstackView:
+    """A netstack and its network at one moment, for people."""
+
+    mode: str  #: ``kernel`` or ``own``
+    interface: str | None  #: kernel mode: that has the addresses
+    mtu: int  #: longest IP packet, bytes
+    addresses: tuple[IpInterface, ...]
+    neighbours: tuple[Neighbour, ...]
+
+
 class Tables(Protocol):
     """Where a netstack is told what is around it. One thread at a time, except for ``neighbours``."""
 
@@ -92,10 +103,14 @@ class Tables(Protocol):
 
 
 class NativeTables:
-    """:class:`Tables` of a ``fl_transport_t *`` of ``fl_netstack_open``; not used after its close."""
+    """:class:`Tables` of a ``fl_transport_t *`` of ``fl_netstack_open``; not used after its close.
+
+    :ivar addresses: those that were set last. Any thread.
+    """
 
     def __init__(self, netstack: Any) -> None:
         self._netstack = netstack
+        self.addresses: tuple[IpInterface, ...] = ()
         self._wishes = ffi.new("fl_address_t[]", _WISHES)
 
     def set_addresses(self, addresses: Sequence[IpInterface]) -> bool:
@@ -106,6 +121,7 @@ class NativeTables:
             Address(own.ip).store(native[i].address)
             native[i].prefix_length = own.network.prefixlen
         _check(lib.fl_netstack_set_addresses(self._netstack, native, len(fitting)), "addresses of a netstack")
+        self.addresses = tuple(fitting)
         return len(fitting) == len(addresses)
 
     def set_routes(self, routes: Sequence[NetworkRoute]) -> bool:

@@ -23,7 +23,7 @@ from framelane.transport.spec import (
 )
 
 if TYPE_CHECKING:
-    from framelane.netstack.tables import Neighbour
+    from framelane.netstack.tables import NetstackView
 
 __all__ = [
     "CounterSource",
@@ -187,9 +187,9 @@ class OpenTransport:
         count = self.binding.ops.stats(self.binding.transport, stats, count)
         return {ffi.string(stats[i].name).decode(): int(stats[i].value) for i in range(count)}
 
-    def neighbours(self) -> list[Neighbour] | None:
-        """Return the neighbour table of a transport with a netstack, ``None`` of others. Control thread."""
-        return None if self.inner is None else self.inner.neighbours()
+    def netstack_view(self) -> NetstackView | None:
+        """Return the netstack and its network as they are now; ``None`` if there is no netstack. Control thread."""
+        return None if self.inner is None else self.inner.netstack_view()
 
     def close(self) -> None:
         """Close the device and free what belongs to it.
