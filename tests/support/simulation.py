@@ -18,6 +18,7 @@ from framelane.driver.media_driver import MediaDriver, Surroundings
 from framelane.driver.settings import load_settings
 from framelane.driver.transports import GivenTransport
 from framelane.shm.counters import CountersReader
+from framelane.transport.native import OpenTransport
 from framelane.transport.registry import Registry, discover
 from framelane.transport.simulated import SimulatedNetwork
 from framelane.transport.wrappers import FaultInjector, wrap_faults
@@ -37,10 +38,10 @@ def _registry() -> Registry:
 class _OneInterface:
     """Interfaces of a simulated host."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, *addresses: str) -> None:
         self._interfaces = (
             NetworkInterface("lo", 1, is_loopback=True, addresses=(ip_interface("127.0.0.1/8"),)),
-            NetworkInterface("sim0", 2, addresses=(ip_interface(f"{address}/24"),)),
+            NetworkInterface("sim0", 2, addresses=tuple(map(ip_interface, addresses))),
         )
 
     def interfaces(self) -> Sequence[NetworkInterface]:
@@ -53,10 +54,18 @@ class Host:
     :ivar faults: around the driver's transport; without faults at first.
     """
 
-    def __init__(self, sim: Simulation, address: str, directory: Path, seed: int, settings: dict[str, str]) -> None:
+    def __init__(
+        self,
+        sim: Simulation,
+        addresses: Sequence[str],
+        transport: OpenTransport,
+        directory: Path,
+        seed: int,
+        settings: dict[str, str],
+    ) -> None:
         self._sim = sim
-        self.address = address
-        self.faults: FaultInjector = wrap_faults(sim.network.attach([address], seed=seed), seed=seed)
+        self.address = addresses[0].partition("/")[0]
+        self.faults: FaultInjector = wrap_faults(transport, seed=seed)
         overrides = {
             "dir": str(directory),
             "threading_mode": "INVOKER",
@@ -74,7 +83,7 @@ class Host:
             surroundings=Surroundings(
                 clock=sim.clock,
                 transports=GivenTransport(self.faults.transport),
-                interfaces=_OneInterface(address),
+                interfaces=_OneInterface(*addresses),
                 seed=seed,
             ),
         )
@@ -128,8 +137,14 @@ class Simulation:
 
     def add_host(self, address: str, **settings: str) -> Host:
         """Start a driver at an address; ``settings`` are keys of ``[driver]``."""
+        seed = self.seed * 16 + self._made + 1
+        return self.add_host_on(self.network.attach([address], seed=seed), [f"{address}/24"], **settings)
+
+    def add_host_on(self, transport: OpenTransport, addresses: Sequence[str], **settings: str) -> Host:
+        """Start a driver on a transport of its own, which has these addresses with prefix length."""
         self._made += 1
-        host = Host(self, address, self._directory / f"driver-{self._made}", self.seed * 16 + self._made, settings)
+        directory = self._directory / f"driver-{self._made}"
+        host = Host(self, addresses, transport, directory, self.seed * 16 + self._made, settings)
         self.hosts.append(host)
         return host
 
