@@ -72,7 +72,7 @@ fl_transport_t *fl_netstack_open(
 /* The ops of one netstack (`queues` differs between them); valid until its close. */
 const fl_transport_ops_t *fl_netstack_ops(fl_transport_t *netstack);
 
-/* Replace the interface's addresses, or the routes. Thread: the feeding thread (one at a time). */
+/* Replace the interface's addresses, or the routes. Thread: the feeding thread (one at a time); own mode: control. */
 int fl_netstack_set_addresses(fl_transport_t *netstack, const fl_interface_address_t *addresses, uint32_t count);
 int fl_netstack_set_routes(fl_transport_t *netstack, const fl_netstack_route_t *routes, uint32_t count);
 

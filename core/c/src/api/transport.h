@@ -78,8 +78,8 @@ typedef struct fl_binding
  *
  * ops, object   fl_transport_ops_t * and fl_transport_t * as the plugin returned them; ops is copied
  * name          for messages; truncated
- * returns       NULL with the error text set: no ops or object; not an ops table; a port, whose netstack is not part of
- *               this build; another abi_version; a required entry missing
+ * returns       NULL with the error text set: no ops or object; not an ops table; a port, which fl_netstack_open
+ *               makes a transport of; another abi_version; a required entry missing
  */
 fl_binding_t *fl_binding_new(const void *ops, void *object, const char *name);
 

@@ -154,6 +154,11 @@ void fl_netstack_follow_filters(fl_transport_t *netstack)
 
 /* ---- opening ---- */
 
+static uint32_t fl_endpoint_overhead(uint8_t family)
+{
+    return (FL_FAMILY_IPV6 == family ? FL_IPV6_LENGTH : FL_IPV4_LENGTH) + FL_UDP_LENGTH;
+}
+
 static int fl_endpoint_check(fl_transport_t *netstack, const fl_endpoint_params_t *params, const fl_address_t *bind)
 {
     char text[FL_ADDRESS_TEXT_LENGTH];
@@ -172,7 +177,7 @@ static int fl_endpoint_check(fl_transport_t *netstack, const fl_endpoint_params_
             FL_EAFNOSUPPORT, "'%s': bind address and peer %s are of different families", name,
             fl_address_format(&params->peer, text));
     }
-    const uint32_t overhead = FL_FAMILY_IPV6 == bind->family ? FL_IPV6_LENGTH + FL_UDP_LENGTH : FL_IPV4_LENGTH + FL_UDP_LENGTH;
+    const uint32_t overhead = fl_endpoint_overhead(bind->family);
     if (params->mtu_length > netstack->config.mtu_length - overhead)
     {
         return fl_error(
@@ -288,6 +293,7 @@ int fl_netstack_open_endpoint(fl_transport_t *netstack, fl_endpoint_params_t *pa
     endpoint->role = params->role;
     endpoint->flags = params->flags;
     endpoint->ttl = 0 != params->ttl ? params->ttl : FL_NETSTACK_MULTICAST_TTL;
+    endpoint->most_payload = netstack->config.mtu_length - fl_endpoint_overhead(bind.family);
     endpoint->first_peer.address = params->peer;
     atomic_init(&endpoint->connected, FL_FAMILY_NONE != params->peer.family ? &endpoint->first_peer : NULL);
     endpoint->hears_peer_only = 0 != (params->flags & FL_ENDPOINT_CONNECT) && FL_FAMILY_NONE != params->peer.family &&

@@ -118,7 +118,6 @@ static int fl_netstack_allocate(fl_transport_t *netstack)
             .host = netstack->host,
             .emit = fl_poller_emit,
             .emit_context = netstack,
-            .name = netstack->config.name,
         };
         netstack->control = fl_control_new(&config);
         if (NULL == netstack->control)
@@ -175,6 +174,10 @@ int fl_netstack_set_addresses(fl_transport_t *netstack, const fl_interface_addre
     if (result < 0)
     {
         return result;
+    }
+    if (fl_netstack_is_own(netstack))
+    {
+        fl_netstack_follow_groups(netstack);
     }
     fl_netstack_raise_generation(netstack);
     /* Release: pairs with the acquire in fl_netstack_follow_filters() and fl_poller_duties(). */

@@ -36,6 +36,7 @@
 #define FL_NETSTACK_MULTICAST_TTL 1
 #define FL_NETSTACK_PENDING_PER_NEIGHBOUR 3
 #define FL_NETSTACK_PENDING_NS INT64_C(3000000000)
+#define FL_NETSTACK_ADDRESS_GROUPS (2 * FL_INTERFACE_ADDRESSES + 2)
 #define FL_NETSTACK_FIRST_PORT 49152         /* of those given for port 0 in own mode */
 #define FL_NETSTACK_LAST_PORT 65535
 
@@ -101,6 +102,7 @@ struct fl_endpoint
     uint32_t flags;
     uint32_t role;
     uint32_t ttl;                    /* of multicast */
+    uint32_t most_payload;           /* that the interface's MTU allows */
     fl_address_t local;              /* bytes zero: wildcard */
     fl_address_t group;              /* received from; family none: no group */
     fl_address_t source;             /* unicast source that was asked for; family none: the route's; port is local's */
@@ -272,6 +274,8 @@ struct fl_transport
     /* Control. */
     fl_endpoint_t *endpoints;
     uint32_t next_id;
+    fl_address_t address_groups[FL_NETSTACK_ADDRESS_GROUPS];   /* own mode: joined on the port for the addresses */
+    uint32_t address_group_count;
     bool is_started;
     bool said_removed;
     _Atomic uint32_t addresses_version;
@@ -333,6 +337,9 @@ void fl_netstack_unreserve(fl_endpoint_t *endpoint);
 /* Join and leave on the port and, in own mode, tell the poller of queue 0. */
 int fl_netstack_join(fl_endpoint_t *endpoint);
 void fl_netstack_leave(fl_endpoint_t *endpoint);
+
+/* Own mode: join the groups on the port that the interface's addresses need. */
+void fl_netstack_follow_groups(fl_transport_t *netstack);
 
 /* ---- poller.c ---- */
 

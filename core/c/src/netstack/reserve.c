@@ -310,3 +310,67 @@ void fl_netstack_leave(fl_endpoint_t *endpoint)
     }
     endpoint->joined_control = endpoint->joined_port = false;
 }
+
+/* ---- the groups of the addresses themselves ---- */
+
+static bool fl_reserve_contains(const fl_address_t *groups, uint32_t count, const fl_address_t *group)
+{
+    for (uint32_t i = 0; i < count; i++)
+    {
+        if (fl_address_is_same_host(&groups[i], group))
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The groups that an interface with these addresses hears: all hosts or nodes, and the solicited-node groups (RFC 4291). */
+static uint32_t fl_reserve_address_groups(fl_transport_t *netstack, fl_address_t *groups)
+{
+    fl_interface_address_t own[FL_INTERFACE_ADDRESSES];
+    const uint32_t total = fl_addresses_copy(&netstack->addresses, own);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < total; i++)
+    {
+        fl_address_t wanted[2] = { { .family = FL_FAMILY_IPV4, .bytes = { 224, 0, 0, 1 } } };
+        const bool is_ipv6 = FL_FAMILY_IPV6 == own[i].address.family;
+        if (is_ipv6)
+        {
+            wanted[0] = (fl_address_t){ .family = FL_FAMILY_IPV6, .bytes = { 0xff, 0x02, [15] = 1 } };
+            wanted[1] = (fl_address_t){ .family = FL_FAMILY_IPV6, .bytes = { 0xff, 0x02, [11] = 1, [12] = 0xff } };
+            memcpy(wanted[1].bytes + 13, own[i].address.bytes + 13, 3);
+        }
+        for (int k = 0; k <= is_ipv6; k++)
+        {
+            if (!fl_reserve_contains(groups, count, &wanted[k]))
+            {
+                groups[count++] = wanted[k];
+            }
+        }
+    }
+    return count;
+}
+
+void fl_netstack_follow_groups(fl_transport_t *netstack)
+{
+    fl_address_t wanted[FL_NETSTACK_ADDRESS_GROUPS];
+    fl_address_t *joined = netstack->address_groups;
+    const uint32_t count = fl_reserve_address_groups(netstack, wanted);
+    for (uint32_t i = netstack->address_group_count; i-- > 0;)
+    {
+        if (!fl_reserve_contains(wanted, count, &joined[i]))
+        {
+            fl_netstack_note(netstack, netstack->port_ops.leave_group(netstack->port, &joined[i]));
+            joined[i] = joined[--netstack->address_group_count];
+        }
+    }
+    for (uint32_t i = 0; i < count; i++)
+    {
+        if (!fl_reserve_contains(joined, netstack->address_group_count, &wanted[i]) &&
+            0 == fl_netstack_note(netstack, netstack->port_ops.join_group(netstack->port, &wanted[i])))
+        {
+            joined[netstack->address_group_count++] = wanted[i];
+        }
+    }
+}

@@ -364,8 +364,12 @@ static void fl_send_run(fl_sending_t *sending, fl_run_t *run, uint32_t more, uin
             return;
         }
     }
-    const int result = fl_header_make(poller, endpoint, peer, run->local, generation, &next_hop);
     const uint32_t longest = run->length < run->segment_length ? run->length : run->segment_length;
+    int result = longest > endpoint->most_payload ? -FL_EMSGSIZE : 0;
+    if (0 == result)
+    {
+        result = fl_header_make(poller, endpoint, peer, run->local, generation, &next_hop);
+    }
     if (0 == result && longest <= endpoint->header.most_payload)
     {
         run->status = 0;

@@ -102,8 +102,8 @@ fl_binding_t *fl_binding_new(const void *ops, void *object, const char *name)
     {
         fl_error(
             FL_ENOTSUP,
-            "transport '%s' is a port (layer 2): the netstack that turns a port into a transport is not part of this "
-            "build; use a transport of level datagram",
+            "transport '%s' is a port (layer 2), which moves Ethernet frames: it is bound as what fl_netstack_open makes of "
+            "it; a plugin declares it with level port",
             name);
         return NULL;
     }
