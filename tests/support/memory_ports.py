@@ -1,4 +1,4 @@
-"""Ports in memory as a plugin would give them, two of them each other's far end."""
+"""Ports in memory as a plugin would give them, under the netstack that the driver opens."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 
 from framelane._native import ffi, lib
 from framelane.netstack.port import PortTransport, open_port
-from framelane.transport.native import NativeHost, raise_native
+from framelane.testing.memory_port import MemoryPort
 from framelane.transport.port_settings import PortSettings
 from framelane.transport.spec import Capabilities, NativeTransport
 
-__all__ = ["MemoryPort", "connected_ports", "open_memory_port"]
+__all__ = ["PluginPort", "connected_ports", "open_memory_port"]
 
 
-class MemoryPort:
-    """A port of :mod:`framelane.transport.spec` level ``port``."""
+class PluginPort:
+    """The :class:`framelane.transport.Transport` of a plugin whose device is a port in memory.
 
-    def __init__(self, host: NativeHost, **config: Any) -> None:
-        native = ffi.new("fl_memory_port_config_t *", config)
-        self.port = lib.fl_memory_port_new(native, host.table)
-        if self.port == ffi.NULL:
-            raise_native(-lib.FL_ENOMEM, "memory port")
+    :ivar closed: how often it was closed.
+    """
+
+    def __init__(self, port: MemoryPort) -> None:
+        self.port = port
         self.closed = 0
 
     @property
     def native(self) -> NativeTransport | None:
-        ops = lib.fl_memory_port_ops()
-        return NativeTransport(int(ffi.cast("uintptr_t", ops)), int(ffi.cast("uintptr_t", self.port)))
+        ops = int(ffi.cast("uintptr_t", lib.fl_memory_port_ops()))
+        return NativeTransport(ops, int(ffi.cast("uintptr_t", self.port.native)))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -36,25 +36,17 @@ class MemoryPort:
     def close(self) -> None:
         self.closed += 1
         ops = ffi.cast("fl_port_ops_t *", lib.fl_memory_port_ops())
-        assert ops.close(ffi.cast("fl_port_t *", self.port)) == 0
+        assert ops.close(ffi.cast("fl_port_t *", self.port.native)) == 0
 
 
-def open_memory_port(
-    name: str, settings: PortSettings, host: NativeHost | None = None, **config: Any
-) -> tuple[PortTransport, MemoryPort]:
-    """Open a netstack over a new memory port; ``config`` is ``fl_memory_port_config_t``."""
-    host = host or NativeHost()
-    port = MemoryPort(host, **config)
-    return open_port(name, port, settings, host), port
+def open_memory_port(settings: PortSettings, port: MemoryPort) -> tuple[PortTransport, PluginPort]:
+    """Open a netstack over a port."""
+    plugin = PluginPort(port)
+    return open_port("memory", plugin, settings, port.host), plugin
 
 
-def connected_ports(
-    settings: Sequence[PortSettings], clock: Any, seed: int, **config: Any
-) -> tuple[PortTransport, PortTransport]:
+def connected_ports(settings: Sequence[PortSettings], clock: Any, seed: int) -> tuple[PortTransport, PortTransport]:
     """Open two netstacks over ports that are each other's far end."""
-    left, right = (
-        open_memory_port("memory", one, NativeHost(clock, seed + i), mac=[2, 0, 0, 0, 0, i + 1], **config)
-        for i, one in enumerate(settings)
-    )
-    lib.fl_memory_port_connect(left[1].port, right[1].port)
-    return left[0], right[0]
+    left, right = (MemoryPort(f"02:00:00:00:00:0{i}", clock=clock, seed=seed + i) for i in (1, 2))
+    left.connect(right)
+    return open_memory_port(settings[0], left)[0], open_memory_port(settings[1], right)[0]

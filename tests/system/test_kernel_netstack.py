@@ -8,20 +8,20 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-from contextlib import contextmanager
 
 import pytest
 
-from framelane._native import ffi, lib
+from framelane._native import lib
 from framelane.errors import NativeError, TransportError
 from framelane.netstack.netlink import NetlinkRequests
+from framelane.netstack.port import open_port
 from framelane.netstack.tables import NeighbourState
+from framelane.testing.memory_port import MemoryPort
 from framelane.testing.station import Run, Station
 from framelane.transport.address import Address
-from framelane.transport.native import NativeHost
 from framelane.transport.port_settings import PortSettings
 from support.inside import inside
-from support.memory_ports import MemoryPort, open_memory_port
+from support.memory_ports import PluginPort, open_memory_port
 from support.processes import wait_until
 
 pytestmark = pytest.mark.root
@@ -53,19 +53,11 @@ class Wire:
     def __init__(self, transport, port):
         self.transport, self.port = transport, port
         self.station = Station(transport)
-        self._frame = ffi.new("uint8_t[]", 2048)
-        self._sent = ffi.new("fl_memory_port_sent_t *")
 
     def cycle(self):
         ops, clock = self.station.ops, lib.fl_clock_system()
         ops.housekeeping(self.transport.binding.transport, lib.fl_clock_nano(clock))
         self.station.cycle()
-
-    def frames(self):
-        found = []
-        while length := lib.fl_memory_port_take(self.port.port, self._frame, 2048, self._sent):
-            found.append(bytes(ffi.buffer(self._frame, length)))
-        return found
 
     def send(self, endpoint, payload):
         """Send a datagram until its frame is there: one that waits too long for its neighbour is dropped."""
@@ -74,7 +66,7 @@ class Wire:
         def is_sent():
             endpoint.send([Run(payload)])
             self.cycle()
-            found.extend(frame for frame in self.frames() if payload in frame)
+            found.extend(frame for frame in self.port.take_all() if payload in frame)
             return found
 
         wait_until(is_sent, f"{payload!r} on the wire")
@@ -88,12 +80,12 @@ class Wire:
 def wire(link):
     """A netstack in kernel mode on eth0 of the left namespace."""
     with inside(link.left):
-        settings = PortSettings()
-        transport, port = open_memory_port("memory", settings, offloads=COEXISTS, interface_index=index_of("eth0"))
+        port = MemoryPort(offloads=COEXISTS, interface_index=index_of("eth0"))
+        transport, plugin = open_memory_port(PortSettings(), port)
         wire = Wire(transport, port)
         yield wire
         wire.station.close()
-    assert port.closed == 1
+    assert plugin.closed == 1
 
 
 def destination(frame):
@@ -156,7 +148,7 @@ def test_a_neighbour_in_use_with_a_short_reachable_time_drops_nothing(link, wire
         assert endpoint.send([Run(b"%08d" % count)])[0] == 1
         count += 1
         wire.cycle()
-        wire.frames()
+        wire.port.take_all()
     timer.join()
     after = wire.transport.stats()
     assert after["memory-tx-unresolved"] == before["memory-tx-unresolved"]
@@ -209,32 +201,28 @@ def test_nothing_is_sent_or_opened_once_the_interface_is_deleted(link, wire):
 # ---- what does not fit ----
 
 
-@contextmanager
-def refused(settings, **config):
+@pytest.mark.parametrize(
+    ("settings", "interface_index", "expected"),
+    [
+        ({}, 0, 'set transport.memory.addresses, such as ["10.1.0.5/24"]'),
+        ({"neighbours": "kernel"}, 0, 'set transport.memory.neighbours = "own"'),
+        ({"addresses": ["10.1.0.5/24"]}, 1, "transport.memory.addresses has no effect"),
+        ({"vlan": 7}, 1, "ip link add link lo name lo.7 type vlan id 7"),
+        ({}, 99999, "no interface with index 99999 in this network namespace"),
+    ],
+)
+def test_settings_that_do_not_fit_the_port_are_refused_with_what_to_do(settings, interface_index, expected):
+    port = MemoryPort(offloads=COEXISTS if interface_index else 0, interface_index=interface_index)
     with pytest.raises(TransportError) as error:
-        open_memory_port("memory", PortSettings.model_validate(settings), **config)
-    yield str(error.value)
+        open_memory_port(PortSettings.model_validate(settings), port)
+    assert expected in str(error.value)
+    port.host.close()
 
 
-def test_settings_that_do_not_fit_the_port_are_refused_with_what_to_do():
-    with refused({}) as text:
-        assert 'set transport.memory.addresses, such as ["10.1.0.5/24"]' in text
-    with refused({"neighbours": "kernel"}) as text:
-        assert 'set transport.memory.neighbours = "own"' in text
-    with refused({"addresses": ["10.1.0.5/24"]}, offloads=COEXISTS, interface_index=1) as text:
-        assert "transport.memory.addresses has no effect" in text
-    with refused({"vlan": 7}, offloads=COEXISTS, interface_index=1) as text:
-        assert "ip link add link lo name lo.7 type vlan id 7" in text
-    with refused({}, offloads=COEXISTS, interface_index=99999) as text:
-        assert "no interface with index 99999 in this network namespace" in text
-
-
-def test_a_port_whose_netstack_cannot_be_is_closed_once(monkeypatch):
-    from framelane.netstack.port import open_port
-
-    host = NativeHost()
-    port = MemoryPort(host, mtu_length=300)
+def test_a_port_whose_netstack_cannot_be_is_closed_once():
+    port = MemoryPort(mtu_length=300)
+    plugin = PluginPort(port)
     with pytest.raises(NativeError):
-        open_port("memory", port, PortSettings.model_validate({"addresses": ["10.1.0.5/24"]}), host)
-    assert port.closed == 1
-    host.close()
+        open_port("memory", plugin, PortSettings.model_validate({"addresses": ["10.1.0.5/24"]}), port.host)
+    assert plugin.closed == 1
+    port.host.close()
