@@ -56,4 +56,4 @@ def test_a_wildcard_of_ipv6_collides_with_ipv4_and_this_process_is_named_as_the_
         held.bind(("::", 0))
         port = held.getsockname()[1]
         text = describe_holders(ip_address("127.0.0.1"), port)
-        assert text == f"held by this driver itself, pid {os.getpid()}, at [::]:{port}"
+        assert text == f"held by this driver's own process, pid {os.getpid()}, at [::]:{port}"

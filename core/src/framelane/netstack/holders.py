@@ -42,7 +42,7 @@ class Holder:
     def __str__(self) -> str:
         at = f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
         if self.pid == os.getpid():
-            return f"this driver itself, pid {self.pid}, at {at}"
+            return f"this driver's own process, pid {self.pid}, at {at}"
         if self.pid is None:
             return f"a process of user {self.user} at {at}"
         return f"pid {self.pid} ({self.command}) of user {self.user} at {at}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from framelane.transport.spec import Fact, TransportSettings, Verdict
 
@@ -55,6 +55,12 @@ class PortSettings(TransportSettings):
         description="Compute and verify UDP checksums over IPv4; without, frames carry 0, which IPv4 allows and IPv6 "
         "does not.",
     )
+
+    @field_validator("addresses", "gateway", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take what the environment and ``--set`` say: addresses with commas between them."""
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
