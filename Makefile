@@ -26,7 +26,7 @@ $(VENV)/.packages: $(METADATA) | system-packages
 	$(PIP) --no-build-isolation -e core/abi
 	$(PIP) --no-build-isolation --no-deps $(PLUGINS:%=-e %)
 	$(PIP) --no-build-isolation -e 'core[testing]'
-	$(PIP) pytest pytest-timeout hypothesis ruff mypy
+	$(PIP) pytest pytest-timeout hypothesis scapy ruff mypy
 	@touch $@
 
 $(VENV)/.native: $(VENV)/.packages $(NATIVE)

@@ -23,7 +23,7 @@ typedef struct fl_netstack_config
     uint32_t interface_index;      /* kernel mode: of the interface that has the addresses (the VLAN's, if there is one) */
     uint32_t neighbour_capacity;   /* a power of two; 0: 1024 */
     uint32_t pending_capacity;     /* datagrams that may wait for neighbours, for each queue; 0: 64 */
-    uint32_t reserved;
+    uint32_t reachable_ms;         /* own mode: how long a neighbour's answer counts, times 0.5 to 1.5; 0: 30 s */
     char interface_name[32];       /* kernel mode: reservations are bound to it; else empty */
     char name[32];                 /* of the transport */
 } fl_netstack_config_t;

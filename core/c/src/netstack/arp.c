@@ -50,6 +50,12 @@ int fl_arp_request(fl_control_t *control, const fl_address_t *target, const uint
     return result;
 }
 
+int fl_arp_detect(fl_control_t *control, const fl_address_t *address)
+{
+    static const uint8_t unspecified[4];
+    return fl_arp_send(control, FL_ARP_REQUEST, BROADCAST, unspecified, NOBODY, address->bytes);
+}
+
 int fl_arp_announce(fl_control_t *control, const fl_address_t *address)
 {
     return fl_arp_send(control, FL_ARP_REQUEST, BROADCAST, address->bytes, NOBODY, address->bytes);

@@ -272,13 +272,17 @@ static int fl_control_tick_neighbours(fl_control_t *control, int64_t now_ns)
 
 static int fl_control_announce(fl_control_t *control, const fl_address_t *address)
 {
-    if (FL_FAMILY_IPV6 != address->family)
+    const bool is_v6 = FL_FAMILY_IPV6 == address->family;
+    /* An announcement is answered by nobody who has the address too, so that is asked for. */
+    if (FL_ANNOUNCEMENTS == control->announcements_left)
     {
-        return fl_arp_announce(control, address);
+        const int result = is_v6 ? fl_ndp_detect(control, address) : fl_arp_detect(control, address);
+        if (0 != result)
+        {
+            return result;
+        }
     }
-    /* A gratuitous ARP is answered by who has the address too; an advertisement is not, so that is asked for. */
-    const int result = FL_ANNOUNCEMENTS == control->announcements_left ? fl_ndp_detect(control, address) : 0;
-    return 0 == result ? fl_ndp_announce(control, address) : result;
+    return is_v6 ? fl_ndp_announce(control, address) : fl_arp_announce(control, address);
 }
 
 static int fl_control_tick_announcements(fl_control_t *control, int64_t now_ns)

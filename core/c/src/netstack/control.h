@@ -42,8 +42,9 @@ typedef struct fl_control_config
 fl_control_t *fl_control_new(const fl_control_config_t *config);
 void fl_control_free(fl_control_t *control);
 
-/* The link is up, for the first time or again: announce our addresses (three gratuitous ARPs or unsolicited advertisements a
- * second apart), detect duplicates, repeat membership reports. Also after the addresses changed. */
+/* The link is up, for the first time or again: repeat membership reports, ask once whether somebody else has one of our
+ * addresses, and announce them (three gratuitous ARPs or unsolicited advertisements a second apart). Also after the addresses
+ * changed. */
 void fl_control_start(fl_control_t *control, int64_t now_ns);
 
 /* Take a received packet that is ARP, or IP for one of our addresses, a group or broadcast, and not UDP. Lengths, the IP

@@ -57,7 +57,7 @@ typedef struct fl_membership
     const fl_membership_protocol_t *protocol;
     int64_t older_until_ns;    /* an older querier was heard: its version is spoken; FL_NEVER_NS: none */
     int64_t general_ns;        /* when to answer a general query */
-} fl_membership_t;
+} fl_membership_family_t;
 
 struct fl_control
 {
@@ -72,7 +72,7 @@ struct fl_control
     fl_limit_t full_notes;
     uint32_t neighbour_cursor;
     uint32_t group_count;
-    fl_membership_t memberships[2];    /* IPv4, IPv6 */
+    fl_membership_family_t memberships[2];    /* IPv4, IPv6 */
     fl_group_t groups[FL_GROUPS_LIMIT];
 };
 
@@ -162,6 +162,8 @@ static inline uint64_t fl_control_random(fl_control_t *control, uint64_t limit)
 void fl_arp_input(fl_control_t *control, const fl_packet_t *packet, int64_t now_ns);
 /* NULL mac: to everybody. */
 int fl_arp_request(fl_control_t *control, const fl_address_t *target, const uint8_t *mac);
+/* Ask whether somebody else has our address: a probe, which unlike an announcement Linux answers. */
+int fl_arp_detect(fl_control_t *control, const fl_address_t *address);
 int fl_arp_announce(fl_control_t *control, const fl_address_t *address);
 
 void fl_icmp_input(fl_control_t *control, const fl_packet_t *packet, int64_t now_ns);

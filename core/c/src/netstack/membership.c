@@ -11,11 +11,11 @@
 
 void fl_membership_init(fl_control_t *control)
 {
-    control->memberships[0] = (fl_membership_t){ &fl_igmp_protocol, FL_NEVER_NS, FL_NEVER_NS };
-    control->memberships[1] = (fl_membership_t){ &fl_mld_protocol, FL_NEVER_NS, FL_NEVER_NS };
+    control->memberships[0] = (fl_membership_family_t){ &fl_igmp_protocol, FL_NEVER_NS, FL_NEVER_NS };
+    control->memberships[1] = (fl_membership_family_t){ &fl_mld_protocol, FL_NEVER_NS, FL_NEVER_NS };
 }
 
-static fl_membership_t *fl_membership_of(fl_control_t *control, uint8_t family)
+static fl_membership_family_t *fl_membership_of(fl_control_t *control, uint8_t family)
 {
     return &control->memberships[FL_FAMILY_IPV6 == family];
 }
@@ -193,7 +193,7 @@ bool fl_membership_is_settling(const fl_control_t *control)
 }
 
 /* Nothing that was planned in one version is said in another (RFC 3376 7.2.1). */
-static void fl_membership_forget_plans(fl_control_t *control, fl_membership_t *membership)
+static void fl_membership_forget_plans(fl_control_t *control, fl_membership_family_t *membership)
 {
     membership->general_ns = FL_NEVER_NS;
     for (uint32_t i = control->group_count; i > 0; i--)
@@ -224,7 +224,7 @@ bool fl_membership_query(
     fl_control_t *control, uint8_t family, const fl_address_t *group, bool is_older, int64_t max_response_ns,
     int64_t now_ns)
 {
-    fl_membership_t *membership = fl_membership_of(control, family);
+    fl_membership_family_t *membership = fl_membership_of(control, family);
     if (is_older)
     {
         if (FL_NEVER_NS == membership->older_until_ns)
@@ -301,7 +301,7 @@ static void fl_group_was_reported(fl_control_t *control, fl_group_t *group, bool
 }
 
 /* Say what is due in one family. Returns how many groups were reported. */
-static int fl_membership_tick_family(fl_control_t *control, fl_membership_t *membership, int64_t now_ns)
+static int fl_membership_tick_family(fl_control_t *control, fl_membership_family_t *membership, int64_t now_ns)
 {
     const fl_membership_protocol_t *protocol = membership->protocol;
     if (FL_NEVER_NS != membership->older_until_ns && now_ns >= membership->older_until_ns)

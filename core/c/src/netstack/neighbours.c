@@ -256,10 +256,12 @@ fl_neighbour_t *fl_neighbours_set(
             return NULL;
         }
     }
+    /* Built aside: address and mac may lie in the entry. */
     const fl_neighbour_view_t before = entry->view;
-    entry->view = (fl_neighbour_view_t){ .address = { .family = address->family }, .state = (uint16_t)state };
-    memcpy(entry->view.address.bytes, address->bytes, sizeof(address->bytes));
-    memcpy(entry->view.mac, NULL != mac ? mac : before.mac, FL_MAC_LENGTH);
+    fl_neighbour_view_t after = { .address = { .family = address->family }, .state = (uint16_t)state };
+    memcpy(after.address.bytes, address->bytes, sizeof(address->bytes));
+    memcpy(after.mac, NULL != mac ? mac : before.mac, FL_MAC_LENGTH);
+    entry->view = after;
     if (0 != memcmp(&before, &entry->view, sizeof(before)))
     {
         if (before.state != state)

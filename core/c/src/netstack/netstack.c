@@ -118,6 +118,7 @@ static int fl_netstack_allocate(fl_transport_t *netstack)
             .host = netstack->host,
             .emit = fl_poller_emit,
             .emit_context = netstack,
+            .reachable_ns = (int64_t)netstack->config.reachable_ms * 1000000,
         };
         netstack->control = fl_control_new(&config);
         if (NULL == netstack->control)

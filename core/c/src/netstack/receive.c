@@ -594,11 +594,11 @@ int fl_netstack_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
     {
         fl_receive_carried(&receive);
     }
-    const int result = fl_receive_take(poller, receive.capacity);
+    /* A run of the carried frame is out: its place is not to be filled again yet. */
+    const int result = 0 == receive.count ? fl_receive_take(poller, receive.capacity) : 1;
     if (result <= 0)
     {
-        poller->held = receive.count;
-        return 0 != receive.count ? (int)receive.count : result;
+        return result;
     }
     const bool verifies_udp = 0 == (netstack->config.flags & FL_NETSTACK_NO_UDP_CHECKSUM);
     while (poller->next < poller->taken && receive.count < receive.capacity)
