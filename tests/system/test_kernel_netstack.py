@@ -125,6 +125,20 @@ def test_a_route_of_the_kernel_decides_the_next_hop(link, wire):
     wait_until(goes_elsewhere, "the other gateway")
 
 
+def test_longer_packets_than_the_interface_takes_now_are_refused(link, wire):
+    endpoint = wire.station.open(role=lib.FL_ROLE_SENDER, bind=Address.of(NEAR), peer=Address.of(FAR, 40123))
+    long = b"1472 bytes".ljust(1472)
+    wire.send(endpoint, long)
+    ip("-n", link.left, "link", "set", "eth0", "mtu", "1400")
+
+    def is_too_long():
+        wire.cycle()
+        return endpoint.send([Run(long)])[1][0].status == -lib.FL_EMSGSIZE
+
+    wait_until(is_too_long, "the refusal")
+    wire.send(endpoint, b"1372 bytes".ljust(1372))
+
+
 def test_a_neighbour_in_use_with_a_short_reachable_time_drops_nothing(link, wire):
     subprocess.run(
         [

@@ -281,9 +281,7 @@ def test_what_belongs_to_the_other_agent_is_counted_as_that() -> None:
     ("clock", "has_timestamp"),
     [("FL_CLOCK_NONE", 0), ("FL_CLOCK_SOFTWARE", 1), ("FL_CLOCK_HARDWARE", 0), ("FL_CLOCK_HARDWARE_SYNC", 1)],
 )
-def test_timestamps_count_if_they_are_in_step_with_real_time(
-    stack: Netstack, clock: str, has_timestamp: int
-) -> None:
+def test_timestamps_count_if_they_are_in_step_with_real_time(stack: Netstack, clock: str, has_timestamp: int) -> None:
     stack.set_faults(clock=getattr(lib, clock))
     stack.station.open(bind=Address.of(SELF, PORT), flags=lib.FL_ENDPOINT_TIMESTAMPS)
     for _ in range(2):
@@ -302,4 +300,3 @@ def test_a_poll_with_runs_unreleased_is_refused(stack: Netstack) -> None:
     stack.station.release(runs)
     stack.station.release(runs)
     assert stack.port.totals().released == 1
-

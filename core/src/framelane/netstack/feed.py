@@ -16,10 +16,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from ipaddress import ip_interface
 from pathlib import Path
 
 from framelane.netstack.netlink import Link, MessagesLostError, NeighbourNews, NetlinkNews, NetlinkRequests
-from framelane.netstack.routes import IpAddress
+from framelane.netstack.routes import IpAddress, IpInterface
 from framelane.netstack.tables import Neighbour, NeighbourState, NetworkRoute, Tables
 
 __all__ = ["Feed", "FeedLog"]
@@ -196,6 +197,8 @@ class Feed:
             self._log.warn(f"{link.name}: mtu changed from {before.mtu} to {link.mtu}; {effect}")
         addresses = self._requests.addresses(link.index)
         routes = [self._limited(route) for route in self._requests.routes(link.index)] if link.is_up else []
+        on_link = {route.network for route in routes}
+        addresses = [own if own.network in on_link else _alone(own) for own in addresses]
         # Routes last: a route's preferred source is an address then.
         if not self._tables.set_addresses(addresses):
             self._say_once(f"{link.name} has {len(addresses)} addresses; the last of them are not used")
@@ -306,3 +309,8 @@ class Feed:
         if text not in self._said and len(self._said) < 1000:
             self._said.add(text)
             self._log.warn(text)
+
+
+def _alone(own: IpInterface) -> IpInterface:
+    """Return an address without its network, which no route says to be on the link."""
+    return ip_interface((own.ip, own.max_prefixlen))
