@@ -274,6 +274,10 @@ class DataPlane:
         """Take it off."""
         _check(lib.fl_driver_remove_transport(self._driver, binding))
 
+    def is_transport_gone(self, binding: Any) -> bool:
+        """Return whether an agent has seen that a transport answers ``-FL_ENODEV``."""
+        return bool(lib.fl_driver_is_transport_gone(self._driver, binding))
+
     def send_endpoint_open(
         self, binding: Any, identifier: int, params: EndpointParams, is_multicast: bool
     ) -> tuple[PlaneSendEndpoint, OpenedEndpoint]:
@@ -282,6 +286,17 @@ class DataPlane:
         with _naming_holders(params.bind):
             endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, identifier, native, is_multicast))
         return PlaneSendEndpoint(endpoint), _opened(native)
+
+    def send_endpoint_detach(self, endpoint: PlaneSendEndpoint) -> None:
+        """Take it from a transport whose device was lost; its publications live on."""
+        _check(lib.fl_send_endpoint_detach(self._driver, endpoint))
+
+    def send_endpoint_attach(self, endpoint: PlaneSendEndpoint, binding: Any, params: EndpointParams) -> OpenedEndpoint:
+        """Open a detached endpoint on a transport."""
+        native = _endpoint_params(params)
+        with _naming_holders(params.bind):
+            _check(lib.fl_send_endpoint_attach(self._driver, endpoint, binding, native))
+        return _opened(native)
 
     def send_endpoint_close(self, endpoint: PlaneSendEndpoint) -> None:
         """Close a send endpoint without publications."""
@@ -320,6 +335,19 @@ class DataPlane:
         with _naming_holders(params.bind):
             endpoint = _pointer(lib.fl_receive_endpoint_open(self._driver, binding, native, native_receive))
         return PlaneReceiveEndpoint(endpoint), _opened(native)
+
+    def receive_endpoint_detach(self, endpoint: PlaneReceiveEndpoint) -> None:
+        """Take it from a transport whose device was lost; its images live on."""
+        _check(lib.fl_receive_endpoint_detach(self._driver, endpoint))
+
+    def receive_endpoint_attach(
+        self, endpoint: PlaneReceiveEndpoint, binding: Any, params: EndpointParams
+    ) -> OpenedEndpoint:
+        """Open a detached endpoint on a transport."""
+        native = _endpoint_params(params)
+        with _naming_holders(params.bind):
+            _check(lib.fl_receive_endpoint_attach(self._driver, endpoint, binding, native))
+        return _opened(native)
 
     def receive_endpoint_close(self, endpoint: PlaneReceiveEndpoint) -> None:
         """Close a receive endpoint without images and streams."""

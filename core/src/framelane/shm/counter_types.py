@@ -93,7 +93,8 @@ OWN_TYPES: tuple[OwnType, ...] = (
         CounterType.TRANSPORT_ENDPOINT,
         "transport: K NAME WHY",
         "i32 channel status K, i32 place, NAME",
-        "place of the transport that serves the endpoint in the order, 0 for the first choice",
+        "place of the transport that serves the endpoint in the order, 0 for the first choice; "
+        "with a channel status of -1 the one that lost its device",
     ),
     OwnType(
         CounterType.TRANSPORT_FALLBACK,

@@ -79,6 +79,14 @@ class FaultInjector:
         if status < 0:
             raise_native(status, "configure faults")
 
+    def remove_device(self, text: str | None) -> None:
+        """Let the device be gone from now on. Any thread, once.
+
+        :param text: of the event that says so; ``None``: only the calls' ``-FL_ENODEV`` does.
+        """
+        _ = self.transport.binding
+        lib.fl_fault_remove_device(self._fault, ffi.NULL if text is None else text.encode())
+
     def totals(self) -> tuple[FaultTotals, FaultTotals]:
         """Return what was done to sent and to received datagrams. Any thread."""
         _ = self.transport.binding
