@@ -6,7 +6,7 @@ with Simulation(tmp_path, seed=7) as sim:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,16 +33,21 @@ class Host(SimulatedDriver):
         self,
         sim: Simulation,
         world: simulation.Simulation,
-        address: str,
+        addresses: Sequence[str],
         directory: Path,
         seed: int,
         settings: dict[str, str],
+        transport: OpenTransport | None = None,
     ) -> None:
         def wrap(inner: OpenTransport) -> OpenTransport:
-            self.faults = wrap_faults(inner, seed=seed)
+            if transport is not None:
+                inner.close()
+            self.faults = wrap_faults(transport or inner, seed=seed)
             return self.faults.transport
 
-        super().__init__(world, address, directory, seed, wrap, None, None, {"term_buffer_sparse_file": "true", **settings})
+        values = {"term_buffer_sparse_file": "true", **settings}
+        address = addresses[0].partition("/")[0]
+        super().__init__(world, address, directory, seed, wrap, None, None, values, addresses)
         self._sim = sim
         self.clients: list[RawClient] = []
         self.is_paused = False
@@ -95,9 +100,16 @@ class Simulation:
 
     def add_host(self, address: str, **settings: str) -> Host:
         """Start a driver at an address; ``settings`` are keys of ``[driver]``."""
+        return self._add([f"{address}/24"], settings, None)
+
+    def add_host_on(self, transport: OpenTransport, addresses: Sequence[str], **settings: str) -> Host:
+        """Start a driver on a transport of its own, which has these addresses with prefix length."""
+        return self._add(addresses, settings, transport)
+
+    def _add(self, addresses: Sequence[str], settings: dict[str, str], transport: OpenTransport | None) -> Host:
         self._made += 1
         directory = self._directory / f"driver-{self._made}"
-        host = Host(self, self._world, address, directory, self.seed * 16 + self._made, settings)
+        host = Host(self, self._world, addresses, directory, self.seed * 16 + self._made, settings, transport)
         self.hosts.append(host)
         return host
 

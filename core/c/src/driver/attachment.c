@@ -118,6 +118,7 @@ int fl_attachment_attach(
     int result = binding->ops.open_endpoint(binding->transport, params, &call.endpoint);
     if (result < 0)
     {
+        fl_error_set_code(-result);
         return result;
     }
     result = (int)fl_driver_call(driver, fl_attachment_agent(attachment), fl_attachment_call_attach, &call);

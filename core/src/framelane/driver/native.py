@@ -6,13 +6,15 @@ Method and field names are those of the header without their prefix; the header 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NewType
 
 from framelane._native import ffi, lib
 from framelane.errors import NativeError
+from framelane.netstack.holders import describe_holders
 from framelane.transport.address import Address
 
 __all__ = [
@@ -281,7 +283,8 @@ class DataPlane:
     ) -> tuple[PlaneSendEndpoint, OpenedEndpoint]:
         """Open a send endpoint and hand it to the sender."""
         native = _endpoint_params(params)
-        endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, identifier, native, is_multicast))
+        with _naming_holders(params.bind):
+            endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, identifier, native, is_multicast))
         return PlaneSendEndpoint(endpoint), _opened(native)
 
     def send_endpoint_detach(self, endpoint: PlaneSendEndpoint) -> None:
@@ -291,7 +294,8 @@ class DataPlane:
     def send_endpoint_attach(self, endpoint: PlaneSendEndpoint, binding: Any, params: EndpointParams) -> OpenedEndpoint:
         """Open a detached endpoint on a transport."""
         native = _endpoint_params(params)
-        _check(lib.fl_send_endpoint_attach(self._driver, endpoint, binding, native))
+        with _naming_holders(params.bind):
+            _check(lib.fl_send_endpoint_attach(self._driver, endpoint, binding, native))
         return _opened(native)
 
     def send_endpoint_close(self, endpoint: PlaneSendEndpoint) -> None:
@@ -328,7 +332,8 @@ class DataPlane:
                 "ttl": receive.ttl,
             },
         )
-        endpoint = _pointer(lib.fl_receive_endpoint_open(self._driver, binding, native, native_receive))
+        with _naming_holders(params.bind):
+            endpoint = _pointer(lib.fl_receive_endpoint_open(self._driver, binding, native, native_receive))
         return PlaneReceiveEndpoint(endpoint), _opened(native)
 
     def receive_endpoint_detach(self, endpoint: PlaneReceiveEndpoint) -> None:
@@ -340,7 +345,8 @@ class DataPlane:
     ) -> OpenedEndpoint:
         """Open a detached endpoint on a transport."""
         native = _endpoint_params(params)
-        _check(lib.fl_receive_endpoint_attach(self._driver, endpoint, binding, native))
+        with _naming_holders(params.bind):
+            _check(lib.fl_receive_endpoint_attach(self._driver, endpoint, binding, native))
         return _opened(native)
 
     def receive_endpoint_close(self, endpoint: PlaneReceiveEndpoint) -> None:
@@ -508,8 +514,20 @@ def _check(result: int) -> int:
 
 def _pointer(pointer: Any) -> Any:
     if pointer == ffi.NULL:
-        raise _failure(5)
+        raise _failure(lib.fl_error_code() or lib.FL_EIO)
     return pointer
+
+
+@contextmanager
+def _naming_holders(bind: Address) -> Iterator[None]:
+    """Have the message of a port in use say who has it."""
+    try:
+        yield
+    except NativeError as error:
+        holders = describe_holders(bind.ip, bind.port) if error.code == lib.FL_EADDRINUSE else ""
+        if holders:
+            raise NativeError(f"{error}; {holders}", error.code) from error
+        raise
 
 
 def _endpoint_params(params: EndpointParams) -> Any:

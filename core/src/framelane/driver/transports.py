@@ -15,6 +15,7 @@ from typing import Protocol
 
 from framelane._native import ffi, lib
 from framelane.driver.counters import STATIC_OWNER
+from framelane.driver.figures import TransportFigures
 from framelane.driver.log import logger
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
@@ -144,10 +145,10 @@ class Transports:
         self._open: dict[str, OpenTransport] = {}
         self._opening: dict[str, threading.Event] = {}  #: set when the opening has ended
         self._lost: dict[str, _Lost] = {}
-        self._figures: dict[str, dict[str, int]] = {}  #: counter ids by transport and figure
         self._fallbacks = services.counters.allocate(
             CounterType.TRANSPORT_FALLBACK, b"", "transport-fallbacks", owner_id=STATIC_OWNER
         )
+        self._figures = TransportFigures(services)
         #: Called with name and text when a transport's device is gone: takes every endpoint off it.
         self.on_removed: list[Callable[[str, str], None]] = []
         #: User and group that the driver became once its devices were open; ``None``: it is who it was.
@@ -266,7 +267,7 @@ class Transports:
     def on_timer(self) -> None:
         """Copy the transports' figures into counters and their log lines into the log; see what happened to them."""
         for name, transport in list(self._open.items()):
-            self._show(name, transport)
+            self._figures.show(name, transport)
             self._look(name, transport)
 
     def on_gone(self) -> None:
@@ -307,18 +308,6 @@ class Transports:
             transport.close()
         except Exception as error:
             self._services.errors.record_exception(error, f"transport {name}, closed after the loss of its device")
-
-    def _show(self, name: str, transport: OpenTransport) -> None:
-        figures = transport.stats()
-        figures |= {counter.label: counter.value for counter in transport.host.private_counters()}
-        counters, known = self._services.counters, self._figures.setdefault(name, {})
-        for figure, value in figures.items():
-            counter_id = known.get(figure)
-            if counter_id is None:
-                counter_id = known[figure] = counters.allocate(
-                    CounterType.TRANSPORT_FIGURE, name.encode(), figure, owner_id=STATIC_OWNER
-                )
-            counters.set(counter_id, value)
 
     def close(self) -> None:
         """Take every transport off and close it; after the last endpoint is closed."""

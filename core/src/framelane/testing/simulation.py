@@ -116,10 +116,10 @@ class Simulation:
 
 
 class _Interfaces:
-    def __init__(self, address: str) -> None:
+    def __init__(self, addresses: Sequence[str]) -> None:
         self._interfaces = (
             NetworkInterface("lo", 1, is_loopback=True, is_multicast=False, addresses=(ip_interface("127.0.0.1/8"),)),
-            NetworkInterface("sim0", 2, addresses=(ip_interface(f"{address}/24"),)),
+            NetworkInterface("sim0", 2, addresses=tuple(map(ip_interface, addresses))),
         )
 
     def interfaces(self) -> Sequence[NetworkInterface]:
@@ -127,7 +127,10 @@ class _Interfaces:
 
 
 class SimulatedDriver:
-    """One driver of a simulation."""
+    """One driver of a simulation.
+
+    :param addresses: of its interface, with prefix length; ``address`` in a network of 24 bits if none are given.
+    """
 
     def __init__(
         self,
@@ -139,6 +142,7 @@ class SimulatedDriver:
         transports: TransportSource | None,
         resolver: NameResolver | None,
         settings: dict[str, object],
+        addresses: Sequence[str] = (),
     ) -> None:
         values = {**_SMALL, "dir": directory, **settings}
         self.settings = load_settings(
@@ -156,7 +160,7 @@ class SimulatedDriver:
                 clock=world.clock,
                 transports=transports,
                 resolver=resolver,
-                interfaces=_Interfaces(address),
+                interfaces=_Interfaces(addresses or [f"{address}/24"]),
                 seed=seed,
             ),
         )

@@ -25,7 +25,7 @@ def _wrap(inner: OpenTransport, ops: Any, wrapper: Any, capabilities: Capabiliti
         inner.close()
 
     native = NativeTransport(int(ffi.cast("uintptr_t", ops)), int(ffi.cast("uintptr_t", wrapper)))
-    outer = OpenTransport(inner.name, native, capabilities, inner.host, close)
+    outer = OpenTransport(inner.name, native, capabilities, inner.host, close, inner)
     return outer
 
 
