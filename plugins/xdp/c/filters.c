@@ -30,15 +30,23 @@ static const char *fl_address_format(const fl_address_t *address, fl_address_tex
     return text->text;
 }
 
-void fl_xdp_filters_init(fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map)
+void fl_xdp_filters_init(fl_xdp_filters_t *filters)
 {
     memset(filters, 0, sizeof(*filters));
+    filters->groups = -1;
+    filters->queues = 1;
+}
+
+int fl_xdp_filters_open(
+    fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map, fl_xdp_error_t *error)
+{
     filters->interface = interface;
     filters->index = index;
     filters->device = device;
     filters->map = map;
-    filters->groups = -1;
-    filters->queues = 1;
+    filters->groups = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);   /* protocol 0: receives nothing */
+    return filters->groups >= 0 ? 0 : fl_xdp_error(
+        error, errno, "open a packet socket for groups: %s; CAP_NET_RAW is needed", strerror(errno));
 }
 
 static bool fl_source_is_any(const fl_address_t *source)
@@ -252,11 +260,7 @@ static int fl_filters_membership(fl_xdp_filters_t *filters, const fl_address_t *
 
 int fl_xdp_filters_join(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error)
 {
-    if (filters->groups < 0)
-    {
-        filters->groups = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);   /* protocol 0: receives nothing */
-    }
-    const int code = filters->groups < 0 ? errno : fl_filters_membership(filters, group, PACKET_ADD_MEMBERSHIP);
+    const int code = fl_filters_membership(filters, group, PACKET_ADD_MEMBERSHIP);
     fl_address_text_t text;
     return 0 == code ? 0 : fl_xdp_error(
         error, code, "have %s receive the group of %s: %s", filters->interface, fl_address_format(group, &text),
@@ -265,8 +269,7 @@ int fl_xdp_filters_join(fl_xdp_filters_t *filters, const fl_address_t *group, fl
 
 int fl_xdp_filters_leave(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error)
 {
-    const int code = filters->groups < 0 ? EADDRNOTAVAIL
-        : fl_filters_membership(filters, group, PACKET_DROP_MEMBERSHIP);
+    const int code = fl_filters_membership(filters, group, PACKET_DROP_MEMBERSHIP);
     fl_address_text_t text;
     return 0 == code ? 0 : fl_xdp_error(
         error, code, "leave the group of %s on %s: %s", fl_address_format(group, &text), filters->interface,

@@ -24,7 +24,7 @@ typedef struct fl_xdp_filters
     const char *interface;
     int map;                   /* FL_XDP_MAP_FILTERS of the program */
     int device;                /* for ioctls */
-    int groups;                /* packet socket that holds group memberships of the device; -1: none was joined */
+    int groups;                /* packet socket that holds group memberships of the device */
     uint32_t index;
     uint32_t queues;           /* of the started port: with more than one, each filter has an ntuple rule */
     uint32_t count;
@@ -32,7 +32,12 @@ typedef struct fl_xdp_filters
     fl_xdp_filter_entry_t *entries;
 } fl_xdp_filters_t;
 
-void fl_xdp_filters_init(fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map);
+/* No filters. To be called before anything else. */
+void fl_xdp_filters_init(fl_xdp_filters_t *filters);
+
+/* Make ready for an interface, with a descriptor for ioctls and the program's map, which both outlive the filters. */
+int fl_xdp_filters_open(
+    fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map, fl_xdp_error_t *error);
 
 /* As add_filter, remove_filter, join_group and leave_group of port.h. */
 int fl_xdp_filters_add(

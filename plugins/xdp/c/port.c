@@ -145,11 +145,15 @@ static int fl_port_open(fl_port_t *port, fl_xdp_error_t *error)
     {
         return code;
     }
-    fl_xdp_filters_init(
+    code = fl_xdp_filters_open(
         &port->filters, port->settings.interface, port->device.index, port->control,
-        port->program.maps[FL_XDP_MAP_FILTERS]);
-    code = fl_xdp_program_attach(
-        &port->program, &port->device, interface, port->settings.mode, port->facts.note, sizeof(port->facts.note), error);
+        port->program.maps[FL_XDP_MAP_FILTERS], error);
+    if (0 == code)
+    {
+        code = fl_xdp_program_attach(
+            &port->program, &port->device, interface, port->settings.mode, port->facts.note, sizeof(port->facts.note),
+            error);
+    }
     return 0 == code ? fl_port_open_sockets(port, error) : code;
 }
 
@@ -176,7 +180,7 @@ int fl_xdp_open(
     opened->settings.interface[sizeof(opened->settings.interface) - 1] = '\0';
     opened->pid = getpid();
     opened->control = -1;
-    fl_xdp_filters_init(&opened->filters, opened->settings.interface, 0, -1, -1);
+    fl_xdp_filters_init(&opened->filters);
     fl_xdp_program_init(&opened->program);
     code = fl_port_open(opened, &error);
     if (0 != code)

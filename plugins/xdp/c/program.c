@@ -290,7 +290,7 @@ static int fl_program_occupied(const char *interface, const fl_xdp_device_t *dev
     return fl_xdp_error(
         error, EBUSY, "%s has an XDP program that is not framelane's (program %u, '%s'), which stays; detach it by what "
         "attached it (bpftool net show; ip link set dev %s xdp off), or use another interface", interface,
-        device->program_id, '\0' == device->program_name[0] ? "name unknown without CAP_SYS_ADMIN" : device->program_name,
+        device->program_id, '\0' == device->program_name[0] ? "no name, or none without CAP_SYS_ADMIN" : device->program_name,
         interface);
 }
 

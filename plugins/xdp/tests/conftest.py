@@ -94,7 +94,7 @@ class Veth:
     def programs(self) -> str:
         """What ``ip link`` says of the near interface's XDP program."""
         text = self.run(self.near, "ip", "-details", "link", "show", "dev", DEVICE)
-        return " ".join(word for word in text.split() if "xdp" in word or word.startswith("id"))
+        return "\n".join(line.strip() for line in text.splitlines() if "prog/xdp" in line)
 
     def far_packets(self) -> PacketSocket:
         with self.inside(self.far):
@@ -415,3 +415,8 @@ def op_failed() -> type[OpFailedError]:
 @pytest.fixture
 def datagram() -> type[Datagram]:
     return Datagram
+
+
+@pytest.fixture(name="wait_for")
+def wait_for_fixture() -> Callable[..., Any]:
+    return wait_for

@@ -234,7 +234,7 @@ def _check_interface(findings: _Findings, ffi: Any, settings: XdpSettings, devic
     if device.program_id and program != OWN_PROGRAM:
         findings.refuse(
             f"{name} without an XDP program of others",
-            f"program {device.program_id}, '{program or 'name unknown without CAP_SYS_ADMIN'}'",
+            f"program {device.program_id}, '{program or 'no name, or none without CAP_SYS_ADMIN'}'",
             "the interface (bpftool net show)",
             f"detach it by what attached it (ip link set dev {name} xdp off), or use another interface",
         )
