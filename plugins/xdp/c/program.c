@@ -143,7 +143,7 @@ static int fl_program_make_maps(fl_xdp_program_t *program, uint32_t device_queue
     program->maps[FL_XDP_MAP_SOCKETS] =
         bpf_map_create(BPF_MAP_TYPE_XSKMAP, "fl_xdp_sockets", sizeof(uint32_t), sizeof(uint32_t), device_queues, NULL);
     program->maps[FL_XDP_MAP_COUNTS] = bpf_map_create(
-        BPF_MAP_TYPE_PERCPU_ARRAY, "fl_xdp_counts", sizeof(uint32_t), sizeof(fl_xdp_counts_t), 1, NULL);
+        BPF_MAP_TYPE_PERCPU_ARRAY, "fl_xdp_counts", sizeof(uint32_t), sizeof(uint64_t), FL_XDP_COUNTS, NULL);
     program->owner =
         bpf_map_create(BPF_MAP_TYPE_ARRAY, FL_OWNER_NAME, sizeof(uint32_t), sizeof(fl_xdp_owner_t), 1, NULL);
     for (int i = 0; i < FL_XDP_MAPS; i++)
@@ -198,7 +198,7 @@ int fl_xdp_program_load(fl_xdp_program_t *program, uint32_t device_queues, fl_xd
 
     program->counts_cpus = libbpf_num_possible_cpus();
     program->counts_space = program->counts_cpus > 0
-        ? calloc((size_t)program->counts_cpus, sizeof(fl_xdp_counts_t)) : NULL;
+        ? calloc((size_t)program->counts_cpus, sizeof(uint64_t)) : NULL;
     if (NULL == program->counts_space)
     {
         code = fl_xdp_error(error, ENOMEM, "no memory for the counts of the XDP program");
@@ -387,18 +387,17 @@ void fl_xdp_program_close(fl_xdp_program_t *program)
     program->counts_space = NULL;
 }
 
-void fl_xdp_program_counts(fl_xdp_program_t *program, fl_xdp_counts_t *counts)
+int64_t fl_xdp_program_count(fl_xdp_program_t *program, uint32_t number)
 {
-    const uint32_t zero = 0;
-    memset(counts, 0, sizeof(*counts));
-    if (0 == bpf_map_lookup_elem(program->maps[FL_XDP_MAP_COUNTS], &zero, program->counts_space))
+    uint64_t sum = 0;
+    if (0 == bpf_map_lookup_elem(program->maps[FL_XDP_MAP_COUNTS], &number, program->counts_space))
     {
         for (int i = 0; i < program->counts_cpus; i++)
         {
-            counts->redirected += program->counts_space[i].redirected;
-            counts->no_socket += program->counts_space[i].no_socket;
+            sum += program->counts_space[i];
         }
     }
+    return (int64_t)sum;
 }
 
 const char *fl_xdp_library_version(void)

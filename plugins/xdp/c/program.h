@@ -20,7 +20,7 @@ typedef struct fl_xdp_program
     int program;
     int link;
     int counts_cpus;
-    fl_xdp_counts_t *counts_space;   /* one for each CPU that there may be */
+    uint64_t *counts_space;    /* one for each CPU that there may be */
     bool is_native;
     bool is_multi_buffer;      /* loaded for frames of several buffers */
 } fl_xdp_program_t;
@@ -48,7 +48,7 @@ bool fl_xdp_program_is_attached(const fl_xdp_program_t *program);
 /* Take it off, and free everything. Safe after a failed load or attach. */
 void fl_xdp_program_close(fl_xdp_program_t *program);
 
-/* Sum over CPUs. */
-void fl_xdp_program_counts(fl_xdp_program_t *program, fl_xdp_counts_t *counts);
+/* What the program has counted under FL_XDP_COUNT_*, summed over CPUs. */
+int64_t fl_xdp_program_count(fl_xdp_program_t *program, uint32_t number);
 
 #endif

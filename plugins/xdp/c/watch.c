@@ -153,10 +153,8 @@ static const char *const fl_figure_names[FL_FIGURES] = {
 static void fl_port_read_figures(fl_port_t *port, int64_t *figures)
 {
     memset(figures, 0, FL_FIGURES * sizeof(*figures));
-    fl_xdp_counts_t counts;
-    fl_xdp_program_counts(&port->program, &counts);
-    figures[FL_FIGURE_REDIRECTED] = (int64_t)counts.redirected;
-    figures[FL_FIGURE_NO_SOCKET] = (int64_t)counts.no_socket;
+    figures[FL_FIGURE_REDIRECTED] = fl_xdp_program_count(&port->program, FL_XDP_COUNT_REDIRECTED);
+    figures[FL_FIGURE_NO_SOCKET] = fl_xdp_program_count(&port->program, FL_XDP_COUNT_NO_SOCKET);
     for (uint32_t i = 0; i < port->socket_count; i++)
     {
         struct xdp_statistics statistics = {0};

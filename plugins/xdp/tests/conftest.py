@@ -246,7 +246,7 @@ class Host:
 class Port:
     """An open and started port."""
 
-    def __init__(self, start: bool = True, queues: int = 1, **settings: Any) -> None:
+    def __init__(self, start: bool = True, **settings: Any) -> None:
         from framelane_xdp._native import ffi, lib
 
         from framelane_xdp.plugin import XdpTransport
@@ -267,7 +267,7 @@ class Port:
         self.queues = 0
         self.is_open = True
         if start:
-            self.start(queues)
+            self.start(1)
 
     @property
     def facts(self) -> Any:
@@ -391,6 +391,7 @@ class Port:
 @pytest.fixture
 def make_port(make_veth: Callable[..., Veth]) -> Iterator[Callable[..., Port]]:  # noqa: ARG001
     """Open ports in the near namespace; they are closed at the end, before the namespaces go."""
+    pytest.importorskip("framelane_xdp._native", reason="built without the headers of libxdp", exc_type=ImportError)
     with contextlib.ExitStack() as stack:
 
         def make(veth: Veth, namespace: str | None = None, **settings: Any) -> Port:

@@ -68,7 +68,8 @@ def test_frames_pass_both_ways_with_other_settings(veth, make_port, datagram, se
     exchange(veth, make_port(veth, **settings), datagram, 1472)
 
 
-def test_frames_pass_both_ways_from_huge_pages(veth, make_port, datagram, hugepages):
+@pytest.mark.usefixtures("hugepages")
+def test_frames_pass_both_ways_from_huge_pages(veth, make_port, datagram):
     exchange(veth, make_port(veth, hugepages=True), datagram, 1472)
 
 
@@ -155,7 +156,7 @@ def test_a_filter_with_a_source_takes_that_source_alone(veth, port, datagram):
     assert near.receive(1, lambda frame: frame in (other, wanted)) == [other]
 
 
-def test_filters_take_effect_and_end_while_the_port_runs(veth, port, datagram):
+def test_filters_take_effect_and_end_while_the_port_runs(veth, port):
     kernel = veth.udp(veth.near)
     kernel.bind((NEAR, 4000))
     sender = veth.udp(veth.far)
@@ -235,7 +236,7 @@ def test_as_many_frames_as_promised_can_be_held_and_come_back_in_any_order(make_
     assert (stats["rx-frames"], stats["fill-ring-empty"], stats["rx-ring-full"]) == (number, 0, 0)
 
 
-def test_at_most_one_system_call_sends_32_frames(veth, port, datagram):
+def test_at_most_one_system_call_sends_32_frames(port, datagram):
     frame = datagram(FAR, 4001, bytes(1000), source=NEAR).frame()
     for _ in range(200):
         port.send(*[frame] * 64)

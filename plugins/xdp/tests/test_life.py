@@ -1,4 +1,4 @@
-"""The program's stay on an interface: nobody else's is touched, ours goes with us, and losing the device is told once."""
+"""The program on an interface: nobody else's is touched, ours goes with us, and a lost device is told once."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_program_of_somebody_else_stays_and_is_named(veth, make_port, foreign)
     assert veth.programs() == before
 
 
-def test_the_program_detached_by_force_is_a_lost_device(veth, make_port, wait_for):
+def test_the_program_detached_by_force_is_a_lost_device(veth, make_port):
     port = make_port(veth)
     assert [kind for kind, _ in port.events()] == [NOTE]
     (link,) = own_links()
@@ -255,7 +255,7 @@ def test_opening_and_closing_leaks_nothing(veth, make_port, datagram, wait_for):
         maps = subprocess.run(["bpftool", "-j", "map"], check=True, capture_output=True, text=True).stdout
         ours = [one for one in json.loads(maps) if one.get("name", "").startswith("fl_xdp_")]
         areas = len(Path("/proc/self/maps").read_text().splitlines())
-        return len(os.listdir("/proc/self/fd")), locked, len(ours), len(own_links()), areas
+        return len(list(Path("/proc/self/fd").iterdir())), locked, len(ours), len(own_links()), areas
 
     def cycle():
         port = make_port(veth)
@@ -271,9 +271,10 @@ def test_opening_and_closing_leaks_nothing(veth, make_port, datagram, wait_for):
     wait_for(lambda: in_use()[:4] == before[:4] and in_use()[4] <= before[4] + 2, f"what was in use before: {before}")
 
 
-def test_failed_opens_leak_nothing(veth, make_port, foreign):
+@pytest.mark.usefixtures("foreign")
+def test_failed_opens_leak_nothing(veth, make_port):
     def descriptors():
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     before = descriptors()
     for _ in range(3):

@@ -8,7 +8,7 @@
 /* Where the maps stand in the program: the number in place of a map's descriptor. */
 #define FL_XDP_MAP_FILTERS 0   /* hash: fl_xdp_key_t -> fl_xdp_filter_t */
 #define FL_XDP_MAP_SOCKETS 1   /* XSKMAP: device queue -> AF_XDP socket */
-#define FL_XDP_MAP_COUNTS 2    /* per-CPU array of one fl_xdp_counts_t */
+#define FL_XDP_MAP_COUNTS 2    /* per-CPU array of __u64, by FL_XDP_COUNT_* */
 #define FL_XDP_MAPS 3
 
 #define FL_XDP_VLAN_NONE 0xffff
@@ -33,10 +33,8 @@ typedef struct fl_xdp_filter
     __u32 any_source;    /* 1: from any source; 0: only from those with an entry of their own */
 } fl_xdp_filter_t;
 
-typedef struct fl_xdp_counts
-{
-    __u64 redirected;    /* frames given to a socket */
-    __u64 no_socket;     /* owned, but there is no socket on the device queue: left to the kernel */
-} fl_xdp_counts_t;
+#define FL_XDP_COUNT_REDIRECTED 0   /* frames given to a socket */
+#define FL_XDP_COUNT_NO_SOCKET 1    /* owned, but there is no socket on the device queue: left to the kernel */
+#define FL_XDP_COUNTS 2
 
 #endif
