@@ -61,6 +61,24 @@ static uint32_t fl_xdp_device_queues(int fd, const char *interface)
     return 0 == queues ? 1 : queues;
 }
 
+/* From sysfs, which may show another network namespace's interfaces: only what has the same index is the same one. */
+static int fl_xdp_device_read_number(const char *interface, const char *name, int absent)
+{
+    char path[128];
+    int value = absent;
+    snprintf(path, sizeof(path), "/sys/class/net/%s/%s", interface, name);
+    FILE *file = fopen(path, "re");
+    if (NULL != file)
+    {
+        if (1 != fscanf(file, "%d", &value))
+        {
+            value = absent;
+        }
+        fclose(file);
+    }
+    return value;
+}
+
 static void fl_xdp_device_read_program(fl_xdp_device_t *device)
 {
     LIBBPF_OPTS(bpf_xdp_query_opts, query);
@@ -117,6 +135,8 @@ int fl_xdp_device_read(int fd, const char *interface, fl_xdp_device_t *device)
         snprintf(device->driver, sizeof(device->driver), "%s", driver.driver);
     }
     device->device_queues = fl_xdp_device_queues(fd, interface);
+    device->numa_node = (int)device->index == fl_xdp_device_read_number(interface, "ifindex", 0)
+        ? fl_xdp_device_read_number(interface, "device/numa_node", -1) : -1;
 
     struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
     if (0 == fl_xdp_device_ethtool(fd, interface, &flags))

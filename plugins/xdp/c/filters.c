@@ -276,10 +276,11 @@ int fl_xdp_filters_leave(fl_xdp_filters_t *filters, const fl_address_t *group, f
         strerror(code));
 }
 
-void fl_xdp_filters_close(fl_xdp_filters_t *filters)
+void fl_xdp_filters_close(fl_xdp_filters_t *filters, bool is_device_there)
 {
     while (filters->count > 0)
     {
+        filters->entries[filters->count - 1].has_rule &= is_device_there;
         fl_filters_take_out(filters, &filters->entries[filters->count - 1]);
     }
     free(filters->entries);

@@ -69,7 +69,8 @@ static int fl_port_open_sockets(fl_port_t *port, fl_xdp_error_t *error)
 {
     const uint32_t wanted = port->device.device_queues;
     const uint32_t ip_mtu = port->settings.ip_mtu;
-    port->facts.mtu_length = 0 != ip_mtu && ip_mtu < port->device.mtu_length ? ip_mtu : port->device.mtu_length;
+    const uint32_t most = 0 != ip_mtu && ip_mtu < FL_XDP_MTU_MAXIMUM ? ip_mtu : FL_XDP_MTU_MAXIMUM;
+    port->facts.mtu_length = most < port->device.mtu_length ? most : port->device.mtu_length;
     fl_xdp_layout_t layout;
     fl_xdp_layout_init(&layout, port->settings.ring_size, port->facts.mtu_length);
     if (layout.is_multi_buffer && !port->program.is_multi_buffer)
@@ -108,7 +109,7 @@ static int fl_port_open_sockets(fl_port_t *port, fl_xdp_error_t *error)
 
 static void fl_port_free(fl_port_t *port)
 {
-    fl_xdp_filters_close(&port->filters);
+    fl_xdp_filters_close(&port->filters, !fl_xdp_port_is_dead(port));
     /* The program first: no frame is redirected to a socket that is being closed. */
     fl_xdp_program_close(&port->program);
     for (uint32_t i = 0; i < port->socket_count; i++)
@@ -211,7 +212,7 @@ static int fl_port_attributes(fl_port_t *port, fl_port_attributes_t *attributes)
         .mtu_length = port->facts.mtu_length,
         .interface_index = 0 != port->settings.vlan_index ? port->settings.vlan_index : port->device.index,
         .headroom = port->facts.mtu_length + FL_XDP_FRAME_OVERHEAD,
-        .numa_node = -1,
+        .numa_node = port->device.numa_node,
         .max_hold = port->settings.ring_size,
     };
     memcpy(found.mac, port->device.mac, sizeof(found.mac));

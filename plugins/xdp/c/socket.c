@@ -45,29 +45,29 @@ void fl_xdp_layout_init(fl_xdp_layout_t *layout, uint32_t ring_size, uint32_t mt
     layout->buffer_chunks =
         (FL_XDP_TRANSMIT_OFFSET + frame_length + layout->chunk_length - 1) / layout->chunk_length;
     layout->transmit_buffers = ring_size / layout->buffer_chunks;
-    layout->length = (uint64_t)layout->chunk_length *
-        (layout->receive_chunks + (uint64_t)layout->transmit_buffers * layout->buffer_chunks);
 }
 
-uint64_t fl_xdp_memory_length(const fl_xdp_settings_t *settings, uint32_t mtu_length)
+static uint64_t fl_socket_memory_length(const fl_xdp_layout_t *layout, bool can_transmit, bool hugepages)
+{
+    const uint64_t chunks = layout->receive_chunks +
+        (can_transmit ? (uint64_t)layout->transmit_buffers * layout->buffer_chunks : 0);
+    const uint64_t length = chunks * layout->chunk_length;
+    return hugepages ? (length + FL_HUGE_PAGE - 1) & ~(uint64_t)(FL_HUGE_PAGE - 1) : length;
+}
+
+uint64_t fl_xdp_memory_length(const fl_xdp_settings_t *settings, uint32_t mtu_length, uint32_t can_transmit)
 {
     fl_xdp_layout_t layout;
     fl_xdp_layout_init(&layout, settings->ring_size, mtu_length);
-    return layout.length;
+    return fl_socket_memory_length(&layout, 0 != can_transmit, 0 != settings->hugepages);
 }
 
 static int fl_socket_map_memory(fl_xdp_socket_t *socket, bool hugepages, fl_xdp_error_t *error)
 {
-    const fl_xdp_layout_t *layout = &socket->layout;
-    uint64_t length = layout->length;
-    if (!socket->can_transmit)
-    {
-        length = (uint64_t)layout->chunk_length * layout->receive_chunks;
-    }
+    const uint64_t length = fl_socket_memory_length(&socket->layout, socket->can_transmit, hugepages);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
     if (hugepages)
     {
-        length = (length + FL_HUGE_PAGE - 1) & ~(uint64_t)(FL_HUGE_PAGE - 1);
         flags |= MAP_HUGETLB | MAP_HUGE_2MB;
     }
     void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);

@@ -32,7 +32,6 @@ typedef struct fl_xdp_layout
     uint32_t buffer_chunks;        /* of one transmit buffer; 1 unless frames span several */
     uint32_t transmit_buffers;
     uint32_t ring_size;
-    uint64_t length;               /* of the memory, bytes */
     bool is_multi_buffer;
 } fl_xdp_layout_t;
 

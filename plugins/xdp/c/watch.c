@@ -28,10 +28,7 @@ int fl_xdp_port_housekeeping(fl_port_t *port, int64_t now_ns)
         atomic_store_explicit(&port->is_dead, true, memory_order_relaxed);
         return -FL_ENODEV;
     }
-    if (0 != port->queue_count)
-    {
-        atomic_store_explicit(&port->has_link, 1 == has_link, memory_order_relaxed);
-    }
+    atomic_store_explicit(&port->has_link, 1 == has_link, memory_order_relaxed);
     return 0;
 }
 

@@ -53,6 +53,7 @@ typedef struct fl_xdp_device
     char program_name[16];     /* of that, terminated; empty if this process may not know */
     uint8_t mac[6];
     uint8_t reserved[2];
+    int32_t numa_node;         /* -1: unknown */
 } fl_xdp_device_t;
 
 /* What an open port turned out to be. */
@@ -71,6 +72,8 @@ typedef struct fl_xdp_facts
 
 /* The longest IP packet, bytes, that fits one buffer; a longer one needs several (Linux 6.6). */
 #define FL_XDP_SINGLE_BUFFER_MTU 3822
+/* The longest that a port makes room for, whatever the interface takes. */
+#define FL_XDP_MTU_MAXIMUM 9216
 
 /* Of libbpf, such as "v1.1"; static. */
 const char *fl_xdp_library_version(void);
@@ -80,8 +83,9 @@ void fl_xdp_permissions(fl_xdp_permissions_t *permissions);
 /* Look at an interface. Returns 0 or -FL_ENODEV: there is none of that name. */
 int fl_xdp_device_look(const char *interface, fl_xdp_device_t *device);
 
-/* Bytes of frame memory that a port with these settings registers for each queue of the device. */
-uint64_t fl_xdp_memory_length(const fl_xdp_settings_t *settings, uint32_t mtu_length);
+/* Bytes of frame memory that a port with these settings registers for one queue of the device: one that the port sends on,
+ * or one that it only receives from. */
+uint64_t fl_xdp_memory_length(const fl_xdp_settings_t *settings, uint32_t mtu_length, uint32_t can_transmit);
 
 /* Open the interface: load and attach the program, bind a socket to each queue of the device. Nothing is taken from the
  * kernel before `start` and a filter.

@@ -100,18 +100,19 @@ def probe(settings: XdpSettings) -> Verdict:
     _describe(findings, ffi, settings, device, features)
     _check_interface(findings, ffi, settings, device)
     _check_modes(findings, ffi, settings, device, features)
-    mtu_length = min(device.mtu_length, settings.ip_mtu or device.mtu_length)
+    mtu_length = min(device.mtu_length, settings.ip_mtu or lib.FL_XDP_MTU_MAXIMUM, lib.FL_XDP_MTU_MAXIMUM)
     _check_mtu(findings, lib, mtu_length, permissions)
-    native_settings = ffi.new("fl_xdp_settings_t *", {"ring_size": settings.ring_size})
-    length = lib.fl_xdp_memory_length(native_settings, mtu_length)
-    _check_memory(findings, settings, length, device.device_queues)
+    most_queues = device.device_queues if device.steers else 1
+    queues = min(settings.queues or 2, most_queues)
+    native_settings = {"ring_size": settings.ring_size, "hugepages": settings.hugepages}
+    sizes = [lib.fl_xdp_memory_length(ffi.new("fl_xdp_settings_t *", native_settings), mtu_length, i) for i in (0, 1)]
+    _check_memory(findings, settings, queues * sizes[1] + (device.device_queues - queues) * sizes[0])
     kernel_name = settings.interface
     if settings.vlan is not None:
         kernel_name = vlan_interface(settings.interface, settings.vlan) or settings.interface
-    most_queues = device.device_queues if device.steers else 1
     capabilities = device_capabilities(
         mtu_length=mtu_length,
-        queues=min(settings.queues or 2, most_queues),
+        queues=queues,
         steering=bool(device.steers) and settings.queues != 1,
         zero_copy=features is not None and features.zero_copy and settings.copy_mode != "copy",
     )
@@ -208,6 +209,8 @@ def _describe(findings: _Findings, ffi: Any, settings: XdpSettings, device: Any,
     findings.fact("driver", ffi.string(device.driver).decode() or "unknown")
     findings.fact("mac", bytes(ffi.buffer(device.mac)).hex(":"))
     findings.fact("mtu", device.mtu_length)
+    if device.numa_node >= 0:
+        findings.fact("NUMA node", device.numa_node)
     findings.fact("link", "up" if device.has_link else "no carrier" if device.is_up else "down")
     findings.fact("device queues", device.device_queues)
     findings.fact("steering (ntuple)", "yes" if device.steers else "no")
@@ -303,20 +306,20 @@ def _check_mtu(findings: _Findings, lib: Any, mtu_length: int, permissions: Any)
     )
 
 
-def _check_memory(findings: _Findings, settings: XdpSettings, length: int, device_queues: int) -> None:
-    findings.fact("frame memory", f"{length * device_queues >> 10} KiB")
+def _check_memory(findings: _Findings, settings: XdpSettings, length: int) -> None:
+    findings.fact("frame memory", f"{length >> 10} KiB")
     limit, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     is_limited = limit != resource.RLIM_INFINITY and "CAP_IPC_LOCK" not in _effective_capabilities()
-    if is_limited and length * device_queues > limit:
+    if is_limited and length > limit:
         findings.refuse(
-            f"{length * device_queues} bytes of locked memory",
+            f"{length} bytes of locked memory",
             f"the limit is {limit} bytes",
             "ulimit -l, without CAP_IPC_LOCK",
             "grant CAP_IPC_LOCK, raise the limit (systemd LimitMEMLOCK=infinity, docker --ulimit memlock=-1), or lower "
             "transport.xdp.ring_size",
         )
     if settings.hugepages:
-        wanted = -(-length // HUGE_PAGE) * device_queues
+        wanted = length // HUGE_PAGE
         try:
             free = int(Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").read_text())
         except (OSError, ValueError):
