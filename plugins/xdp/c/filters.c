@@ -155,7 +155,8 @@ int fl_xdp_filters_add(
     if ((FL_FAMILY_IPV4 != address->family && FL_FAMILY_IPV6 != address->family) || 0 == address->port ||
         (!fl_source_is_any(source) && source->family != address->family))
     {
-        return fl_xdp_error(error, EINVAL, "filter on %s: it needs an address with its port, and a source of the same family",
+        return fl_xdp_error(
+            error, EINVAL, "filter on %s: it needs an address with its port, and a source of the same family",
             filters->interface);
     }
     if (queue >= filters->queues)
@@ -228,8 +229,8 @@ int fl_xdp_filters_remove(
     {
         fl_address_text_t text;
         return fl_xdp_error(
-            error, ENOENT, "remove the filter for %s on queue %u of %s: there is none", fl_address_format(address, &text),
-            queue, filters->interface);
+            error, ENOENT, "remove the filter for %s on queue %u of %s: there is none",
+            fl_address_format(address, &text), queue, filters->interface);
     }
     if (0 == --entry->holders)
     {
@@ -238,8 +239,8 @@ int fl_xdp_filters_remove(
     return 0;
 }
 
-/* The device receives the group's MAC address as long as this socket wants it; the kernel counts joins, and forgets them
- * when the process ends. */
+/* The device receives the group's MAC address as long as this socket wants it; the kernel counts joins, and forgets
+ * them when the process ends. */
 static int fl_filters_membership(fl_xdp_filters_t *filters, const fl_address_t *group, int option)
 {
     struct packet_mreq request = {.mr_ifindex = (int)filters->index, .mr_type = PACKET_MR_MULTICAST, .mr_alen = 6};

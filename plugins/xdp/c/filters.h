@@ -49,8 +49,8 @@ int fl_xdp_filters_remove(
 int fl_xdp_filters_join(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error);
 int fl_xdp_filters_leave(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error);
 
-/* Give everything back to the kernel. is_device_there: false if the device is gone, so that another one that has its name
- * by now is left alone. */
+/* Give everything back to the kernel. is_device_there: false if the device is gone, so that another one that has its
+ * name by now is left alone. */
 void fl_xdp_filters_close(fl_xdp_filters_t *filters, bool is_device_there);
 
 #endif

@@ -63,8 +63,8 @@ static int fl_port_choose_queues(fl_port_t *port, fl_xdp_error_t *error)
     return 0;
 }
 
-/* Every queue of the device gets a socket, whether the port has a queue of its own for it or not: a frame that we own must
- * not come to a queue where nobody looks. */
+/* Every queue of the device gets a socket, whether the port has a queue of its own for it or not: a frame that we own
+ * must not come to a queue where nobody looks. */
 static int fl_port_open_sockets(fl_port_t *port, fl_xdp_error_t *error)
 {
     const uint32_t wanted = port->device.device_queues;
@@ -164,7 +164,8 @@ int fl_xdp_open(
     if (FL_HOST_MAGIC != host->magic || FL_ABI_VERSION != host->abi_version || host->size < sizeof(fl_host_t))
     {
         snprintf(
-            text, length, "host table: magic 0x%x, ABI %u, %u bytes; this transport needs 0x%x, ABI %u, at least %zu bytes",
+            text, length,
+            "host table: magic 0x%x, ABI %u, %u bytes; this transport needs 0x%x, ABI %u, at least %zu bytes",
             host->magic, host->abi_version, host->size, FL_HOST_MAGIC, FL_ABI_VERSION, sizeof(fl_host_t));
         return -FL_EINVAL;
     }

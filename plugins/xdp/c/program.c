@@ -277,21 +277,22 @@ static int fl_program_occupied(const char *interface, const fl_xdp_device_t *dev
 {
     if (0 == device->program_id)
     {
-        return fl_xdp_error(error, EBUSY, "%s has an XDP program that was attached at this moment; try again", interface);
+        return fl_xdp_error(
+            error, EBUSY, "%s has an XDP program that was attached at this moment; try again", interface);
     }
     fl_xdp_owner_t owner;
     fl_program_find_owner(device->program_id, &owner);
     if (FL_OWNER_MAGIC == owner.magic)
     {
         return fl_xdp_error(
-            error, EBUSY, "%s has the XDP program of another framelane driver (program %u, '%s', process %u); stop that one, "
-            "or use another interface", interface, device->program_id, device->program_name, owner.pid);
+            error, EBUSY, "%s has the XDP program of another framelane driver (program %u, '%s', process %u); stop "
+            "that one, or use another interface", interface, device->program_id, device->program_name, owner.pid);
     }
+    const bool has_name = '\0' != device->program_name[0];
     return fl_xdp_error(
-        error, EBUSY, "%s has an XDP program that is not framelane's (program %u, '%s'), which stays; detach it by what "
-        "attached it (bpftool net show; ip link set dev %s xdp off), or use another interface", interface,
-        device->program_id, '\0' == device->program_name[0] ? "no name, or none without CAP_SYS_ADMIN" : device->program_name,
-        interface);
+        error, EBUSY, "%s has an XDP program that is not framelane's (program %u, '%s'), which stays; detach it by "
+        "what attached it (bpftool net show; ip link set dev %s xdp off), or use another interface", interface,
+        device->program_id, has_name ? device->program_name : "no name, or none without CAP_SYS_ADMIN", interface);
 }
 
 int fl_xdp_program_attach(
@@ -345,11 +346,12 @@ int fl_xdp_program_attach(
         fl_xdp_device_look(interface, &now);
         return fl_program_occupied(interface, &now, error);
     }
+    const char *next = EPERM == code ? "; CAP_NET_ADMIN is needed"
+        : ERANGE == code || EOPNOTSUPP == code ? "; the driver cannot with this MTU or at all: mode = \"generic\" can"
+        : "";
     return fl_xdp_error(
         error, code, "attach the XDP program to %s in %s mode: %s%s", interface,
-        FL_XDP_NATIVE == mode ? "native" : "generic", strerror(code),
-        EPERM == code ? "; CAP_NET_ADMIN is needed"
-            : ERANGE == code || EOPNOTSUPP == code ? "; the driver cannot with this MTU or at all: mode = \"generic\" can" : "");
+        FL_XDP_NATIVE == mode ? "native" : "generic", strerror(code), next);
 }
 
 bool fl_xdp_program_is_attached(const fl_xdp_program_t *program)

@@ -31,8 +31,8 @@ void fl_xdp_program_init(fl_xdp_program_t *program);
 /* Make the maps and load the program for a device with so many queues. */
 int fl_xdp_program_load(fl_xdp_program_t *program, uint32_t device_queues, fl_xdp_error_t *error);
 
-/* Attach it. mode is FL_XDP_AUTO, _NATIVE or _GENERIC; note says why automatic mode is not native. Whatever somebody else
- * attached stays, and is named in the error. */
+/* Attach it. mode is FL_XDP_AUTO, _NATIVE or _GENERIC; note says why automatic mode is not native. Whatever somebody
+ * else attached stays, and is named in the error. */
 int fl_xdp_program_attach(
     fl_xdp_program_t *program,
     const fl_xdp_device_t *device,

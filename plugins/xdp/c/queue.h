@@ -1,5 +1,5 @@
-/* A queue of the port: the frame I/O of one thread. It has the socket of the device queue of its number; queue 0 also those
- * of all device queues that no other queue of the port has, so that no frame waits where nobody looks.
+/* A queue of the port: the frame I/O of one thread. It has the socket of the device queue of its number; queue 0 also
+ * those of all device queues that no other queue of the port has, so that no frame waits where nobody looks.
  */
 #ifndef FL_XDP_QUEUE_H
 #define FL_XDP_QUEUE_H

@@ -79,7 +79,8 @@ static int fl_socket_map_memory(fl_xdp_socket_t *socket, bool hugepages, fl_xdp_
                 error, code, "map %llu huge pages of 2 MiB for queue %u: %s; reserve them (sysctl vm.nr_hugepages), or "
                 "set transport.xdp.hugepages = false",
                 (unsigned long long)(length / FL_HUGE_PAGE), socket->device_queue, strerror(code))
-            : fl_xdp_error(error, code, "map %llu bytes of frame memory: %s", (unsigned long long)length, strerror(code));
+            : fl_xdp_error(
+                error, code, "map %llu bytes of frame memory: %s", (unsigned long long)length, strerror(code));
     }
     socket->memory = memory;
     socket->memory_length = length;
@@ -110,8 +111,8 @@ static int fl_socket_register_memory(fl_xdp_socket_t *socket, fl_xdp_error_t *er
     if (ENOBUFS == code && RLIM_INFINITY != limit.rlim_cur)
     {
         return fl_xdp_error(
-            error, code, "register %llu bytes of frame memory for queue %u: more than may be locked (%llu bytes); grant "
-            "CAP_IPC_LOCK, or raise the limit (ulimit -l, LimitMEMLOCK=), or lower transport.xdp.ring_size",
+            error, code, "register %llu bytes of frame memory for queue %u: more than may be locked (%llu bytes); "
+            "grant CAP_IPC_LOCK, or raise the limit (ulimit -l, LimitMEMLOCK=), or lower transport.xdp.ring_size",
             (unsigned long long)socket->memory_length, socket->device_queue, (unsigned long long)limit.rlim_cur);
     }
     return fl_xdp_error(
@@ -157,7 +158,11 @@ static void fl_socket_drop_handles(fl_xdp_socket_t *socket)
 
 /* Register memory and bind. A queue stays taken for a moment after its last socket was closed. */
 static int fl_socket_try(
-    fl_xdp_socket_t *socket, const fl_xdp_settings_t *settings, uint16_t copy_flag, int *bind_error, fl_xdp_error_t *error)
+    fl_xdp_socket_t *socket,
+    const fl_xdp_settings_t *settings,
+    uint16_t copy_flag,
+    int *bind_error,
+    fl_xdp_error_t *error)
 {
     *bind_error = 0;
     for (int attempt = 0; attempt < FL_REBIND_ATTEMPTS; attempt++)
@@ -180,14 +185,26 @@ static int fl_socket_try(
         const struct timespec pause = {.tv_nsec = FL_REBIND_PAUSE_NS};
         nanosleep(&pause, NULL);
     }
+    const char *next = "";
+    if (EBUSY == *bind_error)
+    {
+        next = "; another AF_XDP socket has had it for 2 s (ss --xdp, or a child of a driver that ended)";
+    }
+    else if (EPERM == *bind_error)
+    {
+        next = "; CAP_NET_RAW is needed";
+    }
+    else if (XDP_ZEROCOPY == copy_flag)
+    {
+        next = "; set transport.xdp.copy_mode = \"copy\" or \"auto\"";
+    }
+    else if (socket->layout.is_multi_buffer)
+    {
+        next = "; packets this long need Linux 6.6, or transport.xdp.ip_mtu of at most 3822";
+    }
     return fl_xdp_error(
-        error, *bind_error, "bind an AF_XDP socket to queue %u of %s%s: %s%s", socket->device_queue, settings->interface,
-        XDP_ZEROCOPY == copy_flag ? " with zero-copy" : "", strerror(*bind_error),
-        EBUSY == *bind_error ? "; another AF_XDP socket has had it for 2 s (ss --xdp, or a child of a driver that ended)"
-            : EPERM == *bind_error ? "; CAP_NET_RAW is needed"
-            : XDP_ZEROCOPY == copy_flag ? "; set transport.xdp.copy_mode = \"copy\" or \"auto\""
-            : socket->layout.is_multi_buffer ? "; packets this long need Linux 6.6, or transport.xdp.ip_mtu of at most 3822"
-            : "");
+        error, *bind_error, "bind an AF_XDP socket to queue %u of %s%s: %s%s", socket->device_queue,
+        settings->interface, XDP_ZEROCOPY == copy_flag ? " with zero-copy" : "", strerror(*bind_error), next);
 }
 
 static int fl_socket_set_options(fl_xdp_socket_t *socket, const fl_xdp_settings_t *settings, fl_xdp_error_t *error)
@@ -204,8 +221,8 @@ static int fl_socket_set_options(fl_xdp_socket_t *socket, const fl_xdp_settings_
 
     if (socket->can_transmit && !socket->is_zero_copy)
     {
-        /* In copy mode every frame in flight is a buffer of the kernel's that counts against the socket's: make room for a
-         * whole ring, and let one call take more than 32. Both are only for speed, so a refusal is no error. */
+        /* In copy mode every frame in flight is a buffer of the kernel's that counts against the socket's: make room
+         * for a whole ring, and let one call take more than 32. Both are only for speed: a refusal is no error. */
         const int bytes = (int)(socket->layout.transmit_buffers * (socket->layout.buffer_chunks + 1) * 4096);
         setsockopt(socket->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
         const uint32_t most = socket->layout.ring_size < FL_KICK_LIMIT_MAXIMUM
@@ -225,8 +242,8 @@ static int fl_socket_set_options(fl_xdp_socket_t *socket, const fl_xdp_settings_
     {
         const int code = errno;
         return fl_xdp_error(
-            error, code, "busy polling (SO_PREFER_BUSY_POLL, Linux 5.11, CAP_NET_ADMIN): %s; set transport.xdp.busy_poll_us "
-            "= 0 to do without", strerror(code));
+            error, code, "busy polling (SO_PREFER_BUSY_POLL, Linux 5.11, CAP_NET_ADMIN): %s; to do without, set "
+            "transport.xdp.busy_poll_us = 0", strerror(code));
     }
     socket->is_busy_polled = true;
     return 0;

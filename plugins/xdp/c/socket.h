@@ -1,8 +1,8 @@
 /* An AF_XDP socket: one queue of the device, with frame memory and four rings of its own.
  *
- * The memory is cut into chunks: the first `receive_chunks` go round between the fill ring, the receive ring and whoever
- * holds a frame; the others are transmit buffers. The fill ring has room for every receive chunk and the transmit ring for
- * every transmit buffer, so that giving back or sending never fails.
+ * The memory is cut into chunks: the first `receive_chunks` go round between the fill ring, the receive ring and
+ * whoever holds a frame; the others are transmit buffers. The fill ring has room for every receive chunk and the
+ * transmit ring for every transmit buffer, so that giving back or sending never fails.
  */
 #ifndef FL_XDP_SOCKET_H
 #define FL_XDP_SOCKET_H
@@ -68,8 +68,8 @@ typedef struct fl_xdp_socket
 /* The layout for IP packets of this length. */
 void fl_xdp_layout_init(fl_xdp_layout_t *layout, uint32_t ring_size, uint32_t mtu_length);
 
-/* Make the memory, and a socket bound to the device queue; transmit chunks only with can_transmit. With copy FL_XDP_AUTO,
- * zero-copy is tried first if may_zero_copy. note is appended to with why it is not zero-copy. */
+/* Make the memory, and a socket bound to the device queue; transmit chunks only with can_transmit. With copy
+ * FL_XDP_AUTO, zero-copy is tried first if may_zero_copy; why it was not to be had is appended to note. */
 int fl_xdp_socket_open(
     fl_xdp_socket_t *socket,
     const fl_xdp_layout_t *layout,

@@ -86,7 +86,8 @@ int fl_xdp_port_start(fl_port_t *port, uint32_t queues)
 
     fl_xdp_socket_t **chosen = calloc(port->socket_count, sizeof(fl_xdp_socket_t *));
     port->queues = aligned_alloc(64, (queues * sizeof(fl_xdp_queue_t) + 63) / 64 * 64);
-    int code = NULL == chosen || NULL == port->queues ? fl_xdp_error(&error, ENOMEM, "no memory for %u queues", queues) : 0;
+    int code = NULL == chosen || NULL == port->queues
+        ? fl_xdp_error(&error, ENOMEM, "no memory for %u queues", queues) : 0;
     for (uint32_t number = 0; 0 == code && number < queues; number++)
     {
         uint32_t count = 0;

@@ -163,7 +163,8 @@ int fl_xdp_steering_insert(
     }
     *location = rule.fs.location;
     return 0 == code ? 0 : fl_xdp_error(
-        error, -code, "insert an ntuple rule for UDP port %u to queue %u of %s: %s; transport.xdp.queues = 1 needs no rules",
+        error, -code,
+        "insert an ntuple rule for UDP port %u to queue %u of %s: %s; transport.xdp.queues = 1 needs no rules",
         address->port, queue, interface, strerror(-code));
 }
 

@@ -10,15 +10,15 @@
 /* After a kick that moved nothing, the next one waits for so many completions, or so many cycles. */
 #define FL_STALL_CYCLES 64
 
-/* Descriptors that the kernel has not taken out of the ring yet. Acquire: it wrote the consumer with release; nothing is
- * read behind it, but completions of what it took are then visible soon. */
+/* Descriptors that the kernel has not taken out of the ring yet. Acquire: pairs with the kernel's release of the
+ * consumer, after which it reads those descriptors no more. */
 static inline uint32_t fl_socket_waiting(const fl_xdp_socket_t *socket)
 {
     return socket->transmit.cached_prod - __atomic_load_n(socket->transmit.consumer, __ATOMIC_ACQUIRE);
 }
 
-/* Have the kernel take what is in the ring. In copy mode it takes it within the call, 32 descriptors at a time or as many as
- * it was allowed; a call that takes nothing ends the attempt. In zero-copy mode the device takes them by itself. */
+/* Have the kernel take what is in the ring. In copy mode it takes it within the call, 32 descriptors at a time or as
+ * many as it was allowed; a call that takes nothing ends the attempt. In zero-copy mode the device takes it itself. */
 static void fl_socket_kick(fl_xdp_queue_t *queue, fl_xdp_socket_t *socket)
 {
     uint32_t before = fl_socket_waiting(socket);

@@ -45,7 +45,8 @@ static void fl_port_describe_loss(const fl_port_t *port, char *text, size_t leng
     const char *interface = port->settings.interface;
     if (0 != fl_xdp_device_read(port->control, interface, &now))
     {
-        snprintf(text, length, "interface %s (index %u) was deleted, renamed or moved away", interface, port->device.index);
+        snprintf(
+            text, length, "interface %s (index %u) was deleted, renamed or moved away", interface, port->device.index);
     }
     else if (now.index != port->device.index)
     {

@@ -18,13 +18,13 @@ typedef struct fl_xdp_settings
     char interface[16];        /* terminated */
     uint32_t mode;             /* FL_XDP_AUTO, _NATIVE or _GENERIC */
     uint32_t copy;             /* FL_XDP_AUTO, _ZERO_COPY or _COPY */
-    uint32_t queues;           /* most port queues; more than 1 only where the device steers; 0: as the device allows, at most 2 */
+    uint32_t queues;           /* of the port, more than 1 only where the device steers; 0: 2 there, else 1 */
     uint32_t ring_size;        /* descriptors of a receive and of a transmit ring; a power of two, 64 to 16384 */
     uint32_t need_wakeup;      /* 1: let the kernel say when it needs a system call */
     uint32_t busy_poll_us;     /* 0: interrupts; else preferred busy polling for so long */
     uint32_t busy_poll_budget; /* frames that one busy poll may take */
     uint32_t hugepages;        /* 1: frame memory in huge pages */
-    uint32_t vlan_index;       /* interface index of the VLAN interface that has the addresses; 0: the interface itself */
+    uint32_t vlan_index;       /* of the VLAN interface that has the addresses; 0: the interface itself has them */
     uint32_t ip_mtu;           /* longest IP packet to make room for; 0: that of the device */
     uint32_t link_wait_ms;     /* how long start waits for the link */
 } fl_xdp_settings_t;
@@ -83,8 +83,8 @@ void fl_xdp_permissions(fl_xdp_permissions_t *permissions);
 /* Look at an interface. Returns 0 or -FL_ENODEV: there is none of that name. */
 int fl_xdp_device_look(const char *interface, fl_xdp_device_t *device);
 
-/* Bytes of frame memory that a port with these settings registers for one queue of the device: one that the port sends on,
- * or one that it only receives from. */
+/* Bytes of frame memory that a port with these settings registers for one queue of the device: one that the port sends
+ * on, or one that it only receives from. */
 uint64_t fl_xdp_memory_length(const fl_xdp_settings_t *settings, uint32_t mtu_length, uint32_t can_transmit);
 
 /* Open the interface: load and attach the program, bind a socket to each queue of the device. Nothing is taken from the

@@ -2,7 +2,7 @@
  * everything else goes to the kernel as if the program were not there. That includes whatever is odd (IP fragments,
  * IPv4 options, IPv6 extension headers, stacked tags, short frames), because the kernel is better at it.
  *
- * Licence of this file: GPL-2.0-only OR Apache-2.0. Compiled by c/bpf/generate.py into program.h; a test checks that they match.
+ * Licence of this file: GPL-2.0-only OR Apache-2.0. generate.py compiles it into program.h; a test compares them.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

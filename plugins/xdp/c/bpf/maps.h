@@ -1,5 +1,5 @@
-/* What the XDP program and the plugin share: the layout of its maps. Fixed-width and without holes: a key is compared as
- * bytes. */
+/* What the XDP program and the plugin share: the layout of its maps. Fixed-width and without holes, because keys are
+ * compared as bytes. */
 #ifndef FL_XDP_MAPS_H
 #define FL_XDP_MAPS_H
 

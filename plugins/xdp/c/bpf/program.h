@@ -1,6 +1,6 @@
 /* Written by generate.py from filter.bpf.c; do not edit.
  * clang: 14
- * source: bb458fdbc087817a82de65fac684b0a72b3a02cc36bda1e39a3a00af06faeb2c
+ * source: af9b292a6787eba477099fa779f6b57f6c1f55fe2cac0a804a820fe799af742f
  */
 #ifndef FL_XDP_PROGRAM_H
 #define FL_XDP_PROGRAM_H
