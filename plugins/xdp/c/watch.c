@@ -109,15 +109,15 @@ int fl_xdp_port_events(fl_port_t *port, fl_event_t *events, uint32_t capacity)
 
 static const char *const fl_counter_names[FL_QUEUE_COUNTERS] = {
     [FL_RX_FRAMES] = "xdp-rx-frames",
-    [FL_RX_BYTES] = "xdp-rx-bytes",
+    [FL_RX_BYTES] = "xdp-rx-frame-bytes",
     [FL_RX_INCOMPLETE] = "xdp-rx-too-long",
     [FL_RX_WAKEUPS] = "xdp-rx-wakeups",
     [FL_TX_FRAMES] = "xdp-tx-frames",
-    [FL_TX_BYTES] = "xdp-tx-bytes",
-    [FL_TX_NOBUFS] = "xdp-tx-nobufs",
-    [FL_TX_EAGAIN] = "xdp-tx-eagain",
+    [FL_TX_BYTES] = "xdp-tx-frame-bytes",
+    [FL_TX_NOBUFS] = "xdp-tx-buffers-out",
+    [FL_TX_EAGAIN] = "xdp-kicks-in-vain",
     [FL_TX_DROPPED] = "xdp-tx-dropped",
-    [FL_TX_ERRORS] = "xdp-tx-errors",
+    [FL_TX_ERRORS] = "xdp-kick-errors",
     [FL_KICKS] = "xdp-kicks",
 };
 

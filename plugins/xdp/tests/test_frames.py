@@ -241,7 +241,7 @@ def test_at_most_one_system_call_sends_32_frames(port, datagram):
     for _ in range(200):
         port.send(*[frame] * 64)
     stats = port.stats()
-    assert (stats["tx-frames"], stats["tx-dropped"]) == (12800, 0)
+    assert stats["tx-frames"] == 12800
     assert 0 < stats["kicks"] <= 12800 // 32
 
 
@@ -250,7 +250,7 @@ def test_buffers_run_out_honestly_and_come_back(veth, make_port, datagram):
     frames, count = port.allocate(100)
     assert count == 64
     assert port.allocate(1)[1] == 0
-    assert port.stats()["tx-nobufs"] == 37
+    assert port.stats()["tx-buffers-out"] == 37
     assert all(int(port.ffi.cast("uintptr_t", frames[i].data)) % 4 == 2 for i in range(count))
     port.ops.tx_free(port.object, 0, frames, count)
     frame = datagram(FAR, 4001, b"x", source=NEAR).frame()
