@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from framelane.errors import TransportError
 from framelane.transport import Device
-from framelane_xdp.network import default_route_interfaces, vlan_interface, vlan_interfaces
+from framelane_xdp.network import Link, Network
 from framelane_xdp.probe import probe
 from framelane_xdp.settings import XdpSettings
 
@@ -108,8 +108,8 @@ def test_the_interface_with_the_default_route_is_refused_unless_allowed(veth, ve
     gateway = "10.88.0.2" if family == "-4" else "fd88::2"
     veth.run(veth.near, "ip", family, "route", "add", "default", "via", gateway)
     obstacle = the_obstacle(verdict_of())
-    assert "eth0 has it" in obstacle.found and "allow_default_route = true" in obstacle.next
-    with pytest.raises(TransportError, match=r"eth0 has the default route.*allow_default_route = true"):
+    assert "eth0 carries it" in obstacle.found and "allow_default_route = true" in obstacle.next
+    with pytest.raises(TransportError, match=r"eth0 carries the default route.*allow_default_route = true"):
         make_port(veth)
     assert veth.programs() == ""
 
@@ -238,32 +238,42 @@ def test_a_vlan_without_an_interface_for_it_is_refused(verdict_of, veth, make_po
         make_port(veth, vlan=5)
 
 
-def test_vlan_interfaces_are_found_by_tag_and_carrier(tmp_path):
-    (tmp_path / "vlan").mkdir()
-    (tmp_path / "vlan" / "config").write_text(
-        "VLAN Dev name    | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\n"
-        "eth0.5         | 5  | eth0\nmarket         | 6  | eth0\neth1.5         | 5  | eth1\n"
-    )
-    assert vlan_interface("eth0", 5, tmp_path) == "eth0.5"
-    assert vlan_interface("eth0", 6, tmp_path) == "market"
-    assert vlan_interface("eth1", 6, tmp_path) is None
-    assert vlan_interfaces("eth0", tmp_path) == {"eth0.5", "market"}
-    assert vlan_interface("eth0", 5, tmp_path / "absent") is None
+@pytest.mark.root
+def test_an_interface_below_the_one_with_the_default_route_is_refused(veth, verdict_of):
+    """The frames of a bridge pass its ports."""
+    for command in ("add br0 type bridge", "set eth0 master br0", "set br0 up"):
+        veth.run(veth.near, "ip", "link", *command.split())
+    assert verdict_of().usable
+    veth.run(veth.near, "ip", "route", "add", "default", "dev", "br0", "table", "77")
+    assert "eth0 carries it (of br0)" in the_obstacle(verdict_of()).found
 
 
-def test_default_routes_of_both_families_are_found(tmp_path):
-    zero = "0" * 32
-    (tmp_path / "route").write_text(
-        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
-        "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
-        "eth1\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
-    )
-    (tmp_path / "ipv6_route").write_text(
-        f"{zero} 00 {zero} 00 fe80{zero[4:]} 00000400 1 0 00000003     eth2\n"
-        f"{zero} 00 {zero} 00 {zero} ffffffff 1 0 00200200       lo\n"
-        f"fd88{zero[4:]} 40 {zero} 00 {zero} 00000100 1 0 00000001     eth3\n"
-    )
-    assert default_route_interfaces(tmp_path) == {"eth0", "eth2"}
+NETWORK = Network(
+    links=(
+        Link(1, "lo"),
+        Link(2, "eth0", master=9),
+        Link(3, "eth1", master=9),
+        Link(4, "eth2"),
+        Link(5, "eth2.5", lower=4, vlan=5),
+        Link(6, "market", lower=4, vlan=6),
+        Link(9, "bond0"),
+        Link(10, "bond0.5", lower=9, vlan=5),
+    ),
+    default_routes=frozenset({10}),
+)
+
+
+def test_a_vlan_interface_is_found_by_tag_and_carrier():
+    assert NETWORK.vlan_interface("eth2", 5) == Link(5, "eth2.5", lower=4, vlan=5)
+    assert NETWORK.vlan_interface("eth2", 6) == Link(6, "market", lower=4, vlan=6)
+    assert NETWORK.vlan_interface("eth1", 5) is None
+    assert NETWORK.vlan_interface("absent", 5) is None
+
+
+def test_the_default_route_of_a_vlan_on_a_bond_is_carried_by_all_below():
+    over = {name: NETWORK.default_route_over(name) for name in NETWORK.names}
+    carriers = {"bond0.5", "bond0", "eth0", "eth1"}
+    assert over == {name: "bond0.5" if name in carriers else None for name in NETWORK.names}
 
 
 @pytest.mark.root

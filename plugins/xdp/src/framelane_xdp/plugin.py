@@ -5,7 +5,6 @@ The native module is loaded by ``probe`` and ``open``, not by importing this one
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from framelane.errors import TransportError
@@ -17,7 +16,7 @@ from framelane.transport import (
     TransportSpec,
     hookimpl,
 )
-from framelane_xdp.network import default_route_interfaces, vlan_interface, vlan_interfaces
+from framelane_xdp.network import read_network
 from framelane_xdp.probe import device_capabilities, probe
 from framelane_xdp.settings import XdpSettings
 
@@ -90,22 +89,23 @@ def native_settings(settings: XdpSettings) -> dict[str, Any]:
     interface = settings.interface
     if interface is None:
         raise TransportError("transport 'xdp' cannot be opened: no interface; set transport.xdp.interface = \"eth2\"")
-    carriers = default_route_interfaces() & {interface, *vlan_interfaces(interface)}
-    if carriers and not settings.allow_default_route:
+    network = read_network()
+    carrier = network.default_route_over(interface)
+    if carrier is not None and not settings.allow_default_route:
         raise TransportError(
-            f"transport 'xdp' cannot be opened: {interface} has the default route, and a mistake on it may cost the "
-            "way to this machine; use another interface, or set transport.xdp.allow_default_route = true"
+            f"transport 'xdp' cannot be opened: {interface} carries the default route (of {carrier}), and a mistake on "
+            "it may cost the way to this machine; use another interface, or set transport.xdp.allow_default_route = true"
         )
     vlan_index = 0
     if settings.vlan is not None:
-        name = vlan_interface(interface, settings.vlan)
-        if name is None:
+        tagged = network.vlan_interface(interface, settings.vlan)
+        if tagged is None:
             raise TransportError(
                 f"transport 'xdp' cannot be opened: {interface} has no interface for VLAN {settings.vlan}, whose "
                 f"addresses and neighbours Linux would keep; make one: ip link add link {interface} name "
                 f"{interface}.{settings.vlan} type vlan id {settings.vlan}"
             )
-        vlan_index = socket.if_nametoindex(name)
+        vlan_index = tagged.index
     return {
         "interface": interface.encode(),
         "mode": {"auto": 0, "native": 1, "generic": 2}[settings.mode],

@@ -13,7 +13,7 @@ from typing import Any
 
 from framelane.transport import Capabilities, Device, Fact, Obstacle, Verdict
 from framelane_xdp.features import Features, read_features
-from framelane_xdp.network import default_route_interfaces, interface_names, vlan_interface, vlan_interfaces
+from framelane_xdp.network import Network, read_network
 from framelane_xdp.settings import XdpSettings
 
 __all__ = ["device_capabilities", "probe"]
@@ -67,8 +67,9 @@ def probe(settings: XdpSettings) -> Verdict:
     findings.fact("kernel", platform.release())
     _check_kernel(findings)
     native = _load_native(findings)
+    network = read_network()
     if settings.interface is None:
-        others = sorted(set(interface_names()) - default_route_interfaces())
+        others = sorted(name for name in network.names if network.default_route_over(name) is None)
         findings.refuse(
             "an interface",
             "no device configured",
@@ -90,7 +91,7 @@ def probe(settings: XdpSettings) -> Verdict:
     if lib.fl_xdp_device_look(settings.interface.encode(), device) != 0:
         findings.refuse(
             f"interface {settings.interface}",
-            f"there is none of that name; there are: {', '.join(interface_names()) or 'none'}",
+            f"there is none of that name; there are: {', '.join(network.names) or 'none'}",
             "this network namespace",
             "set transport.xdp.interface to one of them, or start the driver in the interface's network namespace",
         )
@@ -98,7 +99,7 @@ def probe(settings: XdpSettings) -> Verdict:
 
     features = read_features(device.index)
     _describe(findings, ffi, settings, device, features)
-    _check_interface(findings, ffi, settings, device)
+    _check_interface(findings, ffi, settings, device, network)
     _check_modes(findings, ffi, settings, device, features)
     mtu_length = min(device.mtu_length, settings.ip_mtu or lib.FL_XDP_MTU_MAXIMUM, lib.FL_XDP_MTU_MAXIMUM)
     _check_mtu(findings, lib, mtu_length, permissions)
@@ -109,7 +110,8 @@ def probe(settings: XdpSettings) -> Verdict:
     _check_memory(findings, settings, queues * sizes[1] + (device.device_queues - queues) * sizes[0])
     kernel_name = settings.interface
     if settings.vlan is not None:
-        kernel_name = vlan_interface(settings.interface, settings.vlan) or settings.interface
+        tagged = network.vlan_interface(settings.interface, settings.vlan)
+        kernel_name = tagged.name if tagged is not None else settings.interface
     capabilities = device_capabilities(
         mtu_length=mtu_length,
         queues=queues,
@@ -225,14 +227,15 @@ def _describe(findings: _Findings, ffi: Any, settings: XdpSettings, device: Any,
         )
 
 
-def _check_interface(findings: _Findings, ffi: Any, settings: XdpSettings, device: Any) -> None:
+def _check_interface(findings: _Findings, ffi: Any, settings: XdpSettings, device: Any, network: Network) -> None:
     name = settings.interface
     assert name is not None
-    if default_route_interfaces() & {name, *vlan_interfaces(name)} and not settings.allow_default_route:
+    carrier = network.default_route_over(name)
+    if carrier is not None and not settings.allow_default_route:
         findings.refuse(
             "an interface without the default route",
-            f"{name} has it, and a mistake there may cost the way to this machine",
-            "/proc/net/route, /proc/net/ipv6_route",
+            f"{name} carries it (of {carrier}), and a mistake there may cost the way to this machine",
+            "ip route, ip -6 route",
             "use another interface, or set transport.xdp.allow_default_route = true",
         )
     program = ffi.string(device.program_name).decode()
@@ -247,11 +250,11 @@ def _check_interface(findings: _Findings, ffi: Any, settings: XdpSettings, devic
         findings.note(f"{name} up", "it is down", "the interface", f"ip link set dev {name} up")
     if settings.vlan is None:
         return
-    if vlan_interface(name, settings.vlan) is None:
+    if network.vlan_interface(name, settings.vlan) is None:
         findings.refuse(
             f"an interface for VLAN {settings.vlan} on {name}, whose addresses and neighbours Linux keeps",
             "there is none",
-            "/proc/net/vlan/config",
+            "ip -details link",
             f"ip link add link {name} name {name}.{settings.vlan} type vlan id {settings.vlan}",
         )
     if device.strips_vlan and ffi.string(device.driver) != b"veth":
