@@ -94,7 +94,8 @@ def native_settings(settings: XdpSettings) -> dict[str, Any]:
     if carrier is not None and not settings.allow_default_route:
         raise TransportError(
             f"transport 'xdp' cannot be opened: {interface} carries the default route (of {carrier}), and a mistake on "
-            "it may cost the way to this machine; use another interface, or set transport.xdp.allow_default_route = true"
+            "it may cost the way to this machine; use another interface, or set "
+            "transport.xdp.allow_default_route = true"
         )
     vlan_index = 0
     if settings.vlan is not None:
