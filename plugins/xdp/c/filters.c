@@ -1,0 +1,295 @@
+#include "filters.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "bpf/maps.h"
+#include "steering.h"
+
+#define FL_FILTERS_STEP 32
+
+typedef struct fl_address_text
+{
+    char text[80];
+} fl_address_text_t;
+
+static const char *fl_address_format(const fl_address_t *address, fl_address_text_t *text)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    const bool is_ipv6 = FL_FAMILY_IPV6 == address->family;
+    inet_ntop(is_ipv6 ? AF_INET6 : AF_INET, address->bytes, host, sizeof(host));
+    snprintf(text->text, sizeof(text->text), is_ipv6 ? "[%s]:%u" : "%s:%u", host, address->port);
+    return text->text;
+}
+
+void fl_xdp_filters_init(fl_xdp_filters_t *filters)
+{
+    memset(filters, 0, sizeof(*filters));
+    filters->groups = -1;
+    filters->queues = 1;
+}
+
+int fl_xdp_filters_open(
+    fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map, fl_xdp_error_t *error)
+{
+    filters->interface = interface;
+    filters->index = index;
+    filters->device = device;
+    filters->map = map;
+    filters->groups = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);   /* protocol 0: receives nothing */
+    return filters->groups >= 0 ? 0 : fl_xdp_error(
+        error, errno, "open a packet socket for groups: %s; CAP_NET_RAW is needed", strerror(errno));
+}
+
+static bool fl_source_is_any(const fl_address_t *source)
+{
+    return NULL == source || FL_FAMILY_NONE == source->family;
+}
+
+static void fl_key_init(fl_xdp_key_t *key, uint16_t vlan, const fl_address_t *address, const fl_address_t *source)
+{
+    memset(key, 0, sizeof(*key));
+    key->family = address->family;
+    key->vlan = vlan;
+    key->port = htons(address->port);
+    memcpy(key->address, address->bytes, sizeof(key->address));
+    if (!fl_source_is_any(source))
+    {
+        memcpy(key->source, source->bytes, sizeof(key->source));
+    }
+}
+
+static bool fl_entry_is_for(const fl_xdp_filter_entry_t *entry, uint16_t vlan, const fl_address_t *address)
+{
+    return vlan == entry->vlan && address->family == entry->address.family && address->port == entry->address.port &&
+        0 == memcmp(address->bytes, entry->address.bytes, sizeof(address->bytes));
+}
+
+static fl_xdp_filter_entry_t *fl_filters_find(
+    fl_xdp_filters_t *filters, uint16_t vlan, const fl_address_t *address, const fl_address_t *source)
+{
+    for (uint32_t i = 0; i < filters->count; i++)
+    {
+        fl_xdp_filter_entry_t *entry = &filters->entries[i];
+        if (fl_entry_is_for(entry, vlan, address) && fl_source_is_any(source) == fl_source_is_any(&entry->source) &&
+            (fl_source_is_any(source) ||
+                0 == memcmp(source->bytes, entry->source.bytes, sizeof(source->bytes))))
+        {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/* Bring the program's entries of one (address, port) in line with the filters: the common one first when something is
+ * added, so that no moment has a source's entry that nothing leads to. Returns 0 or negative errno. */
+static int fl_filters_publish(fl_xdp_filters_t *filters, uint16_t vlan, const fl_address_t *address)
+{
+    fl_xdp_filter_t common = {0};
+    uint32_t wanted = 0;
+    for (uint32_t i = 0; i < filters->count; i++)
+    {
+        if (fl_entry_is_for(&filters->entries[i], vlan, address))
+        {
+            common.any_source |= fl_source_is_any(&filters->entries[i].source) ? 1 : 0;
+            wanted++;
+        }
+    }
+    fl_xdp_key_t key;
+    fl_key_init(&key, vlan, address, NULL);
+    if (0 != wanted)
+    {
+        return bpf_map_update_elem(filters->map, &key, &common, BPF_ANY);
+    }
+    const int code = bpf_map_delete_elem(filters->map, &key);
+    return -ENOENT == code ? 0 : code;
+}
+
+static int fl_filters_reserve(fl_xdp_filters_t *filters)
+{
+    if (filters->count < filters->capacity)
+    {
+        return 0;
+    }
+    const uint32_t capacity = filters->capacity + FL_FILTERS_STEP;
+    fl_xdp_filter_entry_t *entries = realloc(filters->entries, capacity * sizeof(*entries));
+    if (NULL == entries)
+    {
+        return -ENOMEM;
+    }
+    filters->entries = entries;
+    filters->capacity = capacity;
+    return 0;
+}
+
+static void fl_filters_take_out(fl_xdp_filters_t *filters, fl_xdp_filter_entry_t *entry)
+{
+    const fl_xdp_filter_entry_t gone = *entry;
+    *entry = filters->entries[--filters->count];
+    fl_filters_publish(filters, gone.vlan, &gone.address);
+    if (!fl_source_is_any(&gone.source))
+    {
+        fl_xdp_key_t key;
+        fl_key_init(&key, gone.vlan, &gone.address, &gone.source);
+        bpf_map_delete_elem(filters->map, &key);
+    }
+    if (gone.has_rule)
+    {
+        fl_xdp_steering_delete(filters->device, filters->interface, gone.rule);
+    }
+}
+
+int fl_xdp_filters_add(
+    fl_xdp_filters_t *filters, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source,
+    fl_xdp_error_t *error)
+{
+    fl_address_text_t text;
+    if ((FL_FAMILY_IPV4 != address->family && FL_FAMILY_IPV6 != address->family) || 0 == address->port ||
+        (!fl_source_is_any(source) && source->family != address->family))
+    {
+        return fl_xdp_error(
+            error, EINVAL, "filter on %s: it needs an address with its port, and a source of the same family",
+            filters->interface);
+    }
+    if (queue >= filters->queues)
+    {
+        return fl_xdp_error(
+            error, ENOTSUP, "direct %s to queue %u: %s has no steering for it, and queue 0 carries everything",
+            fl_address_format(address, &text), queue, filters->interface);
+    }
+    fl_xdp_filter_entry_t *found = fl_filters_find(filters, vlan, address, source);
+    if (NULL != found)
+    {
+        if (found->queue != queue)
+        {
+            return fl_xdp_error(
+                error, EEXIST, "direct %s to queue %u of %s: this driver has directed it to queue %u already",
+                fl_address_format(address, &text), queue, filters->interface, found->queue);
+        }
+        found->holders++;
+        return 0;
+    }
+    int code = fl_filters_reserve(filters);
+    if (0 != code)
+    {
+        return fl_xdp_error(error, -code, "no memory for a filter");
+    }
+
+    fl_xdp_filter_entry_t entry = {.queue = queue, .holders = 1, .address = *address, .vlan = vlan};
+    if (!fl_source_is_any(source))
+    {
+        entry.source = *source;
+    }
+    if (filters->queues > 1)
+    {
+        code = fl_xdp_steering_insert(
+            filters->device, filters->interface, queue, vlan, address, &entry.source, &entry.rule, error);
+        if (0 != code)
+        {
+            return code;
+        }
+        entry.has_rule = true;
+    }
+    if (!fl_source_is_any(source))
+    {
+        const fl_xdp_filter_t own = {0};
+        fl_xdp_key_t key;
+        fl_key_init(&key, vlan, address, source);
+        code = bpf_map_update_elem(filters->map, &key, &own, BPF_ANY);
+    }
+    filters->entries[filters->count++] = entry;
+    if (0 == code)
+    {
+        code = fl_filters_publish(filters, vlan, address);
+    }
+    if (0 != code)
+    {
+        fl_filters_take_out(filters, &filters->entries[filters->count - 1]);
+        return fl_xdp_error(
+            error, -code, "add %s to the filters of the XDP program on %s: %s%s", fl_address_format(address, &text),
+            filters->interface, strerror(-code), -E2BIG == code ? "; there are as many as fit" : "");
+    }
+    return 0;
+}
+
+int fl_xdp_filters_remove(
+    fl_xdp_filters_t *filters, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source,
+    fl_xdp_error_t *error)
+{
+    fl_xdp_filter_entry_t *entry = fl_filters_find(filters, vlan, address, source);
+    if (NULL == entry || entry->queue != queue)
+    {
+        fl_address_text_t text;
+        return fl_xdp_error(
+            error, ENOENT, "remove the filter for %s on queue %u of %s: there is none",
+            fl_address_format(address, &text), queue, filters->interface);
+    }
+    if (0 == --entry->holders)
+    {
+        fl_filters_take_out(filters, entry);
+    }
+    return 0;
+}
+
+/* The device receives the group's MAC address as long as this socket wants it; the kernel counts joins, and forgets
+ * them when the process ends. */
+static int fl_filters_membership(fl_xdp_filters_t *filters, const fl_address_t *group, int option)
+{
+    struct packet_mreq request = {.mr_ifindex = (int)filters->index, .mr_type = PACKET_MR_MULTICAST, .mr_alen = 6};
+    if (FL_FAMILY_IPV4 == group->family)
+    {
+        const uint8_t mac[6] = {
+            0x01, 0x00, 0x5e, group->bytes[1] & 0x7f, group->bytes[2], group->bytes[3]};
+        memcpy(request.mr_address, mac, sizeof(mac));
+    }
+    else
+    {
+        const uint8_t mac[6] = {
+            0x33, 0x33, group->bytes[12], group->bytes[13], group->bytes[14], group->bytes[15]};
+        memcpy(request.mr_address, mac, sizeof(mac));
+    }
+    return 0 == setsockopt(filters->groups, SOL_PACKET, option, &request, sizeof(request)) ? 0 : errno;
+}
+
+int fl_xdp_filters_join(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error)
+{
+    const int code = fl_filters_membership(filters, group, PACKET_ADD_MEMBERSHIP);
+    fl_address_text_t text;
+    return 0 == code ? 0 : fl_xdp_error(
+        error, code, "have %s receive the group of %s: %s", filters->interface, fl_address_format(group, &text),
+        strerror(code));
+}
+
+int fl_xdp_filters_leave(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error)
+{
+    const int code = fl_filters_membership(filters, group, PACKET_DROP_MEMBERSHIP);
+    fl_address_text_t text;
+    return 0 == code ? 0 : fl_xdp_error(
+        error, code, "leave the group of %s on %s: %s", fl_address_format(group, &text), filters->interface,
+        strerror(code));
+}
+
+void fl_xdp_filters_close(fl_xdp_filters_t *filters, bool is_device_there)
+{
+    while (filters->count > 0)
+    {
+        filters->entries[filters->count - 1].has_rule &= is_device_there;
+        fl_filters_take_out(filters, &filters->entries[filters->count - 1]);
+    }
+    free(filters->entries);
+    filters->entries = NULL;
+    filters->capacity = 0;
+    if (filters->groups >= 0)
+    {
+        close(filters->groups);
+    }
+    filters->groups = -1;
+}

@@ -1,0 +1,1 @@
+"""The AF_XDP transport of framelane."""

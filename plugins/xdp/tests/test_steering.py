@@ -1,0 +1,67 @@
+"""ntuple rules as bytes: ``struct ethtool_rx_flow_spec`` of linux/ethtool.h, which no virtual interface takes."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import ip_address
+
+import pytest
+
+native = pytest.importorskip(
+    "framelane_xdp._native", reason="built without the headers of libxdp", exc_type=ImportError
+)
+ffi, lib = native.ffi, native.lib
+
+UDP_V4, UDP_V6, EXTENDED = 0x02, 0x06, 0x80000000
+
+
+def rule(host, port, *, queue=0, vlan=0xFFFF, source=None):
+    """(type, value, value of the VLAN tag, mask, mask of the tag, queue)"""
+    buffer = ffi.new("uint8_t[512]")
+    length = lib.fl_xdp_steering_rule(queue, vlan, address(host, port), address(source, 0), buffer, len(buffer))
+    assert length == 168
+    kind, value, extra, mask, extra_mask, cookie, _ = struct.unpack(
+        "=I52s20s52s20s4xQI4x", bytes(ffi.buffer(buffer, length))
+    )
+    return kind, value, extra[10:12], mask, extra_mask[10:12], cookie
+
+
+def address(host, port):
+    made = ffi.new("fl_address_t *")
+    if host:
+        packed = ip_address(host).packed
+        made.family = 4 if len(packed) == 4 else 6
+        made.port = port
+        ffi.memmove(made.bytes, packed, len(packed))
+    return made
+
+
+def filled(*parts):
+    return b"".join(parts).ljust(52, b"\0")
+
+
+def test_an_ipv4_rule_matches_destination_and_port():
+    kind, value, _, mask, tag_mask, queue = rule("10.1.2.3", 40123, queue=1)
+    assert (kind, queue, tag_mask) == (UDP_V4, 1, b"\0\0")
+    assert value == filled(bytes(4), bytes([10, 1, 2, 3]), bytes(2), (40123).to_bytes(2, "big"))
+    assert mask == filled(bytes(4), b"\xff" * 4, bytes(2), b"\xff" * 2)
+
+
+def test_an_ipv4_rule_with_a_source_matches_it_too():
+    _, value, _, mask, _, _ = rule("239.1.2.3", 40123, source="10.9.8.7")
+    assert value[:8] == bytes([10, 9, 8, 7, 239, 1, 2, 3])
+    assert mask[:8] == b"\xff" * 8
+
+
+@pytest.mark.parametrize("source", [None, "fd88::9"])
+def test_an_ipv6_rule_matches_destination_port_and_source(source):
+    kind, value, _, mask, _, queue = rule("fd88::1", 40123, queue=3, source=source)
+    from_bytes = ip_address(source).packed if source else bytes(16)
+    assert (kind, queue) == (UDP_V6, 3)
+    assert value == filled(from_bytes, ip_address("fd88::1").packed, bytes(2), (40123).to_bytes(2, "big"))
+    assert mask == filled(b"\xff" * 16 if source else bytes(16), b"\xff" * 16, bytes(2), b"\xff" * 2)
+
+
+def test_a_rule_in_a_vlan_matches_its_tag_without_the_priority():
+    kind, _, tag, _, tag_mask, _ = rule("10.1.2.3", 40123, vlan=77)
+    assert (kind, tag, tag_mask) == (UDP_V4 | EXTENDED, (77).to_bytes(2, "big"), b"\x0f\xff")
