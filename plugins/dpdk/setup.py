@@ -1,0 +1,5 @@
+"""Builds the DPDK transport."""
+
+from setuptools import setup
+
+setup()
