@@ -10,6 +10,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "save",
     "state_directory",
+    "write_document",
 ]
 
 DEFAULT_STATE_DIRECTORY = Path("/var/lib/framelane/dpdk")
@@ -126,18 +128,24 @@ def load(pci_address: str) -> SavedInterface | None:
 
 
 def save(saved: SavedInterface) -> Path:
-    """Keep a state in place of an older one, whole or not at all, also if the machine loses power. Returns the file.
+    """Keep a state in place of an older one. Returns the file.
 
     :raises SavedStateError: if it cannot be written.
     """
-    path = _path(saved.pci_address)
-    document = json.dumps({"format": _FORMAT, **asdict(saved)}, indent=2) + "\n"
+    return write_document(_path(saved.pci_address), {"format": _FORMAT, **asdict(saved)})
+
+
+def write_document(path: Path, document: Mapping[str, object]) -> Path:
+    """Write a file as JSON in place of an older one, whole or not at all, also if the machine loses power.
+
+    :raises SavedStateError: if it cannot be written.
+    """
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(document)
+                file.write(json.dumps(document, indent=2) + "\n")
                 file.flush()
                 os.fchmod(file.fileno(), 0o644)
                 os.fsync(file.fileno())
@@ -147,7 +155,7 @@ def save(saved: SavedInterface) -> Path:
             raise
         _sync_directory(path.parent)
     except OSError as error:
-        raise SavedStateError(f"saved interface of {saved.pci_address}: {path} cannot be written: {error}") from error
+        raise SavedStateError(f"{path} cannot be written: {error}") from error
     return path
 
 
