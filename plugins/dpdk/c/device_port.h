@@ -143,6 +143,8 @@ struct fl_port
     uint32_t event_count;
     bool is_link_up;              /* as last reported */
     _Atomic bool is_resetting;
+    _Atomic bool is_waiting;      /* for a peer, without which the device cannot start; the gate is closed */
+    uint32_t looks;               /* of housekeeping */
 
     uint64_t xstat_ids[FL_MAX_XSTATS];
     char xstat_names[FL_MAX_XSTATS][56];
@@ -165,6 +167,8 @@ int fl_error_code(int error);
 /* ethernet.c: configure, start and stop the ethdev. Control, or the environment's thread behind a closed gate. */
 int fl_ethernet_configure(fl_port_t *port, char *text, size_t length);
 int fl_ethernet_begin(fl_port_t *port, char *text, size_t length);
+/* Start a device that waits for its peer. Returns whether it runs. */
+bool fl_ethernet_try_again(fl_port_t *port);
 void fl_ethernet_wait_for_link(fl_port_t *port);
 
 /* pools.c */

@@ -1,5 +1,5 @@
 /* Setting an ethdev up, in the order of bypass-apis 2.4. */
-#include "device_port.h"
+#include "gate.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -155,6 +155,11 @@ int fl_ethernet_begin(fl_port_t *port, char *text, size_t length)
         }
     }
     code = rte_eth_dev_start(port->ethdev);
+    if (0 != code && 0 != port->settings.waits_for_peer)
+    {
+        atomic_store_explicit(&port->is_waiting, true, memory_order_release);
+        return 0;
+    }
     if (0 != code)
     {
         return fl_ethernet_error(text, length, "start the device", code);
@@ -173,12 +178,25 @@ int fl_ethernet_begin(fl_port_t *port, char *text, size_t length)
     return 0;
 }
 
+bool fl_ethernet_try_again(fl_port_t *port)
+{
+    pthread_mutex_lock(&port->control);
+    if (atomic_load_explicit(&port->is_waiting, memory_order_acquire) && port->is_started &&
+        0 == rte_eth_dev_start(port->ethdev))
+    {
+        atomic_store_explicit(&port->is_waiting, false, memory_order_release);
+        fl_gate_open(port);
+    }
+    pthread_mutex_unlock(&port->control);
+    return !atomic_load_explicit(&port->is_waiting, memory_order_acquire);
+}
+
 void fl_ethernet_wait_for_link(fl_port_t *port)
 {
     struct rte_eth_link link = {0};
     for (uint32_t waited_us = 0;; waited_us += FL_LINK_LOOK_US)
     {
-        if (0 == rte_eth_link_get_nowait(port->ethdev, &link) && RTE_ETH_LINK_UP == link.link_status)
+        if (fl_ethernet_try_again(port) && 0 == rte_eth_link_get_nowait(port->ethdev, &link) && RTE_ETH_LINK_UP == link.link_status)
         {
             port->is_link_up = true;
             return;

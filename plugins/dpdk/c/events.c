@@ -11,6 +11,7 @@
 #include <rte_errno.h>
 
 #define FL_UNPLUG_LIMIT_MS 1000
+#define FL_LOOKS_A_TRY 5   /* of housekeeping, ten a second, to one try at starting a device without its peer */
 
 void fl_port_event(fl_port_t *port, uint32_t kind, const char *format, ...)
 {
@@ -91,7 +92,10 @@ static void fl_port_reset(void *argument)
         char text[160];
         if (0 == fl_port_restart(port, text, sizeof(text)))
         {
-            fl_gate_open(port);
+            if (!atomic_load_explicit(&port->is_waiting, memory_order_acquire))
+            {
+                fl_gate_open(port);
+            }
             fl_port_event(port, FL_EVENT_RESET, "%s was reset", port->settings.name);
         }
         else
@@ -183,6 +187,11 @@ static void fl_port_look_at_link(fl_port_t *port)
         port->is_link_up ? "up" : "down");
 }
 
+static void fl_port_try_again(void *port)
+{
+    fl_ethernet_try_again(port);
+}
+
 int fl_port_housekeeping(fl_port_t *port, int64_t now_ns)
 {
     (void)now_ns;
@@ -205,6 +214,13 @@ int fl_port_housekeeping(fl_port_t *port, int64_t now_ns)
     {
         fl_device_clock_read(&port->clock, ticks, port->host->epoch_clock(port->host));
     }
-    fl_port_look_at_link(port);
+    if (!atomic_load_explicit(&port->is_waiting, memory_order_acquire))
+    {
+        fl_port_look_at_link(port);
+    }
+    else if (0 == ++port->looks % FL_LOOKS_A_TRY)
+    {
+        fl_eal_run(fl_port_try_again, port, false);
+    }
     return 0;
 }

@@ -145,12 +145,13 @@ static int fl_port_attach(fl_port_t *port, char *text, size_t length)
         return fl_link_join(
             settings->link, mtu, settings->queues, settings->rx_descriptors, &port->link, &port->ethdev, text, length);
     }
-    const int code = rte_dev_probe(settings->devargs);
-    if (-EEXIST == code)
+    if (0 == rte_eth_dev_get_port_by_name(settings->name, &port->ethdev))
     {
         snprintf(text, length, "%s is in use by another driver of this process", settings->name);
         return -FL_EBUSY;
     }
+    fl_eal_forget_words();
+    const int code = rte_dev_probe(settings->devargs);
     if (0 == code && 0 == rte_eth_dev_get_port_by_name(settings->name, &port->ethdev))
     {
         return 0;
@@ -160,7 +161,9 @@ static int fl_port_attach(fl_port_t *port, char *text, size_t length)
         snprintf(text, length, "DPDK took %s, but no driver of DPDK made an Ethernet device of it", settings->name);
         return -FL_ENODEV;
     }
-    snprintf(text, length, "DPDK cannot take %s: %s", settings->devargs, rte_strerror(-code));
+    char what[512];
+    snprintf(what, sizeof(what), "DPDK cannot take %.440s (%d)", settings->devargs, code);
+    fl_eal_describe(text, length, what);
     return -fl_error_code(-code);
 }
 
@@ -367,6 +370,21 @@ static void fl_port_prepare_queues(fl_port_t *port)
     }
 }
 
+/* A device that runs is open to its queues; one that waits for its peer is not. */
+static void fl_port_set_gate(fl_port_t *port)
+{
+    const bool is_closed = 0 != (atomic_load_explicit(&port->gate, memory_order_relaxed) & 1);
+    const bool is_waiting = atomic_load_explicit(&port->is_waiting, memory_order_relaxed);
+    if (is_waiting && !is_closed)
+    {
+        fl_gate_close(port, 0);
+    }
+    else if (!is_waiting && is_closed)
+    {
+        fl_gate_open(port);
+    }
+}
+
 static int fl_port_start(fl_port_t *port, uint32_t queues)
 {
     if (atomic_load_explicit(&port->is_lost, memory_order_acquire))
@@ -401,6 +419,7 @@ static int fl_port_start(fl_port_t *port, uint32_t queues)
         fl_port_prepare_queues(port);
         fl_groups_restore(port);
         port->is_started = true;
+        fl_port_set_gate(port);
     }
     pthread_mutex_unlock(&port->control);
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
@@ -434,6 +453,7 @@ static int fl_port_stop(fl_port_t *port)
     }
     pthread_mutex_lock(&port->control);
     port->is_started = false;
+    atomic_store_explicit(&port->is_waiting, false, memory_order_release);
     if (rte_eth_dev_is_valid_port(port->ethdev))
     {
         rte_eth_dev_stop(port->ethdev);

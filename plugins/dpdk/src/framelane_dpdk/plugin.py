@@ -65,6 +65,7 @@ class DpdkTransport:
                 "zero_copy_tx": settings.zero_copy_tx,
                 "isolated": target.pci is not None and target.pci.is_bifurcated,
                 "is_virtual": target.pci is None,
+                "waits_for_peer": target.waits_for_peer,
                 "kernel_coexists": target.kernel_coexists,
                 "needs_timers": target.is_ena,
                 "no_multicast": target.is_ena,

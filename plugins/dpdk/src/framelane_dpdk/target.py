@@ -39,6 +39,7 @@ class Target:
     mtu: int | None = None  #: to run with; ``None``: as the device has it
     set_mtu: bool = True  #: the device does not have that MTU by itself
     pci: PciDevice | None = None
+    waits_for_peer: bool = False  #: it cannot be started before its peer is there
 
     @property
     def is_ena(self) -> bool:
@@ -120,7 +121,7 @@ def _virtual(settings: DpdkSettings, version: tuple[int, int]) -> Target:
     if driver == RING:
         link = str(settings.vdev_args["link"])
         return Target(name=f"{RING}_{link}", devargs="", link=link, mtu=mtu)
-    arguments = _buffer_arguments(driver, mtu or _DEFAULT_MTU) | settings.vdev_args
+    arguments = {**vdev.defaults, **_buffer_arguments(driver, mtu or _DEFAULT_MTU), **settings.vdev_args}
     text = format_arguments(driver, arguments)
     return Target(
         name=name,
@@ -129,6 +130,7 @@ def _virtual(settings: DpdkSettings, version: tuple[int, int]) -> Target:
         kernel_coexists=vdev.kernel_coexists and isinstance(interface, str) and settings.neighbours != "own",
         mtu=mtu,
         set_mtu=mtu is not None and mtu != (kernel_mtu or _DEFAULT_MTU),
+        waits_for_peer=arguments.get("role") == "client",
     )
 
 
