@@ -171,11 +171,18 @@ int fl_ethernet_begin(fl_port_t *port, char *text, size_t length);
 bool fl_ethernet_try_again(fl_port_t *port);
 void fl_ethernet_wait_for_link(fl_port_t *port);
 
+/* Look whether there is a link: the kernel says so of an interface that it has, DPDK of every other device. Returns 0, or
+ * -FL_ENODEV if the kernel's interface is gone: a virtual device over it does not say so itself. Does not wait. */
+int fl_ethernet_look_at_link(fl_port_t *port, bool *is_up);
+
 /* pools.c */
 int fl_pools_create(fl_port_t *port, char *text, size_t length);
 void fl_pools_free(fl_port_t *port);
 uint32_t fl_pools_available(const fl_port_t *port);
 uint16_t fl_pools_room(uint32_t mtu_length);
+
+/* Make a pool of packet buffers of `room` bytes each. NULL with rte_errno on failure. */
+struct rte_mempool *fl_pools_make(const char *name, uint32_t count, uint32_t cache, uint16_t room, int node);
 
 /* receive.c, transmit.c: see port.h. */
 int fl_port_rx_burst(fl_port_t *port, uint32_t queue, fl_rx_frame_t *frames, uint32_t capacity);

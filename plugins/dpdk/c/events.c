@@ -3,7 +3,6 @@
 #include "gate.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,17 +173,21 @@ void fl_events_end(fl_port_t *port)
     }
 }
 
-static void fl_port_look_at_link(fl_port_t *port)
+static int fl_port_look_at_link(fl_port_t *port)
 {
-    struct rte_eth_link link = {0};
-    if (0 != rte_eth_link_get_nowait(port->ethdev, &link) || (RTE_ETH_LINK_UP == link.link_status) == port->is_link_up)
+    bool is_up = port->is_link_up;
+    if (0 != fl_ethernet_look_at_link(port, &is_up))
     {
-        return;
+        fl_port_lose(port, "the kernel's interface was deleted");
+        return -FL_ENODEV;
     }
-    port->is_link_up = !port->is_link_up;
-    fl_port_event(
-        port, port->is_link_up ? FL_EVENT_LINK_UP : FL_EVENT_LINK_DOWN, "%s: link %s", port->settings.name,
-        port->is_link_up ? "up" : "down");
+    if (is_up != port->is_link_up)
+    {
+        port->is_link_up = is_up;
+        fl_port_event(
+            port, is_up ? FL_EVENT_LINK_UP : FL_EVENT_LINK_DOWN, "%s: link %s", port->settings.name, is_up ? "up" : "down");
+    }
+    return 0;
 }
 
 static void fl_port_try_again(void *port)
@@ -203,12 +206,6 @@ int fl_port_housekeeping(fl_port_t *port, int64_t now_ns)
     {
         return 0;
     }
-    /* A virtual device over an interface of the kernel does not say when that goes. */
-    if (0 != port->interface_index && port->interface_index != if_nametoindex(port->settings.interface))
-    {
-        fl_port_lose(port, "the kernel's interface was deleted");
-        return -FL_ENODEV;
-    }
     uint64_t ticks;
     if (0 != port->timestamp_flag && 0 == rte_eth_read_clock(port->ethdev, &ticks))
     {
@@ -216,9 +213,9 @@ int fl_port_housekeeping(fl_port_t *port, int64_t now_ns)
     }
     if (!atomic_load_explicit(&port->is_waiting, memory_order_acquire))
     {
-        fl_port_look_at_link(port);
+        return fl_port_look_at_link(port);
     }
-    else if (0 == ++port->looks % FL_LOOKS_A_TRY)
+    if (0 == ++port->looks % FL_LOOKS_A_TRY)
     {
         fl_eal_run(fl_port_try_again, port, false);
     }

@@ -116,8 +116,8 @@ static fl_link_t *fl_link_create(
     char pool[RTE_MEMPOOL_NAMESIZE];
     snprintf(pool, sizeof(pool), "fl_%s", name);
     const uint32_t held = FL_MAX_HOLD + FL_BURST + FL_MAX_TX_BURST * 2 + FL_LINK_CACHE * 3 / 2;
-    link->pool = rte_pktmbuf_pool_create(
-        pool, 2 * (link->descriptors + queues * held), FL_LINK_CACHE, 0, fl_pools_room(mtu_length), SOCKET_ID_ANY);
+    link->pool = fl_pools_make(
+        pool, 2 * (link->descriptors + queues * held), FL_LINK_CACHE, fl_pools_room(mtu_length), SOCKET_ID_ANY);
     if (!is_whole || NULL == link->pool)
     {
         snprintf(

@@ -403,6 +403,7 @@ static int fl_port_start(fl_port_t *port, uint32_t queues)
     char text[384];
     sigset_t signals;
     fl_signals_block(&signals);
+    fl_eal_forget_words();
     pthread_mutex_lock(&port->control);
     port->queue_count = (uint16_t)queues;
     int code = fl_ethernet_configure(port, text, sizeof(text));
@@ -425,7 +426,9 @@ static int fl_port_start(fl_port_t *port, uint32_t queues)
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
     if (0 != code)
     {
-        return fl_port_error(port, -code, "%s: %s", port->settings.name, text);
+        char whole[480];
+        fl_eal_describe(whole, sizeof(whole), text);
+        return fl_port_error(port, -code, "%s: %s", port->settings.name, whole);
     }
     fl_ethernet_wait_for_link(port);
     return 0;

@@ -44,6 +44,7 @@ class Vdev:
     since: str = "21.11"
     #: Argument for the length of a packet buffer, and what it is without one.
     buffer: tuple[str, int] | None = None
+    least_descriptors: int = 0  #: with fewer its rings do not work
     defaults: Mapping[str, ArgumentValue] = field(default_factory=dict)  #: other than DPDK's own
 
 
@@ -106,6 +107,7 @@ VDEVS: Mapping[str, Vdev] = {
         required=("iface",),
         interface="iface",
         capabilities=("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"),
+        least_descriptors=2048,
     ),
     "net_pcap": Vdev(
         {
