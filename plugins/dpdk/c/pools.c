@@ -66,7 +66,7 @@ static struct rte_mempool *fl_pool_create(
     {
         snprintf(
             text, length, "%u packet buffers of %u bytes for queue %u: %s; give DPDK more memory (memory = MiB), or lower "
-            "rx_descriptors and tx_descriptors", count, room, queue, rte_strerror(rte_errno));
+            "rx_queue_size and tx_queue_size", count, room, queue, rte_strerror(rte_errno));
     }
     return pool;
 }

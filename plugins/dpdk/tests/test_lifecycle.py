@@ -159,4 +159,4 @@ def test_too_little_memory_is_an_error_that_says_what_to_do(run_python: Callable
     done = run_python(
         "from dpdk_port import Port\nPort(vdev='net_null', memory=16, rx_queue_size=16384, tx_queue_size=16384)"
     )
-    assert "give DPDK more memory (memory = MiB), or lower rx_descriptors" in done.stderr  # type: ignore[attr-defined]
+    assert "give DPDK more memory (memory = MiB), or lower rx_queue_size" in done.stderr  # type: ignore[attr-defined]
