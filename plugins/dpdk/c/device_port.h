@@ -114,6 +114,7 @@ struct fl_port
     /* The gate: odd while the device is not to be touched. */
     _Atomic uint32_t gate;
     _Atomic bool is_lost;
+    _Atomic bool is_taken;        /* DPDK has it no more, and may have given its number to another */
 
     /* Final after start. */
     struct rte_eth_conf conf;
@@ -157,6 +158,9 @@ struct fl_port
 
 /* Whether this process opened the port; a child of it must not touch the device. */
 bool fl_port_is_mine(const fl_port_t *port);
+
+/* Call tell(port, what) for the open port of this number of DPDK, if there is one. It stays open meanwhile. Any thread. */
+void fl_ports_tell(uint16_t ethdev, void (*tell)(fl_port_t *port, int what), int what);
 
 /* Set the host's error text. Returns -code, as one of the ABI's. */
 int fl_port_error(const fl_port_t *port, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -215,8 +219,8 @@ void fl_memory_forget(fl_port_t *port);
 void fl_port_event(fl_port_t *port, uint32_t kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int fl_port_events(fl_port_t *port, fl_event_t *events, uint32_t capacity);
 int fl_port_housekeeping(fl_port_t *port, int64_t now_ns);
-int fl_events_begin(fl_port_t *port);
-void fl_events_end(fl_port_t *port);
+/* Have DPDK tell what happens to devices, from the first call on. Returns 0 or a negative errno. */
+int fl_events_watch(void);
 void fl_port_lose(fl_port_t *port, const char *why);
 
 /* figures.c */

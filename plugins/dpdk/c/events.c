@@ -126,12 +126,8 @@ int fl_dpdk_unplug(fl_port_t *port)
     return fl_gate_close(port, FL_UNPLUG_LIMIT_MS) ? 0 : -FL_EBUSY;
 }
 
-/* DPDK's interrupt thread, or whoever takes the device away from DPDK. */
-static int fl_port_on_event(uint16_t ethdev, enum rte_eth_event_type type, void *argument, void *result)
+static void fl_port_hear(fl_port_t *port, int type)
 {
-    (void)ethdev;
-    (void)result;
-    fl_port_t *port = argument;
     switch (type)
     {
         case RTE_ETH_EVENT_INTR_RMV:
@@ -139,6 +135,7 @@ static int fl_port_on_event(uint16_t ethdev, enum rte_eth_event_type type, void 
             break;
 
         case RTE_ETH_EVENT_DESTROY:
+            atomic_store_explicit(&port->is_taken, true, memory_order_release);
             fl_port_lose(port, "it was taken from DPDK");
             break;
 
@@ -149,28 +146,33 @@ static int fl_port_on_event(uint16_t ethdev, enum rte_eth_event_type type, void 
         default:
             break;
     }
+}
+
+/* DPDK's interrupt thread, or whoever takes a device away from DPDK. */
+static int fl_events_hear(uint16_t ethdev, enum rte_eth_event_type type, void *argument, void *result)
+{
+    (void)argument;
+    (void)result;
+    fl_ports_tell(ethdev, fl_port_hear, (int)type);
     return 0;
 }
 
-static const enum rte_eth_event_type fl_watched[] = {
-    RTE_ETH_EVENT_INTR_RMV, RTE_ETH_EVENT_DESTROY, RTE_ETH_EVENT_INTR_RESET};
-
-int fl_events_begin(fl_port_t *port)
+/* One listener for all devices, for good: that of a device that was taken from DPDK could not be ended any more. */
+int fl_events_watch(void)
 {
+    static const enum rte_eth_event_type types[] = {
+        RTE_ETH_EVENT_INTR_RMV, RTE_ETH_EVENT_DESTROY, RTE_ETH_EVENT_INTR_RESET};
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static size_t watched;
     int code = 0;
-    for (size_t i = 0; i < sizeof(fl_watched) / sizeof(*fl_watched) && 0 == code; i++)
+    pthread_mutex_lock(&mutex);
+    while (watched < sizeof(types) / sizeof(*types) && 0 == code)
     {
-        code = rte_eth_dev_callback_register(port->ethdev, fl_watched[i], fl_port_on_event, port);
+        code = rte_eth_dev_callback_register(RTE_ETH_ALL, types[watched], fl_events_hear, NULL);
+        watched += 0 == code ? 1 : 0;
     }
+    pthread_mutex_unlock(&mutex);
     return code;
-}
-
-void fl_events_end(fl_port_t *port)
-{
-    for (size_t i = 0; i < sizeof(fl_watched) / sizeof(*fl_watched); i++)
-    {
-        rte_eth_dev_callback_unregister(port->ethdev, fl_watched[i], fl_port_on_event, port);
-    }
 }
 
 static int fl_port_look_at_link(fl_port_t *port)

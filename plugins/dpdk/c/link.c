@@ -84,7 +84,7 @@ static void fl_link_free(fl_link_t *link)
 static struct rte_ring *fl_link_ring(const fl_link_t *link, const char *kind, uint32_t number, uint32_t count, bool many)
 {
     char name[RTE_RING_NAMESIZE];
-    snprintf(name, sizeof(name), "fl_%s_%s%u", link->name, kind, number);
+    snprintf(name, sizeof(name), "fl_%.12s_%s%u", link->name, kind, number % 100);
     return rte_ring_create(name, count, SOCKET_ID_ANY, (many ? 0 : RING_F_SP_ENQ) | RING_F_SC_DEQ);
 }
 

@@ -97,7 +97,7 @@ near.close(), far.close()
 def test_what_dpdk_says_of_a_failed_start_is_in_the_error_and_stays_so(run_python: Run) -> None:
     check(
         run_python,
-        f"""
+        """
 from dpdk_port import Port
 from framelane.errors import TransportError
 for wrong in (["--vdev=net_nosuch"], []):
