@@ -14,7 +14,7 @@ from pathlib import Path
 from framelane.driver.checks import check, find_unsupported
 from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.sources import Assignment, Property, collect, parse_definition, read_property_file
-from framelane.driver.transport_table import resolve_transports
+from framelane.driver.transport_table import environment_aliases, resolve_transports
 from framelane.errors import ConfigError
 from framelane.shm.location import default_directory
 from framelane.transport.config import TransportConfig
@@ -78,6 +78,7 @@ def load_settings(
         overrides,
         strict=strict,
         transports={*DEFAULT_ORDER, *registry.names},
+        aliases=environment_aliases(registry),
     )
     problems, warnings = collected.problems, [*registry.warnings, *collected.warnings]
     sources: dict[str, str] = {}

@@ -49,9 +49,11 @@ class Collected:
     """Everything that the sources said.
 
     :ivar transports: names of transports that environment names may contain.
+    :ivar aliases: further names of the environment, those of plugins.
     """
 
-    transports: Sequence[str] = ()
+    transports: Sequence[str]
+    aliases: Mapping[str, tuple[str, ...]]
     assignments: list[Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -64,15 +66,17 @@ def collect(
     overrides: Iterable[str],
     *,
     strict: bool,
-    transports: Iterable[str] = (),
+    transports: Iterable[str],
+    aliases: Mapping[str, tuple[str, ...]],
 ) -> Collected:
     """Read all sources, in the order in which a later one wins.
 
     :param transports: known names: ``FRAMELANE_TRANSPORT_XDP_VLAN`` is ``vlan`` of ``xdp`` if that is one.
+    :param aliases: further names of the environment, those of plugins, each with the path that it sets.
     :raises ConfigError: if the file cannot be read or is not TOML; every other problem is collected.
     """
     # The longest name first, in case that one begins with another.
-    collected = Collected(sorted(transports, key=len, reverse=True))
+    collected = Collected(sorted(transports, key=len, reverse=True), aliases)
     if file is not None:
         _collect_file(file, collected)
     _collect_environment(environ, collected, strict=strict)
@@ -167,7 +171,8 @@ def _collect_environment(environ: Mapping[str, str], collected: Collected, *, st
         source = f"environment {name}"
         if _collect_name(name, value, source, collected):
             continue
-        complaint = f"{name}: unknown name in the environment{nearest(name, [*KEYS_BY_NAME, *_TRANSPORT_NAMES])}"
+        known = [*KEYS_BY_NAME, *_TRANSPORT_NAMES, *collected.aliases]
+        complaint = f"{name}: unknown name in the environment{nearest(name, known)}"
         (collected.problems if strict else collected.warnings).append(complaint)
 
 
@@ -176,7 +181,7 @@ def _collect_property(one: Property, collected: Collected) -> None:
     if not name.startswith(("AERON_", "FRAMELANE_")):
         collected.warnings.append(f"{one.name}: not a setting of the driver, ignored ({one.source})")
     elif not _collect_name(name, one.value, _property_source(one), collected):
-        names = {known.lower().replace("_", "."): known for known in KEYS_BY_NAME}
+        names = {known.lower().replace("_", "."): known for known in [*KEYS_BY_NAME, *collected.aliases]}
         collected.problems.append(f"{one.name}: unknown property ({one.source}){nearest(one.name, names)}")
 
 
@@ -200,6 +205,9 @@ def _collect_name(name: str, value: str, source: str, collected: Collected) -> b
         if name.startswith(prefix) and key:
             _collect_text(("transport", transport, key), value, source, collected)
             return True
+    if name in collected.aliases:
+        collected.assignments.append(Assignment(collected.aliases[name], value, source))
+        return True
     return False
 
 

@@ -1,0 +1,1 @@
+"""The DPDK transport of framelane."""
