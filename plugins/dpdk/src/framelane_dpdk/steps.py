@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -53,12 +54,15 @@ class Write:
         return f"write {'a NUL byte' if self.value == EMPTY else self.value} to {self.path}"
 
     def do(self) -> None:
-        # Unbuffered and in one piece, as the kernel wants it; never creates a file.
+        # In one piece, as the kernel wants it. Only for writing: bind and unbind cannot be read. Never a new file.
         try:
-            with self.path.open("r+b", buffering=0) as file:
-                file.write(self.value.encode())
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise BindingError(self.if_absent or str(error)) from error
+        try:
+            os.write(descriptor, self.value.encode())
+        finally:
+            os.close(descriptor)
 
     def undo(self) -> None:
         for step in self.taken_back_by:
