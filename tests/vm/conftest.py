@@ -82,7 +82,7 @@ def cards(tmp_path: Path) -> Iterator[TwoCards]:
             names[card.driver] = vm.run("ls", f"/sys/bus/pci/devices/{card.pci_address}/net").stdout.strip()
         for card in CARDS:
             vm.run("sh", "-ec", _configure(card, names[card.driver]))
-        ready = "test $(ip -4 route show | grep -cv linkdown) = 4 && test -z \"$(ip -6 address show tentative)\""
+        ready = 'test $(ip -4 route show | grep -cv linkdown) = 4 && test -z "$(ip -6 address show tentative)"'
         wait_until(lambda: vm.run("sh", "-c", ready, status=None).status == 0, "both links and their addresses", 60)
         yield TwoCards(vm, names)
 

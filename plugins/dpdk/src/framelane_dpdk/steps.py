@@ -102,6 +102,7 @@ class Action:
     text: str
     action: Callable[[], object]
     taken_back_by: Callable[[], object] = field(default=no_undo)
+    stays_after_trouble: bool = False  #: not taken back where a later step could not be: what it kept is needed then
 
     def do(self) -> None:
         self.action()
@@ -124,10 +125,15 @@ def execute(steps: Sequence[Step], report: Callable[[str], None]) -> None:
             report(step.text)
     except (OSError, FramelaneError) as error:
         left = _take_back(done)
-        state = f"and these could not be taken back: {'; '.join(left)}" if left else "what was done before was undone"
-        raise BindingError(
-            f"step {len(done) + 1} of {len(steps)} failed, {state}\n  step   {steps[len(done)].text}\n  found  {error}"
-        ) from error
+        lines = [
+            f"step {len(done) + 1} of {len(steps)} failed, "
+            + ("and not all was undone" if left else "what was done before was undone")
+        ]
+        lines += [f"  step   {steps[len(done)].text}", f"  found  {error}"]
+        lines += [f"  left   {one}" for one in left]
+        if left:
+            lines.append("  next   correct that (dmesg may say more), then run: framelane dpdk restore")
+        raise BindingError("\n".join(lines)) from error
     except BaseException:
         _take_back(done)
         raise
@@ -136,8 +142,10 @@ def execute(steps: Sequence[Step], report: Callable[[str], None]) -> None:
 def _take_back(done: Sequence[Step]) -> list[str]:
     left = []
     for step in reversed(done):
+        if left and isinstance(step, Action) and step.stays_after_trouble:
+            continue
         try:
             step.undo()
         except (OSError, FramelaneError) as error:
-            left.append(f"{step.text} ({error})")
+            left.append(f"{step.text}: {error}")
     return left
