@@ -36,6 +36,8 @@ def test_what_was_saved_is_loaded_and_a_later_save_replaces_it() -> None:
     loaded = saved_state.load("0000:03:00.0")
     assert loaded is not None
     assert loaded.mtu == 1500
+    assert saved_state.find("eth2") == loaded
+    assert saved_state.find("eth3") is None
     saved_state.forget("0000:03:00.0")
     saved_state.forget("0000:03:00.0")
     assert saved_state.load("0000:03:00.0") is None

@@ -24,6 +24,7 @@ __all__ = [
     "SavedInterface",
     "SavedRoute",
     "SavedStateError",
+    "find",
     "forget",
     "is_pci_address",
     "load",
@@ -125,6 +126,18 @@ def load(pci_address: str) -> SavedInterface | None:
     if saved.pci_address != pci_address:
         raise SavedStateError(f"saved interface of {pci_address}: {path} is that of {saved.pci_address}; delete it")
     return saved
+
+
+def find(interface: str) -> SavedInterface | None:
+    """Return what was kept of the device that was this interface of Linux; ``None`` if nothing was.
+
+    :raises SavedStateError: if a state is damaged.
+    """
+    for path in sorted(state_directory().glob("*.json")):
+        saved = load(path.stem) if is_pci_address(path.stem) else None
+        if saved is not None and saved.interface == interface:
+            return saved
+    return None
 
 
 def save(saved: SavedInterface) -> Path:

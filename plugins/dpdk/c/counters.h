@@ -1,0 +1,39 @@
+/* The figures of a queue: written by its thread alone, summed over queues by the control thread for `stats`. */
+#ifndef FL_DPDK_COUNTERS_H
+#define FL_DPDK_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum
+{
+    FL_TX_PKTS,
+    FL_TX_BYTES,
+    FL_TX_NOBUFS,        /* transmit buffers asked for and not there */
+    FL_TX_EAGAIN,        /* frames that found the device's ring full */
+    FL_TX_ERROR,         /* frames dropped because the device cannot send such */
+    FL_RX_PKTS,
+    FL_RX_BYTES,
+    FL_RX_JOINED,        /* frames that came in parts and were copied into one piece */
+    FL_RX_ERROR,         /* frames dropped because their parts do not fit into one buffer */
+    FL_QUEUE_COUNTERS
+};
+
+typedef struct fl_counters
+{
+    _Atomic int64_t values[FL_QUEUE_COUNTERS];
+} fl_counters_t;
+
+/* Relaxed: one writer, and a figure publishes nothing else. */
+static inline void fl_counters_add(fl_counters_t *counters, int id, int64_t delta)
+{
+    const int64_t value = atomic_load_explicit(&counters->values[id], memory_order_relaxed);
+    atomic_store_explicit(&counters->values[id], value + delta, memory_order_relaxed);
+}
+
+static inline int64_t fl_counters_get(const fl_counters_t *counters, int id)
+{
+    return atomic_load_explicit(&counters->values[id], memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,120 @@
+/* A port's figures: ours by queue, the device's, and what the driver says beyond (xstats). */
+#include "device_port.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const fl_counter_names[FL_QUEUE_COUNTERS] = {
+    [FL_TX_PKTS] = "dpdk-tx-pkts",
+    [FL_TX_BYTES] = "dpdk-tx-bytes",
+    [FL_TX_NOBUFS] = "dpdk-tx-nobufs",
+    [FL_TX_EAGAIN] = "dpdk-tx-eagain",
+    [FL_TX_ERROR] = "dpdk-tx-error",
+    [FL_RX_PKTS] = "dpdk-rx-pkts",
+    [FL_RX_BYTES] = "dpdk-rx-bytes",
+    [FL_RX_JOINED] = "dpdk-rx-joined",
+    [FL_RX_ERROR] = "dpdk-rx-error",
+};
+
+#define FL_DEVICE_FIGURES 5
+
+/* Figures that repeat ours or the device's, or one queue's alone. */
+static bool fl_xstat_is_new(const char *name)
+{
+    static const char *const repeated[] = {
+        "rx_good_", "tx_good_", "rx_missed_errors", "rx_errors", "tx_errors", "rx_mbuf_allocation_errors", "rx_q", "tx_q"};
+    for (size_t i = 0; i < sizeof(repeated) / sizeof(*repeated); i++)
+    {
+        if (0 == strncmp(name, repeated[i], strlen(repeated[i])))
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
+void fl_figures_begin(fl_port_t *port)
+{
+    const int count = rte_eth_xstats_get_names(port->ethdev, NULL, 0);
+    struct rte_eth_xstat_name *names = count > 0 ? calloc((size_t)count, sizeof(*names)) : NULL;
+    if (NULL != names && rte_eth_xstats_get_names(port->ethdev, names, (unsigned)count) == count)
+    {
+        for (int i = 0; i < count && port->xstat_count < FL_MAX_XSTATS; i++)
+        {
+            if (fl_xstat_is_new(names[i].name))
+            {
+                char *label = port->xstat_names[port->xstat_count];
+                snprintf(label, sizeof(port->xstat_names[0]), "dpdk-%.*s", 50, names[i].name);
+                for (char *at = label; '\0' != *at; at++)
+                {
+                    *at = '_' == *at ? '-' : *at;
+                }
+                port->xstat_ids[port->xstat_count++] = (uint64_t)i;
+            }
+        }
+    }
+    free(names);
+}
+
+/* Read the device's figures; those of a device that is gone or stopped stay as they were. */
+static void fl_figures_read(fl_port_t *port)
+{
+    if (atomic_load_explicit(&port->is_lost, memory_order_acquire) ||
+        atomic_load_explicit(&port->is_resetting, memory_order_acquire))
+    {
+        return;
+    }
+    pthread_mutex_lock(&port->control);
+    rte_eth_stats_get(port->ethdev, &port->last_stats);
+    uint64_t values[FL_MAX_XSTATS];
+    if (port->xstat_count > 0 &&
+        rte_eth_xstats_get_by_id(port->ethdev, port->xstat_ids, values, port->xstat_count) == (int)port->xstat_count)
+    {
+        for (uint32_t i = 0; i < port->xstat_count; i++)
+        {
+            port->xstat_values[i] = (int64_t)values[i];
+        }
+    }
+    pthread_mutex_unlock(&port->control);
+}
+
+static void fl_stat_set(fl_stat_t *stat, const char *name, int64_t value)
+{
+    memset(stat, 0, sizeof(*stat));
+    snprintf(stat->name, sizeof(stat->name), "%s", name);
+    stat->value = value;
+}
+
+int fl_port_stats(fl_port_t *port, fl_stat_t *stats, uint32_t capacity)
+{
+    const uint32_t figures = FL_QUEUE_COUNTERS + FL_DEVICE_FIGURES + port->xstat_count;
+    if (0 == capacity)
+    {
+        return (int)figures;
+    }
+    fl_figures_read(port);
+    fl_stat_t all[FL_QUEUE_COUNTERS + FL_DEVICE_FIGURES + FL_MAX_XSTATS];
+    fl_stat_t *stat = all;
+    for (int id = 0; id < FL_QUEUE_COUNTERS; id++)
+    {
+        int64_t value = 0;
+        for (uint32_t queue = 0; queue < FL_MAX_QUEUES; queue++)
+        {
+            value += fl_counters_get(&port->queues[queue].counters, id);
+        }
+        fl_stat_set(stat++, fl_counter_names[id], value);
+    }
+    fl_stat_set(stat++, "dpdk-rx-missed", (int64_t)port->last_stats.imissed);
+    fl_stat_set(stat++, "dpdk-rx-nombuf", (int64_t)port->last_stats.rx_nombuf);
+    fl_stat_set(stat++, "dpdk-rx-device-errors", (int64_t)port->last_stats.ierrors);
+    fl_stat_set(stat++, "dpdk-tx-device-errors", (int64_t)port->last_stats.oerrors);
+    fl_stat_set(stat++, "dpdk-mempool-available", (int64_t)fl_pools_available(port));
+    for (uint32_t i = 0; i < port->xstat_count; i++)
+    {
+        fl_stat_set(stat++, port->xstat_names[i], port->xstat_values[i]);
+    }
+    const uint32_t count = figures < capacity ? figures : capacity;
+    memcpy(stats, all, count * sizeof(*stats));
+    return (int)count;
+}

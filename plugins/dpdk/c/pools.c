@@ -1,0 +1,145 @@
+/* The packet buffers of a port: one pool a queue and direction, made at start and freed at close, because a device may keep
+ * buffers until then. */
+#include "device_port.h"
+
+#include <stdlib.h>
+
+#include <rte_errno.h>
+
+#include "link.h"
+
+#define FL_CACHE 256
+#define FL_CACHE_SLACK (FL_CACHE * 3 / 2)   /* a cache holds up to half as much more before it is emptied */
+
+/* Some devices count the length of a receive buffer in units of this. */
+#define FL_BUFFER_UNIT 1024
+
+uint16_t fl_pools_room(uint32_t mtu_length)
+{
+    const uint32_t frame = mtu_length + FL_L2_LENGTH + (FL_TX_OFFSET - RTE_PKTMBUF_HEADROOM);
+    const uint32_t room = (frame + FL_BUFFER_UNIT - 1) / FL_BUFFER_UNIT * FL_BUFFER_UNIT;
+    return (uint16_t)(RTE_PKTMBUF_HEADROOM + (room < RTE_MBUF_DEFAULT_DATAROOM ? RTE_MBUF_DEFAULT_DATAROOM : room));
+}
+
+static struct rte_mempool *fl_pool_create(
+    const fl_port_t *port, const char *kind, uint32_t queue, uint32_t count, uint16_t room, char *text, size_t length)
+{
+    static _Atomic uint32_t number;
+    char name[RTE_MEMPOOL_NAMESIZE];
+    snprintf(name, sizeof(name), "fl_%u_%s%u", atomic_fetch_add_explicit(&number, 1, memory_order_relaxed), kind, queue);
+    struct rte_mempool *pool = rte_pktmbuf_pool_create(name, count, FL_CACHE, 0, room, port->node);
+    if (NULL == pool)
+    {
+        snprintf(
+            text, length, "%u packet buffers of %u bytes for queue %u: %s; give DPDK more memory (memory = MiB), or lower "
+            "rx_descriptors and tx_descriptors", count, room, queue, rte_strerror(rte_errno));
+    }
+    return pool;
+}
+
+static int fl_queue_pools_create(fl_port_t *port, fl_queue_t *queue, char *text, size_t length)
+{
+    const uint16_t room = fl_pools_room(port->mtu_length);
+    if (NULL != port->link)
+    {
+        queue->rx_pool = queue->tx_pool = fl_link_pool(port->link);
+        return 0;
+    }
+    if (NULL == queue->rx_pool)
+    {
+        const uint32_t count = port->rx_descriptors + FL_MAX_HOLD + FL_BURST + FL_CACHE_SLACK;
+        queue->rx_pool = fl_pool_create(port, "rx", queue->id, count, room, text, length);
+    }
+    if (NULL != queue->rx_pool && NULL == queue->tx_pool)
+    {
+        const uint32_t count = port->tx_descriptors + FL_MAX_TX_BURST * 2 + FL_CACHE_SLACK;
+        queue->tx_pool = fl_pool_create(port, "tx", queue->id, count, room, text, length);
+    }
+    return NULL == queue->rx_pool || NULL == queue->tx_pool ? -FL_ENOMEM : 0;
+}
+
+static int fl_queue_payloads_create(fl_port_t *port, fl_queue_t *queue, char *text, size_t length)
+{
+    if (NULL == queue->payload_pool)
+    {
+        queue->payload_pool = fl_pool_create(port, "pl", queue->id, FL_PAYLOADS + FL_CACHE_SLACK, 0, text, length);
+    }
+    if (NULL == queue->payloads)
+    {
+        queue->payloads = calloc(FL_PAYLOADS, sizeof(*queue->payloads));
+    }
+    return NULL == queue->payload_pool || NULL == queue->payloads ? -FL_ENOMEM : 0;
+}
+
+int fl_pools_create(fl_port_t *port, char *text, size_t length)
+{
+    int code = 0;
+    for (uint32_t i = 0; i < port->queue_count && 0 == code; i++)
+    {
+        fl_queue_t *queue = &port->queues[i];
+        code = fl_queue_pools_create(port, queue, text, length);
+        if (0 == code && 0 != port->settings.zero_copy_tx)
+        {
+            code = fl_queue_payloads_create(port, queue, text, length);
+        }
+    }
+    return code;
+}
+
+void fl_pools_free(fl_port_t *port)
+{
+    for (uint32_t i = 0; i < FL_MAX_QUEUES; i++)
+    {
+        fl_queue_t *queue = &port->queues[i];
+        if (NULL == port->link)
+        {
+            rte_mempool_free(queue->rx_pool);
+            rte_mempool_free(queue->tx_pool);
+        }
+        rte_mempool_free(queue->payload_pool);
+        free(queue->payloads);
+        queue->rx_pool = queue->tx_pool = queue->payload_pool = NULL;
+        queue->payloads = NULL;
+    }
+}
+
+uint32_t fl_pools_available(const fl_port_t *port)
+{
+    uint32_t available = 0;
+    for (uint32_t i = 0; i < port->queue_count; i++)
+    {
+        const fl_queue_t *queue = &port->queues[i];
+        available += NULL == queue->tx_pool ? 0 : rte_mempool_avail_count(queue->tx_pool);
+        available += NULL == queue->rx_pool || queue->rx_pool == queue->tx_pool
+            ? 0
+            : rte_mempool_avail_count(queue->rx_pool);
+    }
+    return available;
+}
+
+typedef struct fl_buffer_count
+{
+    uint32_t pools;
+    uint32_t buffers;
+    uint32_t used;
+} fl_buffer_count_t;
+
+static void fl_buffers_count(struct rte_mempool *pool, void *argument)
+{
+    fl_buffer_count_t *count = argument;
+    count->pools++;
+    count->buffers += pool->size;
+    count->used += rte_mempool_in_use_count(pool);
+}
+
+void fl_dpdk_buffers(uint32_t *pools, uint32_t *buffers, uint32_t *used)
+{
+    fl_buffer_count_t count = {0};
+    if (fl_dpdk_eal_is_started())
+    {
+        rte_mempool_walk(fl_buffers_count, &count);
+    }
+    *pools = count.pools;
+    *buffers = count.buffers;
+    *used = count.used;
+}

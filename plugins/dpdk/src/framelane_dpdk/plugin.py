@@ -1,0 +1,150 @@
+"""The entry point: what the DPDK transport is, whether it can be used here, and how it is opened.
+
+The native module is loaded by ``probe`` and ``open``, not by importing this one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from framelane.errors import TransportError
+from framelane.transport import (
+    Capabilities,
+    Level,
+    NativeTransport,
+    OpenContext,
+    TransportSpec,
+    Verdict,
+    hookimpl,
+)
+from framelane_dpdk.settings import DpdkSettings
+
+__all__ = ["DpdkTransport", "framelane_transport", "open_transport", "probe"]
+
+#: ``FL_ABI_VERSION`` of the headers that this plugin is written against.
+ABI_VERSION = 1
+
+_HEADERS = 20 + 8  #: of IPv4 and UDP
+
+
+class DpdkTransport:
+    """An open port of DPDK."""
+
+    def __init__(self, settings: DpdkSettings, context: OpenContext) -> None:
+        """Start DPDK in this process, if it is not, and open the device that the settings name.
+
+        :raises TransportError: if there is no such device, or it cannot be opened.
+        """
+        from framelane_dpdk.environment import start_environment
+        from framelane_dpdk.native import load, version_of
+        from framelane_dpdk.target import find_target, release_name
+
+        ffi, lib = load()
+        target = find_target(settings, version_of(ffi, lib))
+        if target is None:
+            raise TransportError(
+                "transport 'dpdk' has no device: set transport.dpdk.device = \"0000:03:00.0\", or a vdev"
+            )
+        start_environment(settings, needs_physical=target.needs_physical)
+        native_settings = ffi.new(
+            "fl_dpdk_settings_t *",
+            {
+                "name": target.name.encode(),
+                "devargs": target.devargs.encode(),
+                "link": target.link.encode(),
+                "interface": (target.interface or "").encode(),
+                "mtu_length": target.mtu or 0,
+                "set_mtu": target.set_mtu,
+                "queues": settings.queues,
+                "rx_descriptors": settings.rx_queue_size,
+                "tx_descriptors": settings.tx_queue_size,
+                "link_wait_ms": settings.link_wait_ms,
+                "checksum_offload": settings.checksum_offload,
+                "timestamps": settings.timestamps,
+                "zero_copy_tx": settings.zero_copy_tx,
+                "isolated": target.pci is not None and target.pci.is_bifurcated,
+                "is_virtual": target.pci is None,
+                "kernel_coexists": target.kernel_coexists,
+                "needs_timers": target.is_ena,
+                "no_multicast": target.is_ena,
+            },
+        )
+        text = ffi.new("char[1024]")
+        port = ffi.new("fl_port_t **")
+        if lib.fl_dpdk_open(ffi.cast("fl_host_t *", context.host), native_settings, text, len(text), port) != 0:
+            raise TransportError(f"transport 'dpdk' cannot be opened: {ffi.string(text).decode('utf-8', 'replace')}")
+        self._pid = os.getpid()
+        self._name = target.name
+        release_name(target.name, in_use=True)
+        self._native: NativeTransport | None = NativeTransport(
+            ops=int(ffi.cast("uintptr_t", lib.fl_dpdk_ops())), object=int(ffi.cast("uintptr_t", port[0]))
+        )
+        abilities = ffi.new("fl_dpdk_abilities_t *")
+        lib.fl_dpdk_abilities(port[0], abilities)
+        self._capabilities = _capabilities(abilities, lib)
+
+    @property
+    def native(self) -> NativeTransport | None:
+        return self._native
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def close(self) -> None:
+        """Close the device and give it back; in a process that did not open it, do nothing.
+
+        :raises TransportError: if a queue is still in use; the device stays open.
+        """
+        if self._native is None or os.getpid() != self._pid:
+            return
+        from framelane_dpdk.native import load
+        from framelane_dpdk.target import release_name
+
+        ffi, lib = load()
+        if lib.fl_dpdk_ops().close(ffi.cast("fl_port_t *", self._native.object)) != 0:
+            raise TransportError("transport 'dpdk' cannot be closed: a queue is still in use")
+        release_name(self._name, in_use=False)
+        self._native = None
+
+
+def _capabilities(abilities: Any, lib: Any) -> Capabilities:
+    offloads = abilities.offloads
+    return Capabilities(
+        zero_copy_rx=True,
+        zero_copy_tx=bool(offloads & lib.FL_PORT_TX_PAYLOAD),
+        hardware_timestamps=bool(offloads & lib.FL_PORT_RX_TIMESTAMP),
+        multicast=bool(abilities.is_multicast),
+        ipv6=True,
+        steering=bool(offloads & lib.FL_PORT_STEERING),
+        kernel_coexists=bool(offloads & lib.FL_PORT_KERNEL_COEXISTS),
+        queues=abilities.queues,
+        max_datagram=abilities.mtu_length - _HEADERS,
+    )
+
+
+def probe(settings: DpdkSettings) -> Verdict:
+    """Report what can be opened; see :class:`framelane.transport.TransportSpec`."""
+    from framelane_dpdk.verdict import make_verdict
+
+    return make_verdict(settings)
+
+
+def open_transport(settings: DpdkSettings, context: OpenContext) -> DpdkTransport:
+    """Open the device; see :class:`framelane.transport.TransportSpec`."""
+    return DpdkTransport(settings, context)
+
+
+@hookimpl
+def framelane_transport() -> TransportSpec:
+    """Describe the transport."""
+    return TransportSpec(
+        name="dpdk",
+        summary="DPDK: any Ethernet device that it drives, from user space; physical and virtual",
+        abi_version=ABI_VERSION,
+        level=Level.PORT,
+        settings=DpdkSettings,
+        probe=probe,
+        open=open_transport,
+    )
