@@ -22,7 +22,7 @@ from typing import Any
 
 from support.processes import Process, wait_until
 
-__all__ = ["Done", "VirtualMachine", "booted"]
+__all__ = ["Done", "Started", "VirtualMachine", "booted"]
 
 REPOSITORY = Path(__file__).parents[2]
 AGENT = REPOSITORY / "tests/vm/agent.py"
@@ -70,6 +70,14 @@ class Done:
         return self.stdout + self.stderr
 
 
+@dataclass(frozen=True)
+class Started:
+    """A program that runs in the machine."""
+
+    pid: int
+    log: str  #: the file of its output
+
+
 class VirtualMachine:
     """A machine that is up. Commands run in it one after another, as root."""
 
@@ -93,9 +101,14 @@ class VirtualMachine:
         """Run a program that prints JSON and return it."""
         return json.loads(self.run(*words, limit_s=limit_s).stdout)
 
-    def start(self, *words: str | Path) -> str:
-        """Start a program that goes on; returns the file of its output. It ends with the machine."""
-        return str(self._ask({"start": [str(word) for word in words]}, 30)["log"])
+    def start(self, *words: str | Path) -> Started:
+        """Start a program that goes on; it ends with the machine."""
+        answer = self._ask({"start": [str(word) for word in words]}, 30)
+        return Started(answer["pid"], answer["log"])
+
+    def interrupt(self, program: Started) -> None:
+        """Send SIGINT."""
+        self.run("sh", "-c", f"kill -INT {program.pid}")
 
     def read(self, path: str | Path) -> str:
         """Return the text of a file, empty if there is none."""
@@ -104,9 +117,13 @@ class VirtualMachine:
     def write(self, path: str | Path, text: str) -> None:
         self._ask({"write": str(path), "text": text}, 30)
 
-    def wait_for(self, text: str, log: str, limit_s: float = 90.0) -> None:
-        """Wait until a text stands in a file."""
-        wait_until(lambda: text in self.read(log), f"{text!r} in {log} of the virtual machine", limit_s)
+    def wait_for(self, text: str, program: Started, limit_s: float = 90.0) -> None:
+        """Wait until a program printed a text."""
+        try:
+            wait_until(lambda: text in self.read(program.log), f"{text!r} of a program in the machine", limit_s)
+        except AssertionError:
+            print(self.read(program.log))
+            raise
 
     def _ask(self, question: dict[str, Any], limit_s: float) -> Any:
         self._control.sendall(json.dumps(question).encode() + b"\n")

@@ -36,8 +36,8 @@ def perform(question: dict[str, Any], serial: int) -> dict[str, Any]:
     if "start" in question:
         log = f"/run/log-{serial}"
         with Path(log).open("wb") as file:
-            subprocess.Popen(question["start"], env=ENVIRONMENT, stdout=file, stderr=subprocess.STDOUT)
-        return {"log": log}
+            started = subprocess.Popen(question["start"], env=ENVIRONMENT, stdout=file, stderr=subprocess.STDOUT)
+        return {"log": log, "pid": started.pid}
     if "write" in question:
         Path(question["write"]).write_text(question["text"])
         return {}
@@ -66,7 +66,7 @@ def main() -> None:
             try:
                 answer = perform(json.loads(question), serial)
             except OSError as error:
-                answer = {"status": -1, "stdout": "", "stderr": str(error), "text": str(error), "log": ""}
+                answer = {"status": -1, "stdout": "", "stderr": str(error), "text": str(error), "log": "", "pid": 0}
 
 
 main()

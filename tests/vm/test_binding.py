@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from support.processes import wait_until
 from vm.conftest import CARDS, Card, TwoCards
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
@@ -31,21 +30,21 @@ def test_a_card_that_was_bound_serves_dpdk_and_is_restored_as_it_was(cards: TwoC
     assert cards.has_interface(VMXNET3)
 
     # DPDK's own program answers pings through the card, so that it is known to work.
-    log = vm.start(
+    testpmd = vm.start(
         "dpdk-testpmd", "-l", "0,1", "-a", E1000E.pci_address, "--in-memory", "--no-telemetry", "--",
         "--forward-mode=icmpecho", "--auto-start", "--stats-period=60", "--total-num-mbufs=2048",
     )  # fmt: skip
-    vm.wait_for("Port 0: link state change event", log)
+    vm.wait_for("Port 0: link state change event", testpmd)
     vm.run("ping", "-c", "3", "-i", "0.2", "-W", "10", E1000E.address)
     entry = listed(cards, E1000E)
     assert (entry["driver"], entry["interfaces"], entry["kept"]["interface"]) == ("vfio-pci", [], name)
-    (holder,) = entry["used_by"]
-    assert holder.startswith("dpdk-testpmd (pid ")
+    holder = f"dpdk-testpmd (pid {testpmd.pid})"
+    assert entry["used_by"] == [holder]
     refused = cards.framelane("dpdk", "restore", name, status=1)
     assert holder in refused
 
-    vm.run("kill", holder.partition("pid ")[2].rstrip(")"))
-    wait_until(lambda: "Bye" in vm.read(log), "the end of dpdk-testpmd", 30)
+    vm.interrupt(testpmd)
+    vm.wait_for("Bye", testpmd)
     cards.framelane("dpdk", "restore")
     assert cards.configuration(E1000E) == before
     assert vm.read(f"/sys/bus/pci/devices/{E1000E.pci_address}/driver_override") == "(null)\n"
