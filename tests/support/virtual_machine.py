@@ -43,7 +43,7 @@ mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=524288,cache=loose host /l
 mount -t tmpfs -o size=70% tmpfs /scratch
 mkdir /scratch/upper /scratch/work
 mount -t overlay -o lowerdir=/lower,upperdir=/scratch/upper,workdir=/scratch/work overlay /root || exec sh
-mkdir -p /root/proc /root/sys /root/dev /root/run /root/tmp
+mkdir -p /root/proc /root/sys /root/dev /root/run
 mount --move /proc /root/proc
 mount --move /sys /root/sys
 mount --move /dev /root/dev
@@ -51,7 +51,6 @@ mkdir -p /root/dev/shm /root/dev/pts
 mount -t tmpfs shm /root/dev/shm
 mount -t devpts pts /root/dev/pts
 mount -t tmpfs run /root/run
-mount -t tmpfs tmp /root/tmp
 cp /agent.py /root/run/agent.py
 exec switch_root /root {python} /run/agent.py
 """
