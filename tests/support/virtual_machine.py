@@ -157,7 +157,7 @@ def booted(directory: Path, devices: Sequence[str], *, memory_mib: int = 2048) -
     export = directory / "export"
     export.mkdir()
     arguments = [
-        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2",
+        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "4",
         "-m", str(memory_mib), "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
         "-chardev", f"socket,id=control,path={directory / 'control'},server=on,wait=off", "-serial", "chardev:control",
         "-device", "intel-iommu,intremap=on,caching-mode=on",

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from support.processes import wait_until
+from support.virtual_machine import VirtualMachine
 from vm.conftest import CARDS, FRAMELANE, Card, TwoCards
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
@@ -38,16 +40,18 @@ def test_a_driver_on_a_bound_card_exchanges_messages_with_a_sockets_driver(cards
     (far,) = (card for card in CARDS if card is not near)
     before = cards.configuration(near)
     vm.run("sh", "-ec", _move(far, cards.names[far.driver]))
-    cards.framelane("dpdk", "hugepages", "--set", "128")
+    vm.write("/proc/sys/vm/nr_hugepages", "128")
     cards.framelane("dpdk", "bind", near.pci_address)
     assert not cards.has_interface(near)
 
     vm.write("/run/near.toml", NEAR_CONFIGURATION.format(device=near.pci_address))
     vm.write("/run/far.toml", FAR_CONFIGURATION)
-    near_driver = vm.start(FRAMELANE, "driver", "--config", "/run/near.toml")
     far_driver = vm.start("ip", "netns", "exec", FAR, FRAMELANE, "driver", "--config", "/run/far.toml")
-    vm.wait_for("serves /dev/shm/near", near_driver)
+    # Everything is read for the first time here, which in emulation takes longer than a probe may.
+    wait_until(lambda: is_usable(vm), "a verdict that dpdk is usable", 120)
     vm.wait_for("serves /dev/shm/far", far_driver)
+    near_driver = vm.start(FRAMELANE, "driver", "--config", "/run/near.toml")
+    vm.wait_for("serves /dev/shm/near", near_driver)
 
     channels = ("-c", f"aeron:udp?endpoint={far.address}:20123", "-C", f"aeron:udp?endpoint={near.address}:20124")
     pong = vm.start("ip", "netns", "exec", FAR, FRAMELANE, "pong", "--dir", "/dev/shm/far", *channels)
@@ -61,6 +65,11 @@ def test_a_driver_on_a_bound_card_exchanges_messages_with_a_sockets_driver(cards
     vm.wait_for("driver closed", near_driver)
     cards.framelane("dpdk", "restore")
     assert cards.configuration(near) == before
+
+
+def is_usable(vm: VirtualMachine) -> bool:
+    shown = vm.json(FRAMELANE, "transports", "--json", "--config", "/run/near.toml", limit_s=120)
+    return any(one["usable"] for one in shown["transports"] if one["name"] == "dpdk")
 
 
 def _move(card: Card, name: str) -> str:
