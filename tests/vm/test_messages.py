@@ -46,12 +46,12 @@ def test_a_driver_on_a_bound_card_exchanges_messages_with_a_sockets_driver(cards
 
     vm.write("/run/near.toml", NEAR_CONFIGURATION.format(device=near.pci_address))
     vm.write("/run/far.toml", FAR_CONFIGURATION)
-    far_driver = vm.start("ip", "netns", "exec", FAR, FRAMELANE, "driver", "--config", "/run/far.toml")
     # Everything is read for the first time here, which in emulation takes longer than a probe may.
     wait_until(lambda: is_usable(vm), "a verdict that dpdk is usable", 120)
-    vm.wait_for("serves /dev/shm/far", far_driver)
     near_driver = vm.start(FRAMELANE, "driver", "--config", "/run/near.toml")
     vm.wait_for("serves /dev/shm/near", near_driver)
+    far_driver = vm.start("ip", "netns", "exec", FAR, FRAMELANE, "driver", "--config", "/run/far.toml")
+    vm.wait_for("serves /dev/shm/far", far_driver)
 
     channels = ("-c", f"aeron:udp?endpoint={far.address}:20123", "-C", f"aeron:udp?endpoint={near.address}:20124")
     pong = vm.start("ip", "netns", "exec", FAR, FRAMELANE, "pong", "--dir", "/dev/shm/far", *channels)
