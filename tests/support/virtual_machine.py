@@ -33,6 +33,8 @@ _NEEDED_MODULES = (*_BOOT_MODULES, "e1000e", "vmxnet3", "vfio-pci", "vfio_iommu_
 BOOT_LIMIT_S = 240.0
 #: What Debian's DPDK is built for; later ones have vector instructions, which take long in emulation.
 _PROCESSOR = "Nehalem"
+#: The emulated IOMMU remaps interrupts, but not as vfio wants to see it.
+_PARAMETERS = "console=ttyS0 quiet panic=-1 mitigations=off intel_iommu=on vfio_iommu_type1.allow_unsafe_interrupts=1"
 
 _INIT = """#!/bin/sh
 export PATH=/bin
@@ -159,12 +161,13 @@ def booted(directory: Path, devices: Sequence[str], *, memory_mib: int = 2048) -
     export = directory / "export"
     export.mkdir()
     arguments = [
-        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", _PROCESSOR, "-smp", str(min(4, os.cpu_count() or 1)),
+        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35",
+        "-cpu", _PROCESSOR, "-smp", str(min(4, os.cpu_count() or 1)),
         "-m", str(memory_mib), "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
         "-chardev", f"socket,id=control,path={directory / 'control'},server=on,wait=off", "-serial", "chardev:control",
         "-device", "intel-iommu,intremap=on,caching-mode=on",
         "-kernel", str(kernel), "-initrd", str(initramfs),
-        "-append", "console=ttyS0 quiet panic=-1 mitigations=off intel_iommu=on vfio_iommu_type1.allow_unsafe_interrupts=1",
+        "-append", _PARAMETERS,
         "-virtfs", f"local,path={export},mount_tag=host,security_model=none,readonly=on,multidevs=remap",
         *devices,
     ]  # fmt: skip

@@ -21,6 +21,7 @@ dir = "/dev/shm/near"
 threading_mode = "SHARED"
 term_buffer_sparse_file = true
 term_buffer_length = "1m"
+mtu_length = 1344  # below that of the interfaces
 
 [transport]
 use = ["dpdk"]
