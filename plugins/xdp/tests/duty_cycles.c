@@ -1,8 +1,8 @@
 /* A million duty cycles of two ports that face each other, with every allocation counted.
  *
- * duty_cycles CYCLES NAMESPACE: opens eth0 here and in the other network namespace; every 64th cycle sends a burst. Linked
- * with --wrap for the allocating functions. Prints frames sent, received, kicks, allocations before
- * the cycles and during them.
+ * duty_cycles CYCLES NAMESPACE: opens eth0 here and in the other network namespace; every 64th cycle sends a burst.
+ * Linked with --wrap for the allocating functions. Prints frames sent, received, kicks, and allocations before the cycles
+ * and during them.
  */
 #include <fcntl.h>
 #include <sched.h>
