@@ -11,11 +11,14 @@ import re
 import signal
 import statistics
 import sys
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from framelane.shm.counter_types import CounterType
 from framelane.shm.system_counters import SystemCounter
 from support.drivers import DriverProcess, start_driver
 from support.namespaces import Link
@@ -71,7 +74,7 @@ class Ends:
         process = self._processes.start(
             what, [*OURS, what, driver.directory, channel, "1001", str(COUNT)], environment=ENVIRONMENT
         )
-        process.wait_for("ready", 20)
+        process.wait_for("ready", 60)
         return process
 
     def stock_publisher(self, driver: DriverProcess, channel: str) -> Process:
@@ -178,7 +181,7 @@ def test_the_stock_counter_tool_reads_our_counters(
     tool = processes.start("AeronStat", [peers / "AeronStat", "-d", driver.directory, "-w", "false"])
     shown = {
         int(number): (int(value.replace(",", "")), label)
-        for number, value, label in re.findall(r"^ *(\d+): +(-?[\d,]+) - (.*)$", tool.succeed(20), re.MULTILINE)
+        for number, value, label in re.findall(r"^ *(\d+): +(-?[\d,]+) - (.*)$", tool.succeed(60), re.MULTILINE)
     }
     assert shown[SystemCounter.BYTES_SENT][0] >= 64 * COUNT
     assert shown[SystemCounter.NAK_MESSAGES_SENT][1] == "NAKs sent"
@@ -186,36 +189,69 @@ def test_the_stock_counter_tool_reads_our_counters(
     assert {label for label in driver.labels() if label.startswith("dropped-")} <= labels
 
 
+class Holds:
+    """The rate of a stream through an embedded driver, while its process holds the interpreter and while it does not.
+
+    What else the machine does changes from second to second, and by more than what is looked for. So a hold is compared
+    with the time right before it, and many short pairs say more than a few long ones.
+    """
+
+    def __init__(self, embedding: Process, driver: DriverProcess) -> None:
+        self._embedding = embedding
+        counters = driver.cnc.counters()
+        received = next(counter for counter in counters if counter.type_id == CounterType.RECEIVER_POSITION)
+        self._position = partial(counters.value, received.id)
+        self._count = 0
+
+    def _rate(self, seconds: float) -> float:
+        """Megabytes a second over so long a time."""
+        began, position = time.monotonic(), self._position()
+        time.sleep(seconds)
+        return (self._position() - position) / (time.monotonic() - began) / 1e6
+
+    def pair(self, number: signal.Signals, seconds: float) -> tuple[float, float]:
+        """Return the rate before a hold and during it, both over so long a time; the hold takes longer."""
+        free = self._rate(seconds)
+        self._embedding.kill(number)
+        self._count += 1
+        wait_until(lambda: self._embedding.output.count("holding") == self._count, "the hold")
+        held = self._rate(seconds)
+        assert self._embedding.output.count("released") < self._count, "the hold was over too early"
+        wait_until(lambda: self._embedding.output.count("released") == self._count, "the hold's end")
+        return free, held
+
+
 def test_stock_clients_stream_on_while_the_embedding_process_holds_its_interpreter(
     processes: Processes, shared: Path, peers: Path, port: int
 ) -> None:
     hold_s = 12  # longer than every timeout of 10 s
-    command = [sys.executable, "-m", "support.embedding", "hold-gil", shared / "driver", str(hold_s)]
+    # Each busy thread on a processor of its own: the scheduler moves them about otherwise, and two on one halve it.
+    cpus = sorted(os.sched_getaffinity(0))
+    agents, receiving, sending = (str(cpus[i % len(cpus)]) for i in (1, 2, 3))
+    command = [sys.executable, "-m", "support.embedding", "hold-gil", shared / "driver", str(hold_s), agents]
     embedding = processes.start("embedding", command, environment=ENVIRONMENT)
-    embedding.wait_for("ready", 20)
+    embedding.wait_for("ready")
     where = ["-p", shared / "driver", "-c", f"aeron:udp?endpoint=127.0.0.1:{port}", "-s", "1001"]
-    subscriber = processes.start("rate_subscriber", ["stdbuf", "-oL", peers / "rate_subscriber", *where])
-    publisher = processes.start(
-        "streaming_publisher", [peers / "streaming_publisher", *where, "-m", "2000000000", "-L", "32"]
+    subscriber = processes.start(
+        "rate_subscriber", ["taskset", "-c", receiving, "stdbuf", "-oL", peers / "rate_subscriber", *where]
     )
-
-    def rates() -> list[float]:
-        """Messages a second, one figure each second since the stream began."""
-        found = [float(rate) for rate in re.findall(r"([\d.e+]+) msgs/sec", subscriber.output)]
-        return found[next((i for i, rate in enumerate(found) if rate), len(found)) :]
-
-    wait_until(lambda: len(rates()) >= 5, "a stream of five seconds", 30)
-    embedding.kill(signal.SIGUSR1)
-    embedding.wait_for("holding")
-    free = len(rates())
-    embedding.wait_for("released", hold_s + 10)
-    found = rates()
-    before, during = statistics.median(found[1:free]), statistics.median(found[free + 1 : -1])
-    assert min(found[free + 1 : -1]) > 0, found
-    print(f"median {before} messages a second before, {during} while held")
-    assert during > 0.7 * before, f"{before} messages a second before, {during} while held: {found}"
-    assert subscriber.is_running and publisher.is_running
+    publisher = processes.start(
+        "streaming_publisher",
+        ["taskset", "-c", sending, peers / "streaming_publisher", *where, "-m", "2000000000", "-L", "32"],
+    )
+    wait_until(lambda: len(re.findall(r"[1-9][\d.e+]* msgs/sec", subscriber.output)) >= 3, "a stream")
     driver = DriverProcess(embedding, shared / "driver")
+    holds = Holds(embedding, driver)
+    long = holds.pair(signal.SIGUSR1, hold_s - 1.0)
+    short = [holds.pair(signal.SIGUSR2, 0.8) for _ in range(25)]
+    ratio = statistics.median(held / free for free, held in short)
+    print(f"\n{hold_s} s: {long[0]:.0f} MB/s free, {long[1]:.0f} held")
+    print(
+        f"1 s, free and held: {', '.join(f'{free:.0f} {held:.0f}' for free, held in short)}; median ratio {ratio:.3f}"
+    )
+    assert 0.9 <= ratio <= 1.1
+    assert long[1] > 0.5 * long[0], "the stream stood still in a long hold"
+    assert subscriber.is_running and publisher.is_running
     assert driver.count(SystemCounter.CLIENT_TIMEOUTS) == 0
     assert not driver.errors()
     assert "Unavailable image" not in subscriber.output

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from framelane.testing.simulation import CommandClient
+from framelane.testing.simulation import Simulation as DriverWorld
 from support.simulation import Simulation
 
 
@@ -17,3 +19,14 @@ def sim(tmp_path: Path) -> Iterator[Simulation]:
     print(f"FRAMELANE_TEST_SEED={seed}")
     with Simulation(tmp_path, seed) as simulation:
         yield simulation
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[DriverWorld]:
+    with DriverWorld(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+def client(world: DriverWorld) -> CommandClient:
+    return world.driver("10.0.0.1").client()

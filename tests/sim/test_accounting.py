@@ -116,3 +116,17 @@ def data_frame(aim: Live, position: int) -> bytes:
     return encode_datagram(
         DataFrame(0xC0, 96, FrameType.DATA, offset, aim.session_id, aim.stream_id, term_id, payload=payload)
     )
+
+
+def test_a_counter_that_a_transport_allocates_is_shown_as_it_was_given(sim: Simulation) -> None:
+    host = sim.add_host("10.0.0.1")
+    host.add_client().add_subscription("aeron:udp?endpoint=10.0.0.1:40123")  # which opens the transport
+    table, label = host.faults.transport.host.table, "missed packets"
+    for key, value in ((b"queue 1", 5), (b"queue 2", 6)):
+        table.counter_allocate(table, 84, key, len(key), label.encode())[0] = value
+
+    def shown() -> list[tuple[bytes, str, int]]:
+        return [(counter.key[:7], counter.label, counter.value) for counter in host.counters if counter.type_id == 84]
+
+    sim.run_until(lambda: len(shown()) == 2, "the counters")
+    assert shown() == [(b"queue 1", label, 5), (b"queue 2", label, 6)]

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import random
 from pathlib import Path
 
 import pytest
 
-from framelane.driver import storage
 from framelane.driver.media_driver import MediaDriver, Surroundings
-from framelane.errors import NativeError
-from framelane.protocol import commands
 from framelane.protocol.commands import (
     REVOKE,
     AddCounter,
     AddDestination,
     AddExclusivePublication,
     AddPublication,
-    AddStaticCounter,
     AddSubscription,
-    ClientClose,
     GetNextAvailableSessionId,
     RejectImage,
     RemoveCounter,
@@ -31,7 +24,6 @@ from framelane.protocol.commands import (
 from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import (
     AvailableImage,
-    ClientTimeout,
     CounterReady,
     ErrorResponse,
     ExclusivePublicationReady,
@@ -39,62 +31,13 @@ from framelane.protocol.events import (
     OperationSuccess,
     PublicationError,
     PublicationReady,
-    StaticCounterReady,
     SubscriptionReady,
     UnavailableCounter,
     UnavailableImage,
 )
 from framelane.shm.directory import ActiveDriverError
-from framelane.testing.simulation import MILLISECOND, SECOND, Simulation
-
-UDP = "aeron:udp?endpoint=10.0.0.2:40123"
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "control-messages.json").read_text())
-
-
-@pytest.fixture
-def world(tmp_path):
-    with Simulation(tmp_path) as world:
-        yield world
-
-
-@pytest.fixture
-def client(world):
-    return world.driver("10.0.0.1").client()
-
-
-def kinds(events):
-    return [type(event) for event in events]
-
-
-def subscribe(client, channel="aeron:ipc", stream_id=7):
-    return client.call(
-        AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=stream_id, channel=channel
-    )
-
-
-def refused(client, kind, **fields):
-    return client.call(kind, ErrorResponse, **fields)
-
-
-def idle(world, duration_ns, *clients):
-    """Let time pass while these clients live."""
-    for _ in range(-(-duration_ns // (100 * MILLISECOND))):
-        for client in clients:
-            client.keep_alive()
-        world.run(100 * MILLISECOND, 20 * MILLISECOND)
-
-
-def test_a_new_client_is_announced_before_the_answer(client):
-    ready = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
-
-    assert kinds(client.events) == [CounterReady, PublicationReady]
-    heartbeat = client.events[0]
-    counter = client.counters.get(heartbeat.counter_id)
-    assert heartbeat.correlation_id == client.client_id
-    assert (counter.type_id, counter.label) == (11, f"client-heartbeat: id={client.client_id}")
-    assert (counter.registration_id, counter.owner_id) == (client.client_id, client.client_id)
-    assert ready.registration_id == ready.correlation_id
-    assert ready.channel_status_counter_id == -1
+from framelane.testing.simulation import MILLISECOND, SECOND
+from support.commanding import UDP, idle, kinds, refused, subscribe
 
 
 def test_a_subscription_is_ready_before_its_image(client):
@@ -276,92 +219,6 @@ def test_a_counter_is_announced_and_its_removal_too(client):
     assert client.counters.get(ready.counter_id) is None
 
 
-def test_a_static_counter_is_found_again_and_outlives_its_client(world, client):
-    fields = {"registration_id": 5, "type_id": 1001, "key": b"", "label": "static"}
-    first = client.call(AddStaticCounter, StaticCounterReady, **fields)
-    again = client.call(AddStaticCounter, StaticCounterReady, **fields)
-    client.send(ClientClose)
-    idle(world, 3 * SECOND)
-
-    assert again.counter_id == first.counter_id
-    assert client.counters.get(first.counter_id).owner_id == -1
-
-    mine = client.call(AddCounter, CounterReady, type_id=1002, key=b"", label="mine")
-    error = refused(client, AddStaticCounter, **{**fields, "type_id": 1002, "registration_id": mine.correlation_id})
-    assert error.error_message.startswith("cannot add static counter, because a non-static counter exists")
-
-
-def test_a_full_counter_table_is_an_error_answer_and_the_driver_goes_on(world):
-    client = world.driver("10.0.0.1").client()
-    capacity = client.counters.max_counter_id + 1
-    used = len(list(client.counters))
-    for _ in range(used + 1, capacity):
-        client.send(AddCounter, type_id=1001, key=b"", label="")
-        if _ % 50 == 0:
-            client.keep_alive()
-            world.step()
-            client.receive()
-    error = refused(client, AddPublication, stream_id=7, channel="aeron:ipc")
-
-    assert error.error_message == f"Max counter id ({capacity - 1}) exceeded"
-    assert not list(client.driver.directory.rglob("*.logbuffer"))
-
-
-def test_a_silent_client_times_out_and_all_it_had_goes(world, client):
-    watcher = client.driver.client()
-    client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
-    subscribe(client)
-    counter = client.call(AddCounter, CounterReady, type_id=1001, key=b"", label="mine")
-    client.wait(AvailableImage)
-    heartbeat = client.events[0]
-    watcher.receive()
-    watcher.events.clear()
-
-    idle(world, 15 * SECOND)
-    watcher.receive()
-
-    assert watcher.events == [
-        ClientTimeout(client.client_id),
-        UnavailableCounter(client.client_id, heartbeat.counter_id),
-        UnavailableCounter(counter.correlation_id, counter.counter_id),
-    ]
-    assert watcher.counters.value(24) == 1
-    assert not list(client.driver.directory.rglob("*.logbuffer"))
-    assert {counter.type_id for counter in watcher.counters} & {1, 4, 11, 12, 1001} == set()
-
-
-def test_a_closing_client_goes_on_the_next_timer_pass_without_a_timeout(world, client):
-    client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
-    heartbeat = client.events[0]
-
-    client.send(ClientClose)
-    client.wait(UnavailableCounter)
-
-    assert client.events[-1] == UnavailableCounter(client.client_id, heartbeat.counter_id)
-    assert ClientTimeout not in kinds(client.events)
-    assert client.counters.value(24) == 0
-
-
-def test_a_client_that_keeps_alive_is_not_timed_out(world, client):
-    client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
-
-    idle(world, 25 * SECOND, client)
-    client.receive()
-
-    assert ClientTimeout not in kinds(client.events)
-
-
-def test_keepalive_by_command_refreshes_the_heartbeat(world, client):
-    client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
-
-    for _ in range(20):
-        client.send(commands.ClientKeepalive)
-        idle(world, SECOND)
-    client.receive()
-
-    assert ClientTimeout not in kinds(client.events)
-
-
 def test_a_revoked_ipc_publication_cannot_be_joined_and_goes_with_its_last_user(world, client):
     first = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
     joined = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
@@ -445,30 +302,6 @@ def test_a_correlation_id_counts_for_one_use_of_a_shared_publication(world, clie
     world.run_until(lambda: not Path(first.log_file).exists(), "the end of the publication")
 
 
-def test_a_log_that_cannot_be_removed_is_counted_and_tried_again_without_holding_up_others(world, client, monkeypatch):
-    stuck, slow = (client.call(AddPublication, PublicationReady, stream_id=i, channel="aeron:ipc") for i in (7, 8))
-    unlink, failures = Path.unlink, {stuck.log_file: 100, slow.log_file: 1}
-
-    def fail(path, *args, **kwargs):
-        if failures.get(str(path), 0) > 0:
-            failures[str(path)] -= 1
-            raise PermissionError(1, "not now", str(path))
-        unlink(path, *args, **kwargs)
-
-    monkeypatch.setattr(Path, "unlink", fail)
-    for failed, ready in enumerate((stuck, slow), 1):
-        client.call(RemovePublication, OperationSuccess, registration_id=ready.correlation_id, flags=0)
-        world.run_until(lambda failed=failed: client.counters.value(17) == failed, "a failed removal", 5 * SECOND)
-    idle(world, 5 * SECOND, client)
-
-    assert client.counters.value(17) == 2
-    assert not Path(slow.log_file).exists()
-    assert Path(stuck.log_file).exists()
-    failures.clear()
-    idle(world, 3 * SECOND, client)
-    assert not Path(stuck.log_file).exists()
-
-
 def test_an_old_remove_publication_without_flags_is_taken(client):
     ready = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
     body = RemovePublication(client.client_id, 1000, ready.correlation_id, 0).encode()[:24]
@@ -516,70 +349,6 @@ def test_a_closed_driver_says_so_and_leaves_no_log_behind(world):
     ]
 
 
-def corrupted(count, seed):
-    """Yield type ids and bodies: commands of the vectors with bytes flipped, cut, grown or of another type."""
-    source = random.Random(seed)
-    messages = [one for one in VECTORS["messages"] if one["direction"] == "to_driver"]
-    for _ in range(count):
-        message = source.choice(messages)
-        type_id, body = message["type_id"], bytearray.fromhex(message["payload_hex"])
-        match source.randrange(4):
-            case 0:
-                body = body[: source.randrange(len(body) + 1)]
-            case 1:
-                for _ in range(source.randrange(1, 8)):
-                    body[source.randrange(16, len(body)) if len(body) > 16 else 0] = source.randrange(256)
-            case 2:
-                at = source.randrange(0, max(len(body) - 4, 1))
-                body[at : at + 4] = source.choice([b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80"])
-            case 3:
-                type_id = source.choice([0x13, 0x7FFFFFFF, 0x0F01, *range(1, 0x13)])
-        yield type_id, bytes(body)
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_corrupted_commands_are_answered_and_hurt_nobody(world, client, seed):
-    publication = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel="aeron:ipc")
-    subscribe(client)
-    reader, writer = client.reader(client.wait(AvailableImage)), client.writer(publication)
-    arrived, sent = [], []
-    for number, (type_id, body) in enumerate(corrupted(100, seed)):
-        client.ring.write(type_id, body)
-        payload = number.to_bytes(4, "little")
-        client.keep_alive()
-        world.step()
-        assert writer.offer(payload) or writer.offer(payload)
-        sent.append(payload)
-        world.step()
-        arrived += reader.frames()
-        client.receive()
-
-    assert arrived == sent
-    assert client.call(AddPublication, PublicationReady, stream_id=99, channel="aeron:ipc")
-    errors = [event for event in client.events if isinstance(event, ErrorResponse)]
-    assert len(errors) > 30
-    assert {event.error_code for event in errors} >= {
-        ErrorCode.MALFORMED_COMMAND,
-        ErrorCode.UNKNOWN_COMMAND_TYPE_ID,
-    }
-    assert client.counters.value(15) >= len(errors)
-
-
-def test_records_of_the_ring_that_cannot_be_read_are_skipped_and_counted(world, client):
-    ready = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
-    offset = client.ring.claim(AddPublication.TYPE, 64)
-    memory = client.cnc.native.to_driver
-    for i, byte in enumerate((5).to_bytes(4, "little")):
-        memory[offset - 8 + i] = byte
-    world.step()
-
-    joined = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
-
-    assert joined.registration_id == ready.registration_id
-    assert [counter.value for counter in client.counters if counter.type_id == 7705] == [1]
-    assert "were not readable" in client.cnc.errors()[0].text
-
-
 def test_wildcard_ports_come_from_the_configured_range_and_go_back(world):
     client = world.driver("10.0.0.1", receiver_wildcard_port_range="50000 50001").client()
     channel = "aeron:udp?endpoint=10.0.0.1:0"
@@ -623,20 +392,3 @@ def test_an_endpoint_is_closed_with_its_last_publication_and_its_port_is_free_ag
     assert client.counters.get(ready.channel_status_counter_id) is None
     assert not [counter.label for counter in client.counters if counter.type_id in (6, 14, 7701)]
     assert not list(client.driver.directory.rglob("*.logbuffer"))
-
-
-def test_a_log_that_does_not_fit_is_answered_and_one_that_barely_does_is_noted(world, monkeypatch):
-    text = "insufficient usable storage for new log of length=200704 usable=5 in here"
-
-    def full(directory, length, threshold):
-        raise NativeError(text, 28)
-
-    monkeypatch.setattr(storage, "check_storage", full)
-    enabled = world.driver("10.0.0.2", perform_storage_checks="true").client()
-    error = refused(enabled, AddPublication, stream_id=7, channel="aeron:ipc")
-    monkeypatch.setattr(storage, "check_storage", lambda directory, length, threshold: (True, 300_000))
-    ready = enabled.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
-
-    assert (error.error_code, error.error_message) == (ErrorCode.STORAGE_SPACE, text)
-    assert [path.name for path in enabled.driver.directory.rglob("*.logbuffer")] == [Path(ready.log_file).name]
-    assert "space is running low: threshold=167772160 usable=300000" in enabled.cnc.errors()[1].text

@@ -32,7 +32,7 @@ class DriverProcess:
     def __init__(self, process: Process, directory: Path) -> None:
         self.process = process
         self.directory = directory
-        wait_until(self._is_ready, f"{process.name} ready", 15)
+        wait_until(self._is_ready, f"{process.name} ready", 60)
         self.cnc = CncFile.map(directory / CNC_FILE, writable=False)
         self.cnc.find_sections()
         self._counters = self.cnc.counters()
@@ -48,7 +48,7 @@ class DriverProcess:
     def stop(self) -> None:
         """Let it end in order."""
         self.process.kill(signal.SIGTERM)
-        self.process.succeed(15)
+        self.process.succeed(60)
 
     def count(self, counter_id: int) -> int:
         """Return a counter's value; system counters are their own ids."""

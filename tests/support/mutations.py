@@ -1,8 +1,10 @@
 """Datagrams that an attacker sends to live streams: mutations of the wire vectors, and what must become of them.
 
-Aeron has no authentication: a frame that is right in every field and fits the receiver's window is taken from anybody.
-What is generated here is therefore judged first, by rules of its own from wire 9.1, and only what a driver has to drop
-is sent.
+What is generated here is judged first, by rules of its own from wire 3.6.1, 3.7, 4.5 and 9.1, and only what a driver
+has to drop is sent. Left out is what nobody can tell from the real thing, for Aeron has no authentication (wire 9.2
+item 10): data, setups and heartbeats that fit the receiver's window, status messages within half a term of the sender's
+position, those that ask for a setup, and NAKs of what the sender may still send again. A driver takes them, whoever
+sent them.
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ _HEADER = struct.Struct("<ibBh")
 _I32 = struct.Struct("<i")
 PAD, DATA, NAK, SM, ERR, SETUP, RTTM, RES, RSP_SETUP = 0, 1, 2, 3, 4, 5, 6, 7, 11
 #: Where session and stream stand, by type.
-_IDS = {PAD: (12, 16), DATA: (12, 16), SETUP: (12, 16), RTTM: (8, 12), NAK: (8, 12), SM: (8, 12)}
+_IDS = {PAD: (12, 16), DATA: (12, 16), SETUP: (12, 16), RTTM: (8, 12), NAK: (8, 12), SM: (8, 12), ERR: (8, 12)}
 _SHORTEST = {PAD: 32, DATA: 32, NAK: 28, SM: 36, ERR: 40, SETUP: 40, RTTM: 40, RES: 8, RSP_SETUP: 20}
+_SM_SEND_SETUP, _RTTM_REPLY = 0x80, 0x80
+#: A stream of a few MB a second does not get so far while an attacker waits for its processor.
+_FAR_TERMS = 64
 _EDGES = (0, 1, -1, 31, 32, 33, 63, 64, 2**31 - 1, -(2**31), 65535, 65536, 2**24, 2**30, 0x0B, 1408, -32)
 
 
@@ -77,7 +82,7 @@ class Mutator:
     def _mutated(self, live: Live) -> bytes:
         datagram = bytearray(self._random.choice(self._seeds))
         self._address(datagram, live)
-        for _ in range(self._random.choice((1, 1, 1, 2, 4))):
+        for _ in range(self._random.choice((0, 1, 1, 1, 2, 4))):
             if datagram:
                 self._random.choice(self._ways)(datagram)
         return bytes(datagram)
@@ -90,10 +95,33 @@ class Mutator:
             _I32.pack_into(datagram, session_at, live.session_id)
             _I32.pack_into(datagram, stream_at, live.stream_id)
         if frame_type in (DATA, PAD) and len(datagram) >= 32:
-            position = self._random.choice((0, live.position, live.position - 64, live.position + 2 * live.term_length))
+            far = live.position + 2 * _FAR_TERMS * live.term_length
+            position = self._random.choice((0, live.position, live.position - 64, far))
             term_count, offset = divmod(max(0, position) // 32 * 32, live.term_length)
             _I32.pack_into(datagram, 8, offset)
             _I32.pack_into(datagram, 20, _wrap(live.initial_term_id + term_count))
+        if frame_type in (NAK, SM) and len(datagram) >= 28:
+            self._ask(datagram, live)
+
+    def _ask(self, datagram: bytearray, live: Live) -> None:
+        """Give a NAK or a status message of the live stream a place and an amount: term id, offset and length or window
+        stand in the same words of both."""
+        random, term_length = self._random, live.term_length
+        term_count, offset = random.choice(
+            (
+                divmod(live.position // 32 * 32, term_length),  # what is sent next
+                divmod(max(0, live.position - term_length) // 32 * 32, term_length),  # sent and gone
+                divmod(live.position // 32 * 32 + 2 * _FAR_TERMS * term_length, term_length),
+                (live.position // term_length, random.choice((-32, term_length, 2**31 - 32, -(2**31), 33))),
+                (-1, term_length - 32),  # before the first term
+                (2**31 - 1, term_length - 32),  # the last position there could ever be
+                (-(2**31), 0),
+            )
+        )
+        window = term_length // 2
+        amounts = (0, 1, -1, -32, -(2**31), 2**31 - 1, 1408, window, window + 1, term_length - offset, term_length + 32)
+        term_id = _wrap(live.initial_term_id + term_count)
+        struct.pack_into("<iii", datagram, 16, term_id, _wrap(offset), _wrap(random.choice(amounts)))
 
     # ---- ways to mutate ----
 
@@ -129,14 +157,32 @@ class Mutator:
         frame_length, version, _, frame_type = _HEADER.unpack_from(datagram)
         if version != 0 or frame_type not in _SHORTEST or frame_length < 0 or len(datagram) < _SHORTEST[frame_type]:
             return True
+        if frame_type not in (PAD, DATA) and frame_length > len(datagram):
+            return True
         if self._receives:
             return frame_type not in (PAD, DATA, SETUP, RTTM) or self._must_drop_at_receiver(frame_type, datagram, live)
-        return frame_type not in (NAK, SM, ERR, RTTM) or self._must_drop_at_sender(datagram, live)
+        return frame_type not in (NAK, SM, ERR, RTTM) or self._must_drop_at_sender(frame_type, datagram, live)
 
     @staticmethod
-    def _must_drop_at_sender(datagram: bytes, live: Live) -> bool:
-        """Only what names another stream is sure to be dropped; anything can be a request of the live one."""
-        return struct.unpack_from("<ii", datagram, 8) != (live.session_id, live.stream_id)
+    def _must_drop_at_sender(frame_type: int, datagram: bytes, live: Live) -> bool:
+        if struct.unpack_from("<ii", datagram, 8) != (live.session_id, live.stream_id):
+            return True
+        frame_length, _, flags, _ = _HEADER.unpack_from(datagram)
+        if frame_type == RTTM:
+            return not flags & _RTTM_REPLY  # the answer to a question that this driver never asks
+        if frame_type == ERR:
+            (text_length,) = _I32.unpack_from(datagram, 36)
+            return not 0 <= text_length <= 1023 or 40 + text_length > frame_length
+        term_id, offset, amount = struct.unpack_from("<iii", datagram, 16)
+        if not 0 <= offset < live.term_length or offset % 32 or amount < 0:
+            return True
+        position = _wrap(term_id - live.initial_term_id) * live.term_length + offset
+        is_far = position < 0 or position > live.position + _FAR_TERMS * live.term_length
+        if frame_type == SM:
+            is_refused = is_far or position < live.position - live.term_length // 2
+            return amount > live.term_length // 2 or (not flags & _SM_SEND_SETUP and is_refused)
+        is_gone = position < live.position - live.term_length // 2 - live.term_length // 8
+        return amount == 0 or amount > live.term_length - offset or is_far or is_gone
 
     @staticmethod
     def _must_drop_at_receiver(frame_type: int, datagram: bytes, live: Live) -> bool:
@@ -157,7 +203,7 @@ class Mutator:
         frame_length = _I32.unpack_from(datagram)[0]
         is_heartbeat = frame_length == 0
         # Beyond every window, or wholly behind: an over-run, an under-run or a duplicate.
-        is_far = position > live.position + live.term_length
+        is_far = position > live.position + _FAR_TERMS * live.term_length
         is_old = not is_heartbeat and position < live.position - live.term_length // 2
         return is_far or is_old
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-__all__ = ["Link", "linked_namespaces", "require_namespaces"]
+__all__ = ["LEFT", "RIGHT", "Link", "linked_namespaces", "require_namespaces"]
 
 LEFT = "10.77.0.1"
 RIGHT = "10.77.0.2"
@@ -26,6 +26,18 @@ class Link:
     left_address: str = LEFT
     right_address: str = RIGHT
 
+    def delete_pair(self) -> None:
+        """Delete the veth pair, addresses and routes with it."""
+        _ip("-n", self.left, "link", "delete", "eth0")
+
+    def make_pair(self) -> None:
+        """Make the veth pair, with the same addresses each time, and interfaces of other indexes."""
+        _ip("-n", self.left, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.right)
+        for name, address in ((self.left, self.left_address), (self.right, self.right_address)):
+            _ip("-n", name, "address", "add", f"{address}/24", "dev", "eth0")
+            _ip("-n", name, "link", "set", "eth0", "up")
+            _ip("-n", name, "route", "add", "224.0.0.0/4", "dev", "eth0")
+
 
 def require_namespaces() -> None:
     """Skip where namespaces cannot be made."""
@@ -36,7 +48,7 @@ def require_namespaces() -> None:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=20)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=60)
 
 
 @contextmanager
@@ -49,11 +61,7 @@ def linked_namespaces() -> Iterator[Link]:
             _ip("netns", "add", name)
             made.append(name)
             _ip("-n", name, "link", "set", "lo", "up")
-        _ip("-n", link.left, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", link.right)
-        for name, address in ((link.left, LEFT), (link.right, RIGHT)):
-            _ip("-n", name, "address", "add", f"{address}/24", "dev", "eth0")
-            _ip("-n", name, "link", "set", "eth0", "up")
-            _ip("-n", name, "route", "add", "224.0.0.0/4", "dev", "eth0")
+        link.make_pair()
         yield link
     finally:
         for name in made:

@@ -3,14 +3,16 @@
     python -m support.number_stream publish DIRECTORY CHANNEL SECONDS
     python -m support.number_stream subscribe DIRECTORY CHANNEL SECONDS
 
-The subscriber's time begins with its first message. Every quarter of a second it prints ``rate`` and how many messages
-came in it; at the end ``from FIRST to LAST at JOIN_POSITION``.
+The subscriber's time begins with its first message and ends early on SIGUSR1. Every quarter of a second it prints
+``rate`` and how many messages came in it; at the end ``from FIRST to LAST at JOIN_POSITION``.
 """
 
 from __future__ import annotations
 
+import signal
 import struct
 import sys
+import threading
 import time
 
 from framelane.client import Client
@@ -39,6 +41,8 @@ def publish(directory: str, channel: str, seconds: str) -> None:
 
 def subscribe(directory: str, channel: str, seconds: str) -> None:
     errors: list[Exception] = []
+    is_over = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: is_over.set())
     with (
         Client(directory, on_error=errors.append) as client,
         client.add_subscription(channel, _STREAM_ID) as subscription,
@@ -46,7 +50,7 @@ def subscribe(directory: str, channel: str, seconds: str) -> None:
         print("ready", flush=True)
         expected, first, join_position, in_interval = -1, -1, -1, 0
         begin, last = 0.0, time.monotonic()
-        while not begin or time.monotonic() - begin < float(seconds):
+        while not begin or (time.monotonic() - begin < float(seconds) and not is_over.is_set()):
             batch = subscription.poll_batch(assemble=False)
             for message in batch:
                 (number,) = _NUMBER.unpack_from(message)

@@ -11,16 +11,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-__all__ = ["Process", "Processes", "wait_until"]
+__all__ = ["Process", "Processes", "processes_of_session", "wait_until"]
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Look every few milliseconds until a condition holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout_s} s")
         time.sleep(0.005)
+
+
+def processes_of_session(session: int) -> list[int]:
+    """Return the processes of a session that are not zombies."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
 
 
 class Process:
@@ -61,7 +75,7 @@ class Process:
         assert status == 0, f"{self.name} exited with {status}; its output:\n{self.output}"
         return self.output
 
-    def wait_for(self, text: str, timeout_s: float = 10.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = 60.0) -> None:
         """Wait until a text is in the output."""
 
         def is_there() -> bool:
@@ -78,7 +92,7 @@ class Process:
         """Ask it to end, then make it end."""
         self.kill(signal.SIGTERM)
         try:
-            self._popen.wait(5)
+            self._popen.wait(15)
         except subprocess.TimeoutExpired:
             self.kill()
             self._popen.wait()

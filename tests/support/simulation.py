@@ -7,77 +7,48 @@ with Simulation(tmp_path, seed=7) as sim:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_interface
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from framelane.channel import NetworkInterface
-from framelane.driver.clock import VirtualClock
-from framelane.driver.media_driver import MediaDriver, Surroundings
-from framelane.driver.settings import load_settings
-from framelane.driver.transports import GivenTransport
 from framelane.shm.counters import CountersReader
-from framelane.transport.registry import Registry, discover
-from framelane.transport.simulated import SimulatedNetwork
+from framelane.testing import simulation
+from framelane.testing.simulation import SimulatedDriver
+from framelane.transport.native import OpenTransport
 from framelane.transport.wrappers import FaultInjector, wrap_faults
 from support.raw_client import RawClient
 
 __all__ = ["Host", "Simulation"]
 
-_REGISTRY: list[Registry] = []
 
-
-def _registry() -> Registry:
-    if not _REGISTRY:
-        _REGISTRY.append(discover(environ={}))
-    return _REGISTRY[0]
-
-
-class _OneInterface:
-    """Interfaces of a simulated host."""
-
-    def __init__(self, address: str) -> None:
-        self._interfaces = (
-            NetworkInterface("lo", 1, is_loopback=True, addresses=(ip_interface("127.0.0.1/8"),)),
-            NetworkInterface("sim0", 2, addresses=(ip_interface(f"{address}/24"),)),
-        )
-
-    def interfaces(self) -> Sequence[NetworkInterface]:
-        return self._interfaces
-
-
-class Host:
+class Host(SimulatedDriver):
     """A driver on the simulated network, its faults, and its clients.
 
     :ivar faults: around the driver's transport; without faults at first.
     """
 
-    def __init__(self, sim: Simulation, address: str, directory: Path, seed: int, settings: dict[str, str]) -> None:
+    faults: FaultInjector
+
+    def __init__(
+        self,
+        sim: Simulation,
+        world: simulation.Simulation,
+        addresses: Sequence[str],
+        directory: Path,
+        seed: int,
+        settings: dict[str, str],
+        transport: OpenTransport | None = None,
+    ) -> None:
+        def wrap(inner: OpenTransport) -> OpenTransport:
+            if transport is not None:
+                inner.close()
+            self.faults = wrap_faults(transport or inner, seed=seed)
+            return self.faults.transport
+
+        values = {"term_buffer_sparse_file": "true", **settings}
+        address = addresses[0].partition("/")[0]
+        super().__init__(world, address, directory, seed, wrap, None, None, values, addresses)
         self._sim = sim
-        self.address = address
-        self.faults: FaultInjector = wrap_faults(sim.network.attach([address], seed=seed), seed=seed)
-        overrides = {
-            "dir": str(directory),
-            "threading_mode": "INVOKER",
-            "term_buffer_sparse_file": "true",
-            "term_buffer_length": "64k",
-            "ipc_term_buffer_length": "64k",
-            "perform_storage_checks": "false",
-            "counters_buffer_length": "1m",
-            **settings,
-        }
-        self.driver = MediaDriver.launch(
-            load_settings(
-                environ={}, overrides=[f"driver.{k}={v}" for k, v in overrides.items()], registry=_registry()
-            ),
-            surroundings=Surroundings(
-                clock=sim.clock,
-                transports=GivenTransport(self.faults.transport),
-                interfaces=_OneInterface(address),
-                seed=seed,
-            ),
-        )
         self.clients: list[RawClient] = []
         self.is_paused = False
 
@@ -107,7 +78,7 @@ class Host:
         for client in self.clients:
             client.close(tell=False)
         self.clients.clear()
-        self.driver.close()
+        super().close()
 
 
 class Simulation:
@@ -119,8 +90,9 @@ class Simulation:
     def __init__(self, directory: Path, seed: int, *, latency_ns: int = 20_000, step_ns: int = 20_000) -> None:
         self._directory = directory
         self.seed = seed
-        self.clock = VirtualClock()
-        self.network = SimulatedNetwork(self.clock.native, latency_ns)
+        self._world = simulation.Simulation(directory, seed=seed, latency_ns=latency_ns)
+        self.clock = self._world.clock
+        self.network = self._world.net
         self._step_ns = step_ns
         self._next_keepalive_ns = 0
         self.hosts: list[Host] = []
@@ -128,8 +100,16 @@ class Simulation:
 
     def add_host(self, address: str, **settings: str) -> Host:
         """Start a driver at an address; ``settings`` are keys of ``[driver]``."""
+        return self._add([f"{address}/24"], settings, None)
+
+    def add_host_on(self, transport: OpenTransport, addresses: Sequence[str], **settings: str) -> Host:
+        """Start a driver on a transport of its own, which has these addresses with prefix length."""
+        return self._add(addresses, settings, transport)
+
+    def _add(self, addresses: Sequence[str], settings: dict[str, str], transport: OpenTransport | None) -> Host:
         self._made += 1
-        host = Host(self, address, self._directory / f"driver-{self._made}", self.seed * 16 + self._made, settings)
+        directory = self._directory / f"driver-{self._made}"
+        host = Host(self, self._world, addresses, directory, self.seed * 16 + self._made, settings, transport)
         self.hosts.append(host)
         return host
 
@@ -189,10 +169,8 @@ class Simulation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            for host in reversed(self.hosts):
-                host.close()
             self.hosts.clear()
-            self.network.close()
+            self._world.close()
         except Exception:
             if error is None:
                 raise

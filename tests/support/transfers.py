@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,17 @@ def start_publisher(processes: Processes, driver: DriverProcess, channel: str, f
 
 
 def start_subscriber(
-    processes: Processes, driver: DriverProcess, channel: str, output: Path, *, resume: bool = False
+    processes: Processes,
+    driver: DriverProcess,
+    channel: str,
+    output: Path,
+    *,
+    resume: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Process:
     words = ["subscribe", "--dir", driver.directory, "--channel", channel, "--output", output, "--timeout", "60"]
-    return processes.start("subscribe", [_PROGRAM, *words, "--json", *(["--resume"] if resume else [])])
+    words += ["--json", *(["--resume"] if resume else [])]
+    return processes.start("subscribe", [_PROGRAM, *words], environment=environment)
 
 
 def summary(process: Process, limit_s: float, *, status: int = 0) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from framelane.shm.cnc import CNC_FILE, CncFile
 from framelane.shm.counter_types import CounterType
 
 FRAMELANED = (sys.executable, "-m", "framelane.cli.framelaned")
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 #: Without these a driver maps more than the smallest machines like to give.
 SMALL = {"AERON_COUNTERS_BUFFER_LENGTH": "1m", "AERON_TERM_BUFFER_LENGTH": "64k"}
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

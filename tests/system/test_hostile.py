@@ -46,11 +46,11 @@ class Target:
         self._subscriber = processes.start(
             "subscribe", [*program, "subscribe", directory, self.channel], environment=ENVIRONMENT
         )
-        self._subscriber.wait_for("ready", 30)
+        self._subscriber.wait_for("ready", 60)
         self._publisher = processes.start(
             "publish", [*program, "publish", directory, self.channel, str(seed)], environment=ENVIRONMENT
         )
-        self._publisher.wait_for("ready", 30)
+        self._publisher.wait_for("ready", 60)
         self.client = RawClient(directory, lambda: time.sleep(0.0005), patience=40_000)
 
     def check_stream(self) -> None:
@@ -308,6 +308,8 @@ def attack(target: Target, count: int, seed: int) -> None:
     reasons = target.driver.drops()
     print(reasons)
     assert len(reasons) >= 12
+    feedback = ("nak-fields", "nak-ignored", "sm-fields", "sm-rejected", "err-fields", "rttm-ignored")
+    assert all(reasons.get(f"dropped-{name}", 0) >= count // 10_000 for name in feedback)
     target.check_stream()
 
 

@@ -17,7 +17,7 @@ def test_the_example_sends_and_receives_a_message(shared: Path) -> None:
         env={**os.environ, "AERON_DIR": str(shared / "driver")},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "b'hello'\n"), done.stderr

@@ -10,6 +10,7 @@ import pytest
 from framelane._native import ffi, lib
 from framelane.shm.cnc import CNC_VERSION, CONTROL_PROTOCOL_VERSION, semantic_version, version_text
 from framelane.shm.counter_types import OWN_TYPES, STREAM_LABELS, CounterType
+from framelane.shm.figure_types import RESERVED_TYPES, figure_type
 from framelane.shm.system_counters import SystemCounter, SystemLabels
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,21 @@ def test_documented_table_of_own_counters_is_the_one_in_the_code() -> None:
     text = (ROOT / "docs" / "counters.md").read_text()
     for row in OWN_TYPES:
         assert f"| {row.type.value} | `{row.label}` | {row.key} | {row.value} |" in text
+
+
+def test_documented_table_of_reserved_types_is_the_one_in_the_code() -> None:
+    text = (ROOT / "docs" / "counters.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| `(\w+)` \| (.+) \|$", text, re.MULTILINE)
+    assert rows == [
+        (row.transport, str(row.type_id), row.name, ", ".join(f"`{figure}`" for figure in row.figures))
+        for row in RESERVED_TYPES
+    ]
+
+
+def test_a_figure_has_the_type_that_aeron_reserves_for_it_and_no_other_transport_has() -> None:
+    assert figure_type("dpdk-rx-fragments") == 90
+    assert figure_type("dpdk-xstat-rx_good_packets") == 92
+    assert figure_type("xdp-rx-fragments") == figure_type("dpdk-neighbours") == CounterType.TRANSPORT_FIGURE
 
 
 def test_the_table_of_system_counters_is_in_the_documentation() -> None:

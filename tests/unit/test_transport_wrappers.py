@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from framelane._native import lib
+from framelane._native import ffi, lib
 from framelane.errors import NativeError
 from framelane.testing import Endpoint, Run, Station
 from framelane.transport.address import Address
@@ -194,6 +194,28 @@ def test_what_cannot_be_held_back_is_lost_and_counted(faulty: Faulty) -> None:
     assert totals.storage_full == 6000 - 4096
     faulty.advance(MILLISECOND)
     assert faulty.numbers() == list(range(4096))
+
+
+def test_a_removed_device_says_so_once_and_takes_back_what_it_gave(faulty: Faulty) -> None:
+    binding, station = faulty.far.transport.binding, faulty.receiver.station
+    faulty.send(0, 16)
+
+    faulty.far.remove_device("eth9 was unplugged")
+
+    runs, events = ffi.new("fl_run_t[4]"), ffi.new("fl_event_t[4]")
+    for _ in range(2):
+        assert binding.ops.poll(station.poller, runs, 4) == -lib.FL_ENODEV
+        assert binding.ops.reap(station.poller, ffi.NULL, 0) == -lib.FL_ENODEV
+        assert binding.ops.arm(station.poller) == -lib.FL_ENODEV
+    run = ffi.new("fl_run_t *", {"accepted": 5})
+    assert binding.ops.send(faulty.receiver.native, run, 1) == -lib.FL_ENODEV
+    assert (run.accepted, run.status) == (0, -lib.FL_ENODEV)
+    assert binding.ops.events(binding.transport, events, 4) == 1
+    assert (events[0].kind, ffi.string(events[0].text)) == (lib.FL_EVENT_REMOVED, b"eth9 was unplugged")
+    assert binding.ops.events(binding.transport, events, 4) <= 0
+    with pytest.raises(NativeError, match="the device was removed"):
+        station.open(bind=Address.of("10.0.0.2", 40124))
+    station.close()  # raises unless everything is taken back
 
 
 def test_impossible_faults_are_refused(faulty: Faulty) -> None:

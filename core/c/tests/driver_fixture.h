@@ -6,10 +6,9 @@
 
 #include "check.h"
 #include "driver/driver.h"
+#include "driver_config.h"
 #include "shm/counters.h"
 
-#define MS INT64_C(1000000)
-#define SECOND INT64_C(1000000000)
 #define FIRST_DROP_COUNTER 46
 #define FIRST_COUNTER 80        /* free for the test */
 
@@ -36,40 +35,13 @@ static inline void driver_fixture_prepare(driver_fixture_t *fixture, fl_clock_t 
     strcpy(fixture->folder, "/tmp/framelane-driver-XXXXXX");
     CHECK(NULL != mkdtemp(fixture->folder));
     fixture->clock = NULL != clock ? clock : fl_clock_virtual_new(SECOND, 1000 * SECOND);
-    const fl_cnc_params_t params = {.to_driver_buffer_length = 65536 + FL_MPSC_RING_TRAILER_LENGTH,
-        .to_clients_buffer_length = 65536 + FL_BROADCAST_TRAILER_LENGTH, .counters_values_buffer_length = 65536,
-        .error_log_buffer_length = 65536, .client_liveness_timeout_ns = 10 * SECOND, .pid = 1, .file_page_size = 4096};
-    CHECK_EQUAL(0, fl_cnc_create(&fixture->cnc, driver_fixture_path(fixture, "cnc"), &params));
-    CHECK_EQUAL(0, fl_cnc_sections(&fixture->cnc));
-    fixture->config = (fl_driver_config_t){
-        .clock = fixture->clock,
-        .cnc = &fixture->cnc,
-        .threading_mode = threading_mode,
-        .cpu_affinity = {-1, -1, -1},
-        .cycle_threshold_ns = {SECOND, SECOND, SECOND},
-        .seed = 1,
-        .timer_interval_ns = SECOND,
-        .client_liveness_timeout_ns = 10 * SECOND,
-        .publication_connection_timeout_ns = 5 * SECOND,
-        .retransmit_linger_ns = 10 * MS,
-        .send_to_status_poll_ratio = 6,
-        .send_run_length = 65536,
-        .status_message_timeout_ns = 200 * MS,
-        .image_liveness_timeout_ns = 10 * SECOND,
-        .publication_unblock_timeout_ns = 15 * SECOND,
-    };
+    test_cnc_create(&fixture->cnc, driver_fixture_path(fixture, "cnc"));
+    fixture->config = test_config(fixture->clock, &fixture->cnc, FIRST_DROP_COUNTER);
+    fixture->config.threading_mode = threading_mode;
     for (int i = 0; i < FL_AGENTS; i++)
     {
         fixture->config.idle[i] = (fl_idle_config_t){.kind = FL_IDLE_WAIT, .max_spins = 10, .max_yields = 20,
             .min_park_ns = 1000, .max_park_ns = MS, .wait_max_ns = MS, .wait_max_no_clients_ns = 10 * MS};
-    }
-    for (int32_t i = 0; i < FL_SYSTEM_COUNTERS; i++)
-    {
-        fixture->config.system_counter_ids[i] = i;
-    }
-    for (int32_t i = 0; i < FL_DROPS; i++)
-    {
-        fixture->config.drop_counter_ids[i] = FIRST_DROP_COUNTER + i;
     }
 }
 

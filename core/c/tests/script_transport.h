@@ -4,6 +4,7 @@
 
 #include "api/transport.h"
 #include "check.h"
+#include "util/error.h"
 
 #define SCRIPT_DATAGRAMS 4096
 #define SCRIPT_RUNS 4096
@@ -42,6 +43,8 @@ typedef struct script
     fl_peer_t source;
     const fl_peer_t *peer;      /* of the last set_peer that succeeded */
     int set_peer_result;
+    bool is_gone;               /* the device is: calls but those that give back answer -FL_ENODEV */
+    uint32_t open_endpoints;
 } script_t;
 
 static inline void script_forget(script_t *script)
@@ -110,6 +113,10 @@ static inline int script_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capa
 {
     script_t *script = (script_t *)poller;
     uint32_t count = 0;
+    if (script->is_gone)
+    {
+        return -FL_ENODEV;
+    }
     for (; count < script->injected_count && count < capacity; count++)
     {
         const script_datagram_t *datagram = &script->injected[count];
@@ -136,16 +143,23 @@ static inline int script_open_endpoint(
     fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **endpoint)
 {
     script_t *script = (script_t *)transport;
+    if (script->is_gone)
+    {
+        return fl_error(FL_ENODEV, "script: the device is gone");
+    }
+    script->open_endpoints++;
     params->max_run_segments = script->max_run_segments;
     params->max_run_length = script->max_run_length;
     *endpoint = (fl_endpoint_t *)script;
     return 0;
 }
 
-static inline int script_endpoint_ok(fl_endpoint_t *endpoint)
+static inline int script_close_endpoint(fl_endpoint_t *endpoint)
 {
-    (void)endpoint;
-    return 0;
+    script_t *script = (script_t *)endpoint;
+    CHECK(NULL == script->context);
+    script->open_endpoints--;
+    return script->is_gone ? -FL_ENODEV : 0;
 }
 
 static inline int script_local_address(fl_endpoint_t *endpoint, fl_address_t *address)
@@ -205,7 +219,7 @@ static inline void script_init(script_t *script, uint32_t queues)
         .abi_version = FL_ABI_VERSION,
         .queues = queues,
         .open_endpoint = script_open_endpoint,
-        .close_endpoint = script_endpoint_ok,
+        .close_endpoint = script_close_endpoint,
         .local_address = script_local_address,
         .set_peer = script_set_peer,
         .poller_open = script_poller_open,

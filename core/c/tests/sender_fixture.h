@@ -7,13 +7,11 @@
 #include <unistd.h>
 
 #include "driver/driver.h"
+#include "driver_config.h"
 #include "protocol/frames.h"
 #include "script_transport.h"
 #include "sender/publication.h"
 #include "shm/counters.h"
-
-#define MS INT64_C(1000000)
-#define SECOND INT64_C(1000000000)
 
 #define SESSION_ID 0x1234abcd
 #define STREAM_ID 1001
@@ -61,38 +59,13 @@ static inline const char *fixture_path(const fixture_t *fixture, const char *nam
 
 static inline void fixture_open_driver(fixture_t *fixture)
 {
-    const fl_cnc_params_t params = {.to_driver_buffer_length = 65536 + FL_MPSC_RING_TRAILER_LENGTH,
-        .to_clients_buffer_length = 65536 + FL_BROADCAST_TRAILER_LENGTH, .counters_values_buffer_length = 65536,
-        .error_log_buffer_length = 65536, .client_liveness_timeout_ns = 10 * SECOND, .pid = 1, .file_page_size = 4096};
-    CHECK_EQUAL(0, fl_cnc_create(&fixture->cnc, fixture_path(fixture, "cnc"), &params));
-    CHECK_EQUAL(0, fl_cnc_sections(&fixture->cnc));
-    fl_driver_config_t config = {
-        .clock = fixture->clock,
-        .cnc = &fixture->cnc,
-        .threading_mode = fixture->threading_mode,
-        .cpu_affinity = {-1, -1, -1},
-        .cycle_threshold_ns = {SECOND, SECOND, SECOND},
-        .seed = 1,
-        .timer_interval_ns = SECOND,
-        .client_liveness_timeout_ns = 10 * SECOND,
-        .publication_connection_timeout_ns = 5 * SECOND,
-        .retransmit_delay_ns = fixture->retransmit_delay_ns,
-        .retransmit_linger_ns = 10 * MS,
-        .send_to_status_poll_ratio = 1,
-        .send_run_length = fixture->send_run_length,
-        .max_messages_per_send = fixture->max_messages_per_send,
-        .status_message_timeout_ns = 200 * MS,
-        .image_liveness_timeout_ns = 10 * SECOND,
-        .publication_unblock_timeout_ns = 15 * SECOND,
-    };
-    for (int32_t i = 0; i < FL_SYSTEM_COUNTERS; i++)
-    {
-        config.system_counter_ids[i] = i;
-    }
-    for (int32_t i = 0; i < FL_DROPS; i++)
-    {
-        config.drop_counter_ids[i] = FIRST_DROP_COUNTER + i;
-    }
+    test_cnc_create(&fixture->cnc, fixture_path(fixture, "cnc"));
+    fl_driver_config_t config = test_config(fixture->clock, &fixture->cnc, FIRST_DROP_COUNTER);
+    config.threading_mode = fixture->threading_mode;
+    config.retransmit_delay_ns = fixture->retransmit_delay_ns;
+    config.send_to_status_poll_ratio = 1;
+    config.send_run_length = fixture->send_run_length;
+    config.max_messages_per_send = fixture->max_messages_per_send;
     fixture->driver = fl_driver_new(&config);
     CHECK(NULL != fixture->driver);
     CHECK_EQUAL(0, fl_driver_start(fixture->driver));
@@ -249,7 +222,8 @@ static inline void fixture_offer(fixture_t *fixture, int32_t aligned, uint32_t c
 
 #define RECEIVER_ID INT64_C(0x1122334455667788)
 
-static inline void fixture_status(fixture_t *fixture, uint8_t flags, int64_t position, int32_t window)
+static inline void fixture_status_on(
+    fixture_t *fixture, script_t *script, uint8_t flags, int64_t position, int32_t window)
 {
     uint8_t frame[FL_SM_LENGTH];
     const fl_sm_frame_t sm = {
@@ -262,7 +236,12 @@ static inline void fixture_status(fixture_t *fixture, uint8_t flags, int64_t pos
         .receiver_id = RECEIVER_ID,
     };
     memcpy(frame, &sm, sizeof(frame));
-    script_inject_bytes(&fixture->script, frame, sizeof(frame));
+    script_inject_bytes(script, frame, sizeof(frame));
+}
+
+static inline void fixture_status(fixture_t *fixture, uint8_t flags, int64_t position, int32_t window)
+{
+    fixture_status_on(fixture, &fixture->script, flags, position, window);
 }
 
 static inline void fixture_nak(fixture_t *fixture, int64_t position, int32_t length)

@@ -42,7 +42,7 @@ static void count_released(fl_poller_t *poller, const fl_run_t *runs, uint32_t c
 static void poll_with_limit(uint32_t limit, uint32_t expected)
 {
     fl_binding_t binding = {.ops = {.poll = poll_endless, .release = count_released}};
-    fl_poll_set_t set = {.entries = {{&binding, NULL, FL_ROLE_RECEIVER}}, .count = 1, .run_limit = limit};
+    fl_poll_set_t set = {.entries = {{.binding = &binding, .roles = FL_ROLE_RECEIVER}}, .count = 1, .run_limit = limit};
     taken = released = 0;
     CHECK_EQUAL(64 * (int64_t)expected, fl_poll_set_poll(&set, 0));
     CHECK_EQUAL(expected, asked);

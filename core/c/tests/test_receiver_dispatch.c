@@ -1,5 +1,5 @@
 /* From the first datagram of a session to its image (wire 4.1 to 4.3). */
-#include "receiver_fixture.h"
+#include "receiver_frames.h"
 
 static void test_data_of_an_unknown_session_elicits_one_setup_a_second(void)
 {

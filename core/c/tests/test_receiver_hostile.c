@@ -1,6 +1,6 @@
 /* Bytes and shared words that nobody honest writes (wire 9, design 2.5). */
 #include "protocol/validate.h"
-#include "receiver_fixture.h"
+#include "receiver_frames.h"
 
 #define VECTORS "tests/vectors/wire-frames.json"
 

@@ -1,5 +1,5 @@
 /* Insertion, rebuilding, loss, status messages and cleaning of one image (wire 4.5 to 4.8). */
-#include "receiver_fixture.h"
+#include "receiver_frames.h"
 
 /* Queue one run of `count` datagrams of `segment_length` bytes, each one frame, from `position` on. */
 static void inject_segments(fixture_t *f, int64_t position, uint32_t count, uint32_t segment_length)

@@ -1,5 +1,5 @@
 /* How images end (wire 4.9 to 4.11). */
-#include "receiver_fixture.h"
+#include "receiver_frames.h"
 
 static void receive_and_consume(fixture_t *f, int64_t position, int32_t length)
 {
@@ -252,8 +252,51 @@ static void test_a_new_image_of_the_session_silences_the_old_one(void)
     fixture_free(f);
 }
 
+/* What the transport that was lost knew of a peer, as the next one would take it if its generation were the same. */
+static void know(fl_peer_t *peer)
+{
+    peer->generation = 1;
+    memset(peer->cache, 0xff, sizeof(peer->cache));
+}
+
+static void check_unknown(const fl_peer_t *peer)
+{
+    const fl_peer_t blank = {.address = peer->address};
+    CHECK(0 == memcmp(&blank, peer, sizeof(blank)));
+}
+
+static void test_an_image_goes_on_over_the_next_transport_which_knows_nothing_of_its_peers(void)
+{
+    fixture_t *f = fixture_new();
+    fixture_add_image(f);
+    receive_and_consume(f, 0, 1024);
+    const fl_address_t source = f->image->connections[0].source.address;
+    know(&f->image->connections[0].source);
+    know(&f->endpoint->control);
+
+    CHECK_EQUAL(0, fl_receive_endpoint_detach(f->driver, f->endpoint));
+    CHECK(!f->transport_endpoint.is_added);
+    const uint32_t sent = f->sent_count;
+    pass(f, 500 * MS);
+    CHECK_EQUAL(sent, f->sent_count);
+
+    fl_endpoint_params_t params = {.bind = f->local, .mtu_length = MTU};
+    CHECK_EQUAL(0, fl_receive_endpoint_attach(f->driver, f->endpoint, f->binding, &params));
+    CHECK_EQUAL(FL_ROLE_RECEIVER, params.role);
+    check_unknown(&f->image->connections[0].source);
+    check_unknown(&f->endpoint->control);
+    CHECK(0 == memcmp(&source, &f->image->connections[0].source.address, sizeof(source)));
+    receive_and_consume(f, 1024, 1024);
+    pass(f, 250 * MS);
+    CHECK_EQUAL(2048, counter(f, COUNTER_REBUILD));
+    CHECK(f->sent_count > sent);
+    CHECK_EQUAL(0, image_events(f));
+    fixture_free(f);
+}
+
 int main(void)
 {
+    RUN(test_an_image_goes_on_over_the_next_transport_which_knows_nothing_of_its_peers);
     RUN(test_an_ended_stream_drains_lingers_and_is_done);
     RUN(test_the_end_waits_for_lost_data_and_for_the_slowest_subscriber);
     RUN(test_data_behind_the_end_of_the_stream_is_dropped);

@@ -4,6 +4,7 @@
 #include "api/transport_simnet.h"
 #include "check.h"
 #include "driver/driver.h"
+#include "driver_config.h"
 #include "protocol/frames.h"
 #include "receiver/image.h"
 #include "shm/counters.h"
@@ -12,9 +13,6 @@
 
 #include <unistd.h>
 
-#define US INT64_C(1000)
-#define MS INT64_C(1000000)
-#define SECOND (1000 * MS)
 #define SESSION (-77)
 #define STREAM 10
 #define INITIAL_TERM INT32_MAX
@@ -78,43 +76,10 @@ static fl_log_t *stream_make_log(stream_t *s, const char *name, uint8_t type)
 
 static void stream_make_driver(stream_t *s)
 {
-    const fl_cnc_params_t params = {.to_driver_buffer_length = 65536 + FL_MPSC_RING_TRAILER_LENGTH,
-        .to_clients_buffer_length = 65536 + FL_BROADCAST_TRAILER_LENGTH, .counters_values_buffer_length = 65536,
-        .error_log_buffer_length = 65536, .client_liveness_timeout_ns = 10 * SECOND, .pid = 1, .file_page_size = 4096};
-    CHECK_EQUAL(0, fl_cnc_create(&s->cnc, stream_path(s, "cnc"), &params));
-    CHECK_EQUAL(0, fl_cnc_sections(&s->cnc));
+    test_cnc_create(&s->cnc, stream_path(s, "cnc"));
     unlink(stream_path(s, "cnc"));
-    fl_driver_config_t config = {
-        .clock = s->clock,
-        .cnc = &s->cnc,
-        .threading_mode = FL_THREADING_INVOKER,
-        .cpu_affinity = {-1, -1, -1},
-        .cycle_threshold_ns = {SECOND, SECOND, SECOND},
-        .seed = s->random,
-        .timer_interval_ns = SECOND,
-        .client_liveness_timeout_ns = 10 * SECOND,
-        .publication_connection_timeout_ns = 5 * SECOND,
-        .retransmit_delay_ns = 0,
-        .retransmit_linger_ns = 10 * MS,
-        .send_to_status_poll_ratio = 6,
-        .send_run_length = 65536,
-        .status_message_timeout_ns = 200 * MS,
-        .image_liveness_timeout_ns = 10 * SECOND,
-        .nak_unicast_delay_ns = 1000,
-        .nak_unicast_retry_ratio = 100,
-        .nak_multicast_max_backoff_ns = 10 * MS,
-        .nak_multicast_group_size = 10,
-        .stream_session_limit = INT32_MAX,
-        .publication_unblock_timeout_ns = 15 * SECOND,
-    };
-    for (int32_t i = 0; i < FL_SYSTEM_COUNTERS; i++)
-    {
-        config.system_counter_ids[i] = i;
-    }
-    for (int32_t i = 0; i < FL_DROPS; i++)
-    {
-        config.drop_counter_ids[i] = FIRST_DROP + i;
-    }
+    fl_driver_config_t config = test_config(s->clock, &s->cnc, FIRST_DROP);
+    config.seed = s->random;
     s->driver = fl_driver_new(&config);
     CHECK(NULL != s->driver);
 }

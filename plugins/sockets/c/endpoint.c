@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/sock_diag.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +203,50 @@ static void fl_endpoint_set_busy_poll(fl_endpoint_t *endpoint, fl_endpoint_param
     }
 }
 
+/* Remember which interface multicast takes, for fl_endpoint_follow_interface(). */
+static void fl_endpoint_note_interface(fl_endpoint_t *endpoint, const fl_endpoint_params_t *params)
+{
+    const bool has_address = FL_FAMILY_NONE != params->interface_address.family &&
+        !fl_address_is_wildcard(&params->interface_address);
+    if (fl_address_is_multicast(&params->bind) && has_address)
+    {
+        fl_socket_interface(endpoint->transport, params, &endpoint->interface_index);
+        endpoint->interface_address = params->interface_address;
+        endpoint->group = params->bind;
+        endpoint->ttl = params->ttl;
+    }
+}
+
+void fl_endpoint_follow_interface(fl_endpoint_t *endpoint)
+{
+    char name[IF_NAMESIZE];
+    if (0 == endpoint->interface_index || NULL != if_indextoname(endpoint->interface_index, name))
+    {
+        return;
+    }
+    const unsigned index = fl_interface_of(&endpoint->interface_address);
+    if (0 == index || NULL == if_indextoname(index, name))
+    {
+        return;   /* not there yet */
+    }
+    const fl_endpoint_params_t params = { .interface_address = endpoint->interface_address, .ttl = endpoint->ttl };
+    const fl_socket_plan_t receiving = { .params = &params, .bind = &endpoint->group };
+    const fl_socket_plan_t sending = { .params = &params };
+    int code = fl_socket_move(
+        endpoint->transport, endpoint->receive_fd, &receiving, endpoint->interface_index, index);
+    if (0 == code && endpoint->send_fd != endpoint->receive_fd)
+    {
+        code = fl_socket_move(endpoint->transport, endpoint->send_fd, &sending, endpoint->interface_index, index);
+    }
+    char group[FL_ADDRESS_TEXT_LENGTH];
+    char text[128];
+    snprintf(
+        text, sizeof(text), "%s: interface %s was made again: %s", fl_address_format(&endpoint->group, group), name,
+        0 == code ? "joined and sending there" : "joining it failed");
+    fl_transport_note(endpoint->transport, &endpoint->bound, text);
+    endpoint->interface_index = index;
+}
+
 int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **endpoint)
 {
     int code = fl_endpoint_check(transport, params);
@@ -233,6 +278,7 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
         goto close_sockets;
     }
     opened->local = opened->bound;
+    fl_endpoint_note_interface(opened, params);
 
     params->note[0] = '\0';
     const uint32_t short_mtu = fl_endpoint_choose_segmentation(opened);

@@ -34,6 +34,10 @@ struct fl_endpoint
     fl_address_t bound;        /* as it was when open returned */
     uint32_t mtu_length;
     bool is_any_address;       /* opened with the wildcard: a new peer may need another source address */
+    unsigned interface_index;  /* of multicast; 0: none in particular, or no multicast */
+    fl_address_t interface_address;
+    fl_address_t group;        /* that the receiving socket has joined */
+    uint32_t ttl;
 };
 
 int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **endpoint);
@@ -46,6 +50,10 @@ int64_t fl_endpoint_overflows(const fl_endpoint_t *endpoint);
 
 /* If the kernel refused to segment since the last call, keep a note that says so. Thread: control. */
 void fl_endpoint_report(fl_endpoint_t *endpoint);
+
+/* If the interface of multicast was deleted and made again, join the group there and send there, and keep a note that
+ * says so. The kernel forgets both with the interface, without a word to the socket. Thread: control. */
+void fl_endpoint_follow_interface(fl_endpoint_t *endpoint);
 
 /* Send: see transport.h. */
 int fl_endpoint_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count);

@@ -59,8 +59,7 @@ int fl_socket_connect(int fd, const fl_name_t *peer, socklen_t length, bool rebi
     return result;
 }
 
-/* The index of the interface that has the address, 0 if none has. */
-static unsigned fl_interface_of(const fl_address_t *address)
+unsigned fl_interface_of(const fl_address_t *address)
 {
     unsigned index = 0;
     struct ifaddrs *list;
@@ -85,9 +84,7 @@ static unsigned fl_interface_of(const fl_address_t *address)
     return index;
 }
 
-/* The interface for multicast: the index if it is given, else that of the given address, else 0 for any. An endpoint
- * that names no group may do with an address that is on no interface, such as another one of 127.0.0.0/8. */
-static int fl_socket_interface(const fl_transport_t *transport, const fl_endpoint_params_t *params, unsigned *index)
+int fl_socket_interface(const fl_transport_t *transport, const fl_endpoint_params_t *params, unsigned *index)
 {
     const fl_address_t *address = &params->interface_address;
     *index = params->interface_index;
@@ -306,6 +303,37 @@ static int fl_socket_set_up(const fl_transport_t *transport, int fd, int family,
         }
     }
     return code;
+}
+
+/* Let go of a membership on an interface that is gone, which counts against igmp_max_memberships all the same. */
+static void fl_socket_leave(int fd, const fl_address_t *group, unsigned interface_index)
+{
+    if (FL_FAMILY_IPV4 == group->family)
+    {
+        struct ip_mreqn request = { .imr_ifindex = (int)interface_index };
+        memcpy(&request.imr_multiaddr, group->bytes, sizeof(request.imr_multiaddr));
+        setsockopt(fd, IPPROTO_IP, IP_DROP_MEMBERSHIP, &request, sizeof(request));
+    }
+    else
+    {
+        struct ipv6_mreq request = { .ipv6mr_interface = interface_index };
+        memcpy(&request.ipv6mr_multiaddr, group->bytes, sizeof(request.ipv6mr_multiaddr));
+        setsockopt(fd, IPPROTO_IPV6, IPV6_LEAVE_GROUP, &request, sizeof(request));
+    }
+}
+
+int fl_socket_move(
+    const fl_transport_t *transport, int fd, const fl_socket_plan_t *plan, unsigned from_index, unsigned to_index)
+{
+    const fl_endpoint_params_t *params = plan->params;
+    const int family = FL_FAMILY_IPV4 == params->interface_address.family ? AF_INET : AF_INET6;
+    const int code = fl_socket_set_multicast(transport, fd, family, params, to_index);
+    if (0 != code || NULL == plan->bind || !fl_address_is_multicast(plan->bind))
+    {
+        return code;
+    }
+    fl_socket_leave(fd, plan->bind, from_index);
+    return fl_socket_join(transport, fd, plan, to_index);
 }
 
 int fl_socket_open(const fl_transport_t *transport, const fl_socket_plan_t *plan)

@@ -160,6 +160,7 @@ static int fl_transport_events(fl_transport_t *transport, fl_event_t *events, ui
     for (fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
     {
         fl_endpoint_report(endpoint);
+        fl_endpoint_follow_interface(endpoint);
     }
     const uint32_t count = transport->notes_count < capacity ? transport->notes_count : capacity;
     memcpy(events, transport->notes, count * sizeof(*events));

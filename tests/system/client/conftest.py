@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 def wait_until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:

@@ -320,7 +320,7 @@ print(type(causes[0]).__name__, flush=True)
         with Client(driver.directory) as witness:
             wait(lambda: not any(counter.label == "alive" for counter in witness.counters))
         os.kill(process.pid, signal.SIGCONT)
-        assert process.communicate(timeout=20)[0].strip() == ClientTimeout.__name__
+        assert process.communicate(timeout=60)[0].strip() == ClientTimeout.__name__
     finally:
         process.kill()
         process.wait()
@@ -375,7 +375,7 @@ def test_messages_are_awaited(driver: Any, udp: str) -> None:
 
             async def publish() -> None:
                 for message in sent:
-                    await publication.offer(message, timeout=10)
+                    await publication.offer(message, timeout=60)
 
             task = asyncio.create_task(publish())
             received: list[bytes] = []

@@ -13,7 +13,7 @@ from framelane.shm.counter_types import CounterType, heartbeat_key
 
 CLIENT_ID = 42
 TIMEOUT_MS = 300
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 def now_ms() -> int:

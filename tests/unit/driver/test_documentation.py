@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from framelane.driver.documentation import with_table
 from framelane.driver.settings import load_settings
 from framelane.transport.registry import Registry
@@ -13,9 +15,10 @@ from framelane.transport.registry import Registry
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-def test_the_table_of_settings_is_in_step():
-    text = (DOCS / "configuration.md").read_text()
-    assert text == with_table(text), "run: python -m framelane.driver.documentation docs/configuration.md"
+@pytest.mark.parametrize("name", ["configuration.md", "transports.md"])
+def test_the_table_of_settings_is_in_step(name):
+    text = (DOCS / name).read_text()
+    assert text == with_table(text), f"run: python -m framelane.driver.documentation docs/{name}"
 
 
 def test_every_configuration_in_the_documentation_is_accepted(tmp_path):

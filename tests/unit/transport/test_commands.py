@@ -11,7 +11,7 @@ NO_SOCKETS = {"FRAMELANE_DISABLE_TRANSPORTS": "sockets"}
 
 def transports(site, *arguments, environ=NO_SOCKETS):
     document = json.loads(site.run("transports", "--json", *arguments, environ=environ).stdout)
-    assert set(document) == {"transports", "order", "chosen"}
+    assert set(document) == {"transports", "order", "chosen", "netstacks"}
     return document, {entry["name"]: entry for entry in document["transports"]}
 
 

@@ -41,7 +41,7 @@ def test_every_misbehaviour_is_a_verdict_and_the_good_probe_is_heard(site):
     begin = time.monotonic()
     plugins = [plugin for name, plugin in registry.plugins.items() if name != "sockets"]
     verdicts = run_probes(plugins, settings)
-    assert time.monotonic() - begin < 15, "they run side by side, and each within its limit"
+    assert time.monotonic() - begin < 30, "they run side by side, and each within its limit"
     assert verdicts["good"].usable
     assert verdicts["good"].facts == (Fact("port", "40123"),)
     found = {name: verdict.obstacles[0].found for name, verdict in verdicts.items() if name != "good"}
@@ -63,8 +63,8 @@ def test_what_a_probe_started_is_killed_with_it(site, tmp_path):
     begin = time.monotonic()
     verdicts = run_probes([discover(environ={}).plugins["forks"]], {})
     assert verdicts["forks"].usable
-    assert time.monotonic() - begin < 10
-    limit = time.monotonic() + 5
+    assert time.monotonic() - begin < 30
+    limit = time.monotonic() + 60
     while time.monotonic() < limit:
         try:
             state = Path(f"/proc/{note.read_text()}/stat").read_text().split()[2]

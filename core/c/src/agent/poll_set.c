@@ -2,6 +2,16 @@
 
 #include <stddef.h>
 
+/* What follows is the control plane's to do; told once, since it looks at every transport then. */
+static void fl_poll_set_lose(fl_poll_set_t *set, fl_poll_entry_t *entry)
+{
+    entry->is_gone = 1;
+    if (NULL != set->events)
+    {
+        fl_object_raise(set->events, &set->object, FL_EVENT_TRANSPORTS_GONE);
+    }
+}
+
 int64_t fl_poll_set_poll(fl_poll_set_t *set, int64_t now_ns)
 {
     fl_run_t runs[FL_POLL_RUNS];
@@ -13,7 +23,11 @@ int64_t fl_poll_set_poll(fl_poll_set_t *set, int64_t now_ns)
         const int polled = entry->binding->ops.poll(entry->poller, runs, capacity);
         if (polled <= 0)
         {
-            continue;   /* a dead device is the control plane's business; it hears of it from `events` */
+            if (-FL_ENODEV == polled && 0 == entry->is_gone)
+            {
+                fl_poll_set_lose(set, entry);
+            }
+            continue;
         }
         for (int k = 0; k < polled; k++)
         {

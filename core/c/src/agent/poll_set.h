@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "agent/object.h"
 #include "agent/sink.h"
 #include "transport/binding.h"
 
@@ -15,6 +16,7 @@ typedef struct fl_poll_entry
     fl_binding_t *binding;
     fl_poller_t *poller;
     uint32_t roles;                /* FL_ROLE_* that this poller serves */
+    uint32_t is_gone;              /* 1: poll has answered -FL_ENODEV; it goes on to do so */
 } fl_poll_entry_t;
 
 typedef struct fl_poll_set
@@ -22,9 +24,12 @@ typedef struct fl_poll_set
     fl_poll_entry_t entries[FL_POLL_SET_CAPACITY];
     uint32_t count;
     uint32_t run_limit;            /* runs taken in one poll, if the user set it; 0: FL_POLL_RUNS */
+    fl_object_stack_t *events;     /* of the control plane; NULL: nobody is told */
+    fl_object_t object;            /* FL_OBJECT_TRANSPORTS */
 } fl_poll_set_t;
 
-/* Poll every poller once, hand each run to its sink, release. Returns how many bytes came. */
+/* Poll every poller once, hand each run to its sink, release. The control plane is told of a device that is gone.
+ * Returns how many bytes came. */
 int64_t fl_poll_set_poll(fl_poll_set_t *set, int64_t now_ns);
 
 /* Reap every poller once; what comes back from FL_RUN_HOLD is nothing yet, since no sender holds. */

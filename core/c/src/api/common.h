@@ -8,7 +8,10 @@
 /* The calling thread's error text, terminated; empty if there is none. Valid until the thread's next failing call. */
 const char *fl_error_text(void);
 
-/* Forget the calling thread's error text. */
+/* The code that belongs to it, positive FL_E*; 0 if it is not known. */
+int fl_error_code(void);
+
+/* Forget the calling thread's error text and code. */
 void fl_error_clear(void);
 
 typedef struct fl_clock fl_clock_t;

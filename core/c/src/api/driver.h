@@ -172,6 +172,7 @@ int fl_driver_next_command(fl_driver_t *driver, int32_t *type_id, uint8_t *buffe
 #define FL_OBJECT_SETUP 4
 #define FL_OBJECT_PUBLICATION_ERROR 5
 #define FL_OBJECT_CONDUCTOR 6
+#define FL_OBJECT_TRANSPORTS 7
 
 /* Bits of publications, UDP and IPC. */
 #define FL_EVENT_PUBLICATION_LINGER 1      /* spies or IPC subscribers lose the image: announce, then unlink them */
@@ -187,6 +188,9 @@ int fl_driver_next_command(fl_driver_t *driver, int32_t *type_id, uint8_t *buffe
 /* Bits of the conductor agent. */
 #define FL_EVENT_CONDUCTOR_TIMER 1         /* a timer pass is due */
 #define FL_EVENT_CONDUCTOR_MALFORMED 2     /* records of the to-driver ring that could not be read were skipped */
+
+/* Bits of the transports under one agent. */
+#define FL_EVENT_TRANSPORTS_GONE 1         /* one answers -FL_ENODEV: ask each fl_driver_is_transport_gone */
 
 /* What happened to one object. Fields below `mask` are filled by kind. */
 typedef struct fl_driver_event
@@ -229,8 +233,11 @@ int fl_driver_remove_client(fl_driver_t *driver, int64_t client_id);
  * its stay. -FL_EBUSY: it has one queue, and sender and receiver are different threads. */
 int fl_driver_add_transport(fl_driver_t *driver, fl_binding_t *binding);
 
-/* Take it off again; every endpoint on it was closed before. */
+/* Take it off again; every endpoint on it was closed or detached before. */
 int fl_driver_remove_transport(fl_driver_t *driver, fl_binding_t *binding);
+
+/* Has an agent seen that a transport answers -FL_ENODEV? 1 or 0. */
+int fl_driver_is_transport_gone(fl_driver_t *driver, fl_binding_t *binding);
 
 /* ---- send endpoints ---- */
 
@@ -242,12 +249,22 @@ int fl_driver_remove_transport(fl_driver_t *driver, fl_binding_t *binding);
 fl_send_endpoint_t *fl_send_endpoint_open(
     fl_driver_t *driver, fl_binding_t *binding, int64_t id, fl_endpoint_params_t *params, int is_multicast);
 
+/* Take the endpoint from its transport, whose device was lost, and close what it had open there: the address is free when
+ * this returns. Publications live on without sending or hearing anything. Nothing if it is detached already. */
+int fl_send_endpoint_detach(fl_driver_t *driver, fl_send_endpoint_t *endpoint);
+
+/* Open a detached endpoint on another transport of this driver, or on the same one opened again; params as for opening.
+ * Positions, flow control, retransmits and timers go on as they are. If it fails the endpoint stays detached. */
+int fl_send_endpoint_attach(
+    fl_driver_t *driver, fl_send_endpoint_t *endpoint, fl_binding_t *binding, fl_endpoint_params_t *params);
+
 /* Close it; every publication on it was removed before. */
 int fl_send_endpoint_close(fl_driver_t *driver, fl_send_endpoint_t *endpoint);
 
+/* -FL_ENODEV: it is detached. */
 int fl_send_endpoint_local_address(fl_send_endpoint_t *endpoint, fl_address_t *address);
 
-/* The peer's name resolves to another address now. */
+/* The peer's name resolves to another address now. A detached endpoint is attached with its peer in params. */
 int fl_send_endpoint_set_peer(fl_driver_t *driver, fl_send_endpoint_t *endpoint, const fl_address_t *peer);
 
 /* Monotonic time of the last accepted status message on any of its publications; for re-resolution (wire 5.9). */
@@ -347,9 +364,15 @@ fl_receive_endpoint_t *fl_receive_endpoint_open(
     fl_driver_t *driver, fl_binding_t *binding, fl_endpoint_params_t *params,
     const fl_receive_endpoint_params_t *receive_params);
 
+/* As for send endpoints: sessions, images, their positions and timers go on. */
+int fl_receive_endpoint_detach(fl_driver_t *driver, fl_receive_endpoint_t *endpoint);
+int fl_receive_endpoint_attach(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, fl_binding_t *binding, fl_endpoint_params_t *params);
+
 /* Close it; every image on it was removed and every subscription taken off before. */
 int fl_receive_endpoint_close(fl_driver_t *driver, fl_receive_endpoint_t *endpoint);
 
+/* -FL_ENODEV: it is detached. */
 int fl_receive_endpoint_local_address(fl_receive_endpoint_t *endpoint, fl_address_t *address);
 int64_t fl_receive_endpoint_receiver_id(fl_receive_endpoint_t *endpoint);
 

@@ -12,11 +12,12 @@
 #define FL_NETSTACK_OWN 2      /* the device was taken from Linux; addresses and routes are configured */
 
 #define FL_NETSTACK_NO_UDP_CHECKSUM 1   /* IPv4: send 0 and do not verify */
+#define FL_NETSTACK_LEAVE_OPEN 2        /* its close leaves the port open, for whoever opened it to close */
 
 typedef struct fl_netstack_config
 {
     uint32_t mode;                 /* FL_NETSTACK_KERNEL or FL_NETSTACK_OWN */
-    uint32_t flags;                /* FL_NETSTACK_NO_UDP_CHECKSUM */
+    uint32_t flags;                /* FL_NETSTACK_NO_UDP_CHECKSUM, FL_NETSTACK_LEAVE_OPEN */
     uint32_t vlan;                 /* 0xffff: untagged */
     uint32_t mtu_length;           /* longest IP packet; 0: the port's */
     uint32_t interface_index;      /* kernel mode: of the interface that has the addresses (the VLAN's, if there is one) */
@@ -56,7 +57,7 @@ typedef struct fl_netstack_neighbour
 } fl_netstack_neighbour_t;
 
 /* Turn a port into a datagram transport: fl_transport_t of fl_netstack_ops. Opens nothing itself: the port is open and not
- * started; the netstack starts and stops it, and closes it in its `close`.
+ * started; the netstack starts and stops it, and closes it in its `close` unless it is to leave it open.
  *
  * port_ops, port   fl_port_ops_t * and fl_port_t *; ops are copied
  * host             outlives the netstack

@@ -51,6 +51,13 @@ const void *fl_fault_ops(const fl_fault_t *fault);
 /* Change what happens from the next datagram on. Any thread. -FL_EINVAL: a probability outside 0 to 1, a delay or
  * jitter outside 0 to 10 s. */
 int fl_fault_configure(fl_fault_t *fault, const fl_fault_settings_t *settings);
+
+/* Let the device be gone from now on: every call answers -FL_ENODEV, but what is given back is taken (transport.h).
+ *
+ * text      of the event FL_EVENT_REMOVED that says so, once; truncated. NULL: no event, as of a transport that has none
+ * thread    any; once
+ */
+void fl_fault_remove_device(fl_fault_t *fault, const char *text);
 void fl_fault_totals(fl_fault_t *fault, fl_fault_totals_t *send, fl_fault_totals_t *receive);
 
 #endif

@@ -72,6 +72,8 @@ static void fl_driver_init_agents(fl_driver_t *driver)
             FL_COUNTER_RECEIVER_MAX_CYCLE_TIME, FL_COUNTER_RECEIVER_CYCLES_OVER_THRESHOLD},
     };
     const int64_t now_ns = fl_clock_nano_now(config->clock);
+    driver->sender.polls.events = driver->receiver.polls.events = &driver->context.events;
+    driver->sender.polls.object.kind = driver->receiver.polls.object.kind = FL_OBJECT_TRANSPORTS;
     driver->sender.polls.run_limit = config->sender_poll_runs;
     driver->receiver.polls.run_limit = config->receiver_poll_runs;
     for (int i = 0; i < FL_AGENTS; i++)

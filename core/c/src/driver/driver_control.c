@@ -135,7 +135,7 @@ static int64_t fl_transport_call_leave(void *argument)
 static int fl_driver_add_poller(
     fl_driver_t *driver, fl_binding_t *binding, uint32_t queue, uint32_t roles, int agent, fl_poll_set_t *polls)
 {
-    fl_transport_call_t call = {.driver = driver, .polls = polls, .entry = {binding, NULL, roles}};
+    fl_transport_call_t call = {.driver = driver, .polls = polls, .entry = {.binding = binding, .roles = roles}};
     if (FL_POLL_SET_CAPACITY == polls->count)
     {
         return fl_error(FL_ENOSPC, "transport '%s' is one more than the %d that a driver can have open at once",
@@ -224,6 +224,24 @@ int fl_driver_add_transport(fl_driver_t *driver, fl_binding_t *binding)
         fl_driver_call(driver, FL_AGENT_CONDUCTOR, fl_transport_call_housekeep, &call);
     }
     return result;
+}
+
+static int64_t fl_transport_call_is_gone(void *argument)
+{
+    const fl_transport_call_t *call = argument;
+    const fl_poll_entry_t *entry = fl_poll_set_find(call->polls, call->entry.binding);
+    return NULL != entry && 0 != entry->is_gone;
+}
+
+int fl_driver_is_transport_gone(fl_driver_t *driver, fl_binding_t *binding)
+{
+    fl_transport_call_t call = {.polls = &driver->sender.polls, .entry = {.binding = binding}};
+    if (0 != fl_driver_call(driver, FL_AGENT_SENDER, fl_transport_call_is_gone, &call))
+    {
+        return 1;
+    }
+    call.polls = &driver->receiver.polls;
+    return 0 != fl_driver_call(driver, FL_AGENT_RECEIVER, fl_transport_call_is_gone, &call);
 }
 
 int fl_driver_remove_transport(fl_driver_t *driver, fl_binding_t *binding)

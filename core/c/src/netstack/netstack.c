@@ -150,7 +150,8 @@ static int fl_netstack_close(fl_transport_t *netstack)
         }
         netstack->is_started = false;
     }
-    const int result = netstack->port_ops.close(netstack->port);
+    const bool leaves_open = 0 != (netstack->config.flags & FL_NETSTACK_LEAVE_OPEN);
+    const int result = leaves_open ? 0 : netstack->port_ops.close(netstack->port);
     if (result < 0 && -FL_ENODEV != result)
     {
         fl_error_append(" (close of port '%s')", netstack->config.name);

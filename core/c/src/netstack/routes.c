@@ -74,7 +74,7 @@ int fl_routes_find(
     {
         return -FL_ENETUNREACH;
     }
-    const bool is_routed = has_route && (int)route.prefix_length > own_prefix;
+    const bool is_routed = has_route && (int)route.prefix_length >= own_prefix;
     *next_hop = is_routed && FL_FAMILY_NONE != route.gateway.family ? route.gateway : *destination;
     next_hop->port = 0;
     *mtu = is_routed ? route.mtu_length : 0;

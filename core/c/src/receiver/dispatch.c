@@ -80,7 +80,7 @@ static bool fl_dispatch_ask_for_image(
         return false;
     }
     fl_driver_event_t *content = &notice->content;
-    content->id = endpoint->id;
+    content->id = endpoint->attachment.id;
     content->session_id = frame->session_id;
     content->stream_id = frame->stream_id;
     content->initial_term_id = frame->initial_term_id;

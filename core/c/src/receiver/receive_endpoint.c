@@ -16,7 +16,7 @@ int fl_receive_endpoint_send(fl_receive_endpoint_t *endpoint, const uint8_t *fra
         .peer = peer,
         .local = NULL != local && FL_FAMILY_NONE != local->family ? local : NULL,
     };
-    const int sent = endpoint->binding->ops.send(endpoint->endpoint, &run, 1);
+    const int sent = fl_attachment_send(&endpoint->attachment, &run, 1);
     if (1 == sent)
     {
         return 0;

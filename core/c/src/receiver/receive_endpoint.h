@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/sink.h"
+#include "driver/attachment.h"
 #include "receiver/interest.h"
 #include "receiver/receiver.h"
 #include "receiver/session_map.h"
@@ -24,10 +24,8 @@ typedef struct fl_setup
 
 struct fl_receive_endpoint
 {
-    fl_sink_t sink;                     /* first: the context of the transport's runs */
+    fl_attachment_t attachment;         /* first: its sink is the context of the transport's runs */
     fl_receiver_t *receiver;
-    fl_binding_t *binding;
-    fl_endpoint_t *endpoint;
     uint64_t last_key;                  /* of last_image, as in fl_data_key() */
     fl_image_t *last_image;             /* took the last data; NULL: none */
     const fl_interest_t *interest;      /* NULL: none */
@@ -36,7 +34,6 @@ struct fl_receive_endpoint
     uint32_t setup_count;
     fl_image_t *images;                 /* all, also those that are out of the dispatch */
     uint32_t image_count;               /* changes on the control thread's request alone */
-    int64_t id;
     int64_t receiver_id;
     int64_t group_tag;
     bool has_group_tag;

@@ -2,14 +2,15 @@
 #include <stdlib.h>
 
 #include "driver/driver.h"
+#include "receiver/image.h"
 #include "receiver/receive_endpoint.h"
+#include "transport/address.h"
 #include "util/error.h"
 
 /* ---- opening and closing ---- */
 
 typedef struct fl_receive_endpoint_call
 {
-    fl_driver_t *driver;
     fl_receive_endpoint_t *endpoint;
     int32_t stream_id;
     int32_t session_id;
@@ -19,33 +20,32 @@ typedef struct fl_receive_endpoint_call
     const fl_address_t *control;
 } fl_receive_endpoint_call_t;
 
-static int64_t fl_receive_endpoint_call_open(void *argument)
+static void fl_receive_endpoint_on_attached(fl_attachment_t *attachment, const fl_endpoint_params_t *granted)
 {
-    fl_receive_endpoint_call_t *call = argument;
-    fl_receive_endpoint_t *endpoint = call->endpoint;
-    fl_poll_entry_t *entry = fl_driver_find_poller(call->driver, endpoint->binding, FL_ROLE_RECEIVER);
-    if (NULL == entry)
+    (void)granted;
+    fl_receive_endpoint_t *endpoint = (fl_receive_endpoint_t *)attachment;
+    fl_peer_forget(&endpoint->control);
+    for (fl_image_t *image = endpoint->images; NULL != image; image = image->next)
     {
-        return -FL_ENOENT;
+        for (uint32_t i = 0; i < image->connection_count; i++)
+        {
+            fl_peer_forget(&image->connections[i].source);
+        }
     }
-    const int result = endpoint->binding->ops.poller_add(entry->poller, endpoint->endpoint, &endpoint->sink);
-    if (0 == result && endpoint->has_control)
+    if (endpoint->has_control)
     {
         fl_receive_endpoint_elicit(endpoint, 0, 0, &endpoint->control, NULL);
         fl_timer_schedule(&endpoint->receiver->wheel, &endpoint->control_timer,
             fl_clock_nano_now(endpoint->receiver->context->clock) + FL_SETUP_TIMEOUT_NS);
     }
-    return result;
 }
 
-static int64_t fl_receive_endpoint_call_close(void *argument)
+static int64_t fl_receive_endpoint_call_stop(void *argument)
 {
-    fl_receive_endpoint_call_t *call = argument;
-    fl_receive_endpoint_t *endpoint = call->endpoint;
-    fl_poll_entry_t *entry = fl_driver_find_poller(call->driver, endpoint->binding, FL_ROLE_RECEIVER);
+    fl_receive_endpoint_t *endpoint = ((fl_receive_endpoint_call_t *)argument)->endpoint;
     fl_timer_cancel(&endpoint->receiver->wheel, &endpoint->setup_timer);
     fl_timer_cancel(&endpoint->receiver->wheel, &endpoint->control_timer);
-    return NULL == entry ? -FL_ENOENT : endpoint->binding->ops.poller_remove(entry->poller, endpoint->endpoint);
+    return 0;
 }
 
 static int64_t fl_receiver_take_id(fl_receiver_t *receiver)
@@ -70,17 +70,9 @@ fl_receive_endpoint_t *fl_receive_endpoint_open(fl_driver_t *driver, fl_binding_
         fl_error(FL_ENOMEM, "no memory for a receive endpoint");
         goto failed;
     }
-    params->size = sizeof(*params);
-    params->role = FL_ROLE_RECEIVER;
-    int result = binding->ops.open_endpoint(binding->transport, params, &endpoint->endpoint);
-    if (result < 0)
-    {
-        goto failed;
-    }
-    endpoint->sink.on_run = fl_receive_endpoint_on_run;
+    fl_attachment_init(&endpoint->attachment, FL_ROLE_RECEIVER, receive_params->id, fl_receive_endpoint_on_run,
+        fl_receive_endpoint_on_attached);
     endpoint->receiver = &driver->receiver;
-    endpoint->binding = binding;
-    endpoint->id = receive_params->id;
     endpoint->receiver_id = fl_receiver_take_id(&driver->receiver);
     endpoint->group_tag = receive_params->group_tag;
     endpoint->has_group_tag = receive_params->has_group_tag;
@@ -92,32 +84,38 @@ fl_receive_endpoint_t *fl_receive_endpoint_open(fl_driver_t *driver, fl_binding_
     fl_session_map_init(&endpoint->sessions, sessions, capacity, fl_driver_random(&driver->context));
     fl_receive_endpoint_init_timers(endpoint);
 
-    fl_receive_endpoint_call_t call = {.driver = driver, .endpoint = endpoint};
-    result = (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_open, &call);
-    if (0 == result)
+    if (0 == fl_attachment_attach(driver, &endpoint->attachment, binding, params))
     {
         return endpoint;
     }
-    fl_error(-result, -FL_ENOENT == result
-            ? "transport %s has no poller for receivers in this driver; add the transport first"
-            : "transport %s does not take a receive endpoint onto its poller", binding->name);
-    binding->ops.close_endpoint(endpoint->endpoint);
 failed:
     free(sessions);
     free(endpoint);
     return NULL;
 }
 
+int fl_receive_endpoint_detach(fl_driver_t *driver, fl_receive_endpoint_t *endpoint)
+{
+    return fl_attachment_detach(driver, &endpoint->attachment);
+}
+
+int fl_receive_endpoint_attach(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, fl_binding_t *binding, fl_endpoint_params_t *params)
+{
+    return fl_attachment_attach(driver, &endpoint->attachment, binding, params);
+}
+
 int fl_receive_endpoint_close(fl_driver_t *driver, fl_receive_endpoint_t *endpoint)
 {
     if (endpoint->image_count > 0)
     {
-        return fl_error(FL_EBUSY, "receive endpoint %lld has %u images; remove them first", (long long)endpoint->id,
-            endpoint->image_count);
+        return fl_error(FL_EBUSY, "receive endpoint %lld has %u images; remove them first",
+            (long long)endpoint->attachment.id, endpoint->image_count);
     }
-    fl_receive_endpoint_call_t call = {.driver = driver, .endpoint = endpoint};
-    fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_close, &call);
-    const int result = endpoint->binding->ops.close_endpoint(endpoint->endpoint);
+    /* In this order: what is received may arm the timers. */
+    const int result = fl_attachment_detach(driver, &endpoint->attachment);
+    fl_receive_endpoint_call_t call = {.endpoint = endpoint};
+    fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_stop, &call);
     free((void *)(uintptr_t)endpoint->interest);
     free(endpoint->sessions.sessions);
     free(endpoint);
@@ -126,7 +124,7 @@ int fl_receive_endpoint_close(fl_driver_t *driver, fl_receive_endpoint_t *endpoi
 
 int fl_receive_endpoint_local_address(fl_receive_endpoint_t *endpoint, fl_address_t *address)
 {
-    return endpoint->binding->ops.local_address(endpoint->endpoint, address);
+    return endpoint->attachment.binding->ops.local_address(endpoint->attachment.endpoint, address);
 }
 
 int64_t fl_receive_endpoint_receiver_id(fl_receive_endpoint_t *endpoint)

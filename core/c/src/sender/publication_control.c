@@ -176,8 +176,6 @@ fl_publication_t *fl_publication_add(
             .term_length = log->term_length,
             .mtu_length = log->mtu_length,
             .max_datagrams = config->max_messages_per_send > 0 ? config->max_messages_per_send : UINT32_MAX,
-            .max_run_segments = endpoint->max_run_segments > 1 ? endpoint->max_run_segments : 1,
-            .max_run_length = endpoint->max_run_length,
             .session_id = log->session_id,
             .stream_id = log->stream_id,
         },
@@ -196,6 +194,7 @@ fl_publication_t *fl_publication_add(
         .resend_limit = resend_length * params->retransmit_window_multiple,
         .object = {.kind = FL_OBJECT_PUBLICATION, .id = params->registration_id},
     };
+    fl_send_endpoint_bound_runs(endpoint, &publication->bounds);
     fl_timer_init(&publication->timer, fl_publication_on_timer);
     fl_publication_seek(publication);
     fl_publication_call_t call = {.sender = &driver->sender, .publication = publication};

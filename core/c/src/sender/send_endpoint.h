@@ -6,18 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/sink.h"
+#include "driver/attachment.h"
 #include "sender/publication_table.h"
 #include "sender/sender.h"
+#include "sender/term_scan.h"
 
 struct fl_send_endpoint
 {
-    fl_sink_t sink;                         /* first: what the poller calls */
+    fl_attachment_t attachment;             /* first: its sink is what the poller calls */
     fl_sender_t *sender;
-    fl_binding_t *binding;
-    fl_endpoint_t *endpoint;
-    fl_poller_t *poller;
-    int64_t id;
     bool is_multicast;
     uint32_t max_run_segments;
     uint32_t max_run_length;
@@ -30,11 +27,14 @@ struct fl_send_endpoint
 /* Take a run of control frames. Thread: the poller's, which is the sender's. */
 void fl_send_endpoint_on_run(fl_sink_t *sink, const fl_run_t *run, int64_t now_ns);
 
+/* How long runs may be is the endpoint's to say. Thread: sender, or control before the publication is the sender's. */
+void fl_send_endpoint_bound_runs(const fl_send_endpoint_t *endpoint, fl_scan_bounds_t *bounds);
+
 /* Send runs to wherever the endpoint sends: all that publications put on the wire goes through here. As the transport's
  * send; a negative result takes nothing. Thread: sender. */
 static inline int fl_send_endpoint_send(fl_send_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
 {
-    return endpoint->binding->ops.send(endpoint->endpoint, runs, count);
+    return fl_attachment_send(&endpoint->attachment, runs, count);
 }
 
 #endif

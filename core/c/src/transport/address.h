@@ -54,6 +54,13 @@ static inline const char *fl_address_format(const fl_address_t *address, char te
     return text;
 }
 
+/* Forget what a transport knew of a peer; the address stays. Thread: the one that sends to it. */
+static inline void fl_peer_forget(fl_peer_t *peer)
+{
+    peer->generation = 0;
+    memset(peer->cache, 0, sizeof(peer->cache));
+}
+
 /* How many datagrams a run holds; 0 if its lengths contradict each other. */
 static inline uint32_t fl_run_segments(const fl_run_t *run)
 {

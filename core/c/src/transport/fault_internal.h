@@ -12,6 +12,8 @@ struct fl_fault
     uint64_t seed;
     uint64_t endpoints_opened;
     uint32_t open_objects;           /* endpoints and pollers */
+    _Atomic bool is_removed;         /* the device is gone */
+    fl_event_t removed_event;        /* kind 0: there is none, or it was taken */
     fl_fault_rules_t send;
     fl_fault_rules_t receive;
 };
@@ -40,6 +42,12 @@ struct fl_poller
     uint32_t outstanding;            /* runs that the host has not released */
     fl_run_t batch[FL_FAULT_BATCH];
 };
+
+static inline bool fl_fault_is_removed(const fl_fault_t *fault)
+{
+    /* Acquire: pairs with the release in fl_fault_remove_device(), which stored the event. */
+    return atomic_load_explicit(&fault->is_removed, memory_order_acquire);
+}
 
 /* Send what is due. Stops where the wrapped transport takes no more; what it refuses for good is lost. */
 void fl_fault_send_due(fl_endpoint_t *endpoint, int64_t now_ns);

@@ -92,6 +92,15 @@ static void fl_fault_send_run(fl_endpoint_t *endpoint, fl_run_t *run, uint32_t s
 int fl_fault_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
 {
     fl_fault_t *fault = endpoint->fault;
+    if (fl_fault_is_removed(fault))
+    {
+        for (uint32_t i = 0; i < count; i++)
+        {
+            runs[i].accepted = 0;
+            runs[i].status = -FL_ENODEV;
+        }
+        return -FL_ENODEV;
+    }
     uint32_t flags = 0;
     for (uint32_t i = 0; i < count; i++)
     {
@@ -248,6 +257,10 @@ static void fl_fault_send_due_of_all(fl_poller_t *poller, int64_t now_ns)
 int fl_fault_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
 {
     fl_fault_t *fault = poller->fault;
+    if (fl_fault_is_removed(fault))
+    {
+        return -FL_ENODEV;
+    }
     const int64_t now_ns = fault->host->nano_clock(fault->host);
     fl_fault_send_due_of_all(poller, now_ns);
     uint32_t count = fl_fault_emit_due(poller, runs, capacity, now_ns);
@@ -286,12 +299,20 @@ void fl_fault_release(fl_poller_t *poller, const fl_run_t *runs, uint32_t count)
 int fl_fault_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t capacity)
 {
     const fl_fault_t *fault = poller->fault;
+    if (fl_fault_is_removed(fault))
+    {
+        return -FL_ENODEV;
+    }
     fl_fault_send_due_of_all(poller, fault->host->nano_clock(fault->host));
     return fault->inner->ops.reap(poller->inner, completions, capacity);
 }
 
 int fl_fault_arm(fl_poller_t *poller)
 {
+    if (fl_fault_is_removed(poller->fault))
+    {
+        return -FL_ENODEV;
+    }
     bool is_idle = fl_datagram_store_is_empty(poller->store) && poller->batch_index == poller->batch_count;
     for (const fl_endpoint_t *e = poller->endpoints; NULL != e && is_idle; e = e->next_on_poller)
     {

@@ -1,5 +1,6 @@
 #include "transport/wrap_fault.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "transport/address.h"
@@ -16,6 +17,10 @@ static fl_fault_t *fl_fault_of(fl_transport_t *transport)
 static int fl_fault_open_endpoint(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **result)
 {
     fl_fault_t *fault = fl_fault_of(transport);
+    if (fl_fault_is_removed(fault))
+    {
+        return fl_error(FL_ENODEV, "fault wrapper: the device was removed");
+    }
     int status = -FL_ENOMEM;
     fl_endpoint_t *endpoint = calloc(1, sizeof(*endpoint));
     if (NULL == endpoint || NULL == (endpoint->store = fl_datagram_store_new()))
@@ -65,6 +70,10 @@ static int fl_fault_local_address(fl_endpoint_t *endpoint, fl_address_t *address
 
 static int fl_fault_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
 {
+    if (fl_fault_is_removed(endpoint->fault))
+    {
+        return -FL_ENODEV;
+    }
     /* What was accepted goes to the old peer, so it leaves now; what cannot is lost. */
     fl_fault_send_due(endpoint, INT64_MAX);
     fl_datagram_store_drop(endpoint->store, NULL);
@@ -79,6 +88,10 @@ static int fl_fault_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
 static int fl_fault_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl_poller_t **result)
 {
     fl_fault_t *fault = fl_fault_of(transport);
+    if (fl_fault_is_removed(fault))
+    {
+        return fl_error(FL_ENODEV, "fault wrapper: the device was removed");
+    }
     int status = -FL_ENOMEM;
     fl_poller_t *poller = calloc(1, sizeof(*poller));
     if (NULL == poller || NULL == (poller->store = fl_datagram_store_new()))
@@ -180,8 +193,14 @@ static int fl_fault_housekeeping(fl_transport_t *transport, int64_t now_ns)
 
 static int fl_fault_events(fl_transport_t *transport, fl_event_t *events, uint32_t capacity)
 {
-    const fl_binding_t *inner = fl_fault_of(transport)->inner;
-    return inner->ops.events(inner->transport, events, capacity);
+    fl_fault_t *fault = fl_fault_of(transport);
+    if (!fl_fault_is_removed(fault) || 0 == fault->removed_event.kind || 0 == capacity)
+    {
+        return fault->inner->ops.events(fault->inner->transport, events, capacity);
+    }
+    events[0] = fault->removed_event;
+    fault->removed_event.kind = 0;
+    return 1;
 }
 
 static int fl_fault_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
@@ -270,6 +289,17 @@ int fl_fault_configure(fl_fault_t *fault, const fl_fault_settings_t *settings)
     fl_fault_set(&fault->send, &settings->send, true);
     fl_fault_set(&fault->receive, &settings->receive, false);
     return 0;
+}
+
+void fl_fault_remove_device(fl_fault_t *fault, const char *text)
+{
+    if (NULL != text)
+    {
+        fault->removed_event = (fl_event_t){.kind = FL_EVENT_REMOVED};
+        snprintf(fault->removed_event.text, sizeof(fault->removed_event.text), "%s", text);
+    }
+    /* Release: pairs with the acquire in fl_fault_is_removed(). The event must be there before it is looked at. */
+    atomic_store_explicit(&fault->is_removed, true, memory_order_release);
 }
 
 void fl_fault_totals(fl_fault_t *fault, fl_fault_totals_t *send, fl_fault_totals_t *receive)

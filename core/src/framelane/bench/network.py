@@ -44,11 +44,9 @@ def veth_pair() -> Iterator[tuple[Site, Site]]:
     names = [f"framelane-{os.getpid()}-{end}" for end in "ab"]
     links = [f"flb{os.getpid() % 100000}{end}" for end in "ab"]
     addresses = ["10.73.0.1", "10.73.0.2"]
-    made: list[str] = []
     try:
         for name in names:
             _run("ip", "netns", "add", name)
-            made.append(name)
         _run(
             "ip",
             "link",
@@ -73,5 +71,5 @@ def veth_pair() -> Iterator[tuple[Site, Site]]:
         )
         yield first, second
     finally:
-        for name in made:
+        for name in names:  # whether it was made or not
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)

@@ -16,6 +16,7 @@ from framelane.bench.model import Measurement
 from framelane.bench.network import Site
 from framelane.bench.worker import Job, Outcome
 from framelane.errors import FramelaneError
+from framelane.interrupts import start_child
 
 __all__ = ["Pair", "Watched", "alternate", "measure_rate", "measure_round_trips"]
 
@@ -27,7 +28,7 @@ class Worker:
     """A process at one site that runs one job after another."""
 
     def __init__(self, site: Site) -> None:
-        self._process = subprocess.Popen(
+        self._process = start_child(
             [*site.prefix, sys.executable, "-m", "framelane.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -54,7 +55,8 @@ class Worker:
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], limit_s)[0]:
             raise FramelaneError(f"benchmark loop {job.loop} gave no answer within {limit_s:.0f} s")
-        return self._process.stdout.readline().strip()
+        line: str = self._process.stdout.readline()
+        return line.strip()
 
     def _raise(self, job: Job, line: str) -> NoReturn:
         reason = json.loads(line)["error"] if line else f"the process ended with status {self._process.wait()}"

@@ -14,12 +14,13 @@ from pathlib import Path
 from framelane.bench.network import Site
 from framelane.client import Client, ExclusivePublication, Subscription
 from framelane.errors import FramelaneError
+from framelane.interrupts import start_child
 from framelane.shm.cnc import CncFile, attach
 from framelane.shm.counter_types import CounterType
 
 __all__ = ["DriverProcess", "published", "subscribed", "useful_calls"]
 
-CONNECT_LIMIT_S = 10.0
+CONNECT_LIMIT_S = 30.0
 #: How often the drivers copy their transports' figures into counters: below the time that a receiving side waits for
 #: the end, so that the figures of a run are complete when it is over.
 FIGURES_INTERVAL = "50ms"
@@ -74,20 +75,26 @@ class DriverProcess:
             "FRAMELANE_TRANSPORT_USE": transport,
             "FRAMELANE_TRANSPORT_REQUIRE": transport,
         }
-        self._process = subprocess.Popen(
+        self._process = start_child(
             [*site.prefix, sys.executable, "-m", "framelane.cli.framelaned"],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
         )
+        try:
+            self._wait_for_start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_for_start(self) -> None:
         limit = time.monotonic() + CONNECT_LIMIT_S
-        while not (directory / "cnc.dat").exists():
+        while not (self.directory / "cnc.dat").exists():
             if self._process.poll() is not None or time.monotonic() > limit:
                 _, reason = self._process.communicate() if self._process.poll() is not None else ("", "no start")
-                self.close()
                 raise FramelaneError(f"the benchmark's driver did not start: {reason.strip()}")
             time.sleep(0.01)
-        self._cnc = attach(directory, driver_timeout_ms=10_000)
+        self._cnc = attach(self.directory, driver_timeout_ms=10_000)
 
     def cpu_ns(self) -> int:
         """Processor time that the driver's threads have used."""

@@ -100,6 +100,23 @@ class UdpChannel:
         control = _again(self.params.control, "control", self.control, resolver)
         return self if control == self.control else replace(self, control=control)
 
+    def interface_found_again(self, interfaces: Interfaces) -> Self:
+        """Find the interface again by its address: one that was deleted and made again has another index. May block.
+
+        :returns: this object if the interface is the same, is not there, or no particular one was meant.
+        """
+        here = self.interface
+        if here.index == 0:
+            return self
+        holder = next(
+            (one for one in interfaces.interfaces() if any(own.ip == here.address.ip for own in one.addresses)), None
+        )
+        if holder is None or holder.index == here.index:
+            return self
+        scope_id = holder.index if here.address.scope_id == here.index else here.address.scope_id
+        address = replace(here.address, scope_id=scope_id)
+        return replace(self, interface=replace(here, index=holder.index, address=address))
+
     @property
     def uri(self) -> ChannelUri:
         """The channel as the client wrote it."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from framelane.errors import FramelaneError
+from framelane.interrupts import hold
 
 __all__ = ["COMMANDS", "main"]
 
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     :param arguments: ``None``: those of the process.
     """
+    hold()  # until the command can be interrupted, which is when all is imported
     if arguments is None:
         arguments = sys.argv[1:]
     from framelane.cli.app import build  # not above: framelaned, which needs no typer, is a module of this package

@@ -5,18 +5,30 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from framelane.cli import COMMANDS
+from framelane.cli.running import interruptible
 
 __all__ = ["build"]
 
 
+class _Commands(TyperGroup):
+    """Every command, those of plugins too, can be interrupted while it runs, and only then."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with interruptible():
+            return super().invoke(ctx)
+
+
 def build(arguments: Sequence[str]) -> typer.Typer:
     """Return the application with the commands that these arguments can mean."""
-    app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app = typer.Typer(
+        cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
     app.callback()(_root)
     command = next((argument for argument in arguments if not argument.startswith("-")), None)
     if command in COMMANDS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -46,14 +45,10 @@ def bench(
     options = Options(transport, veth, seconds, runs)
     if plot is not None:
         check_plot()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended then too
     console = Console(stderr=True)
-    try:
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task(f"bench {name}", total=SUITES[name].count(options))
-            benchmark = run_suite(name, options, lambda: bar.advance(task))
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"bench {name}", total=SUITES[name].count(options))
+        benchmark = run_suite(name, options, lambda: bar.advance(task))
     if plot is not None:
         write_plot(benchmark, plot)
     if as_json:

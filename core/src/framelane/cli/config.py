@@ -88,8 +88,17 @@ def resolved_rows(settings: ResolvedSettings) -> list[Row]:
     for plugin, model in sorted(transport.plugins.items()):
         for name, value in model.model_dump(mode="json").items():
             key = f"transport.{plugin}.{name}"
-            rows.append(Row(key, value, "" if value is None else str(value), settings.source(key), ""))
+            rows.append(Row(key, value, _shown(value), settings.source(key), ""))
     return rows
+
+
+def _shown(value: object) -> str:
+    """Return a plugin's value as people write it."""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_shown(one)}" for key, one in value.items()) + " }"
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _print_table(rows: list[Row]) -> None:

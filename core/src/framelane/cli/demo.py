@@ -18,9 +18,10 @@ from typing import Annotated, Any
 import typer
 
 from framelane.cli.options import JsonOption, make_console, print_json
-from framelane.cli.running import interruptible, make_progress, stderr_console, view_driver, wait_for
+from framelane.cli.running import make_progress, stderr_console, view_driver, wait_for
 from framelane.driver.verdicts import read_verdicts
 from framelane.errors import FramelaneError
+from framelane.interrupts import start_child
 
 __all__ = ["register"]
 
@@ -44,7 +45,7 @@ def demo(
 ) -> None:
     """Start a driver, stream a file through it and play ping/pong, all in processes of their own; print what served it
     and how fast it was."""
-    with interruptible(), tempfile.TemporaryDirectory(prefix="framelane-demo-") as scratch, _driver() as running:
+    with tempfile.TemporaryDirectory(prefix="framelane-demo-") as scratch, _driver() as running:
         result = _run(running, Path(scratch), size, count, port, quiet=as_json)
     if as_json:
         print_json(result)
@@ -67,7 +68,7 @@ def _driver() -> Iterator[_Running]:
     arguments = [sys.executable, "-m", "framelane.cli.framelaned", "-Daeron.dir.delete.on.shutdown=true"]
     # The directory is our own: nobody else can serve it.
     arguments += [f"-Daeron.dir={directory}", "-Daeron.dir.delete.on.start=true"]
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+    process = start_child(arguments, stdout=subprocess.DEVNULL)
     try:
         cnc = directory / "cnc.dat"
         wait_for(lambda: cnc.exists() or process.poll() is not None, _START_LIMIT_S, f"the driver made no {cnc}")
@@ -95,7 +96,7 @@ def _run(running: _Running, scratch: Path, size: int, count: int, port: int, *, 
     source, target = scratch / "sent", scratch / "received"
     digest = _make_file(source, size)
     channel = f"aeron:udp?endpoint={_HOST}:{port}"
-    subscriber = subprocess.Popen(
+    subscriber = start_child(
         running.command("subscribe", "-c", channel, "-o", str(target), "--timeout", "30", "--json"),
         stdout=subprocess.PIPE,
     )
@@ -109,7 +110,7 @@ def _run(running: _Running, scratch: Path, size: int, count: int, port: int, *, 
         raise FramelaneError(f"the file did not arrive whole: {received}")
     ping_channel, pong_channel = (f"aeron:udp?endpoint={_HOST}:{port + i}" for i in (1, 2))
     channels = ["-c", ping_channel, "-C", pong_channel]
-    pong = subprocess.Popen(running.command("pong", *channels), stderr=subprocess.DEVNULL)
+    pong = start_child(running.command("pong", *channels), stderr=subprocess.DEVNULL)
     try:
         # While the pong's endpoints are open: what serves them is in the counters.
         round_trips = _json_of(running.command("ping", *channels, "-n", str(count), "--timeout", "30", "--json"))
@@ -141,13 +142,16 @@ def _make_file(path: Path, size: int) -> str:
 
 
 def _json_of(command: list[str]) -> dict[str, Any]:
+    process = start_child(command, stdout=subprocess.PIPE)
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=_STEP_LIMIT_S, check=False)
+        output, _ = process.communicate(timeout=_STEP_LIMIT_S)
     except subprocess.TimeoutExpired:
         raise FramelaneError(f"{' '.join(command[2:])} took longer than {_STEP_LIMIT_S:g} s") from None
-    if done.returncode != 0:
-        raise FramelaneError(f"{' '.join(command[2:])} failed with exit code {done.returncode}")
-    result: dict[str, Any] = json.loads(done.stdout)
+    finally:
+        _stop(process)
+    if process.returncode != 0:
+        raise FramelaneError(f"{' '.join(command[2:])} failed with exit code {process.returncode}")
+    result: dict[str, Any] = json.loads(output)
     return result
 
 

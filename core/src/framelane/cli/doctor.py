@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from framelane.cli.options import ConfigOption, JsonOption, SetOption, make_console, print_json
-from framelane.cli.running import DirectoryOption, interruptible
+from framelane.cli.running import DirectoryOption
 from framelane.errors import FramelaneError, NativeError
 
 if TYPE_CHECKING:
@@ -58,9 +58,8 @@ def doctor(
     The exit code is 1 if a check failed; warnings cost speed only."""
     from framelane.driver.settings import load_settings
 
-    with interruptible():
-        settings = load_settings(config, overrides=overrides or ())
-        findings = list(_examine(directory, settings))
+    settings = load_settings(config, overrides=overrides or ())
+    findings = list(_examine(directory, settings))
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:

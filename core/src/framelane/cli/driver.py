@@ -13,6 +13,7 @@ import typer
 
 from framelane.cli.options import ConfigOption, SetOption, StrictOption
 from framelane.cli.running import stderr_console
+from framelane.interrupts import INTERRUPTS, hold
 
 if TYPE_CHECKING:
     from framelane.driver.media_driver import MediaDriver
@@ -37,8 +38,7 @@ def driver(
 ) -> None:
     """Run a media driver until it is interrupted. `framelaned` is the same as a daemon, with the stock arguments."""
     # Blocked before any thread exists: only the wait below takes them.
-    wanted = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    hold()
     from framelane.driver.media_driver import MediaDriver
     from framelane.driver.settings import load_settings
 
@@ -48,7 +48,7 @@ def driver(
     settings = load_settings(config, overrides=sets, strict=strict)
     with MediaDriver.launch(settings, on_termination=lambda: os.kill(os.getpid(), signal.SIGTERM)) as running:
         _print_start(running)
-        _wait(running, wanted)
+        _wait(running)
     stderr_console().print("driver closed")
 
 
@@ -60,15 +60,15 @@ def _print_start(running: MediaDriver) -> None:
     console.print(f"transports open: {', '.join(running.transports) or 'none yet'}; stop with Ctrl-C")
 
 
-def _wait(running: MediaDriver, wanted: set[signal.Signals]) -> None:
+def _wait(running: MediaDriver) -> None:
     console = stderr_console()
     if not (console.is_terminal and sys.stderr.isatty()):
-        signal.sigwait(wanted)
+        signal.sigwait(INTERRUPTS)
         return
     from framelane.cli.driver_status import DriverStatus
     from framelane.cli.running import view_driver
 
     with view_driver(running.directory) as cnc, console.status("") as line:
         status = DriverStatus(cnc)
-        while signal.sigtimedwait(wanted, _STATUS_INTERVAL_S) is None:
+        while signal.sigtimedwait(INTERRUPTS, _STATUS_INTERVAL_S) is None:
             line.update(status.text(time.monotonic()))

@@ -1,4 +1,11 @@
-"""Writing what a subscription delivers into a file, from fragment to byte."""
+"""Writing what a subscription delivers into a file, from fragment to byte.
+
+The file of a stream with the framing of ``file_format`` tells itself which bytes a process that was killed had written
+behind its last point. They are appended, so SIGKILL leaves a beginning of them and the file's size says how long it is:
+the page cache outlives the process, and a write that is killed half-way has written what the size covers. A hole is
+noted in the point before anything is written behind it. So ``[point.offset, size)`` is in the file, always, and what is
+reported as missing is what is not.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +50,7 @@ class FileWriter:
         is_anew = self.point is None
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if is_anew else 0)
         self._descriptor = os.open(output, flags, 0o666)
+        self._size = os.fstat(self._descriptor).st_size
         self._hash: hashlib._Hash | None = hashlib.sha256()
         self.image: Image | None = None
         self._parts: list[memoryview] = []
@@ -55,24 +63,34 @@ class FileWriter:
 
         :raises FramelaneError: if the file is shorter than the point says.
         """
-        if self.point is None or self._hash is None:
+        point = self.point
+        if point is None:
             return
-        size = os.fstat(self._descriptor).st_size
-        if size < self.point.offset:
+        written = point.offset
+        if point.missing and point.missing[-1][1] == point.offset:
+            written = point.missing[-1][0]  # the hole was noted, and perhaps nothing written behind it
+        if self._size < written:
             raise FramelaneError(
-                f"{self.output} has {size} bytes, but {point_path(self.output)} says {self.point.offset}; the file was "
+                f"{self.output} has {self._size} bytes, but {point_path(self.output)} says {written}; the file was "
                 "changed: remove both to start anew"
             )
-        os.ftruncate(self._descriptor, self.point.offset)  # what lies behind comes again
-        if self.point.missing or not self.point.is_file:
+        if not point.is_file:  # nothing tells which positions the bytes behind the point are of: they are missing
+            os.ftruncate(self._descriptor, point.offset)
+            self._size = point.offset
+        if point.missing or not point.is_file:
             self._hash = None
-            return
-        done = 0
-        while done < self.point.offset:
-            chunk = os.pread(self._descriptor, min(_CHUNK_LENGTH, self.point.offset - done), done)
+        self._hash_again(0, point.offset, progress)
+
+    def _hash_again(self, begin: int, end: int, progress: Callable[[int, int], None]) -> None:
+        """Read bytes that are in the file into the SHA-256."""
+        done = begin
+        while self._hash is not None and done < end:
+            chunk = os.pread(self._descriptor, min(_CHUNK_LENGTH, end - done), done)
+            if not chunk:
+                raise FramelaneError(f"{self.output} became shorter than {end} bytes while it was read")
             self._hash.update(chunk)
             done += len(chunk)
-            progress(done, self.point.offset)
+            progress(done, end)
 
     def take(self, batch: Batch) -> bool:
         """Write a batch of fragments, note the point, and let the driver know, in this order.
@@ -92,25 +110,34 @@ class FileWriter:
             if self.is_complete:
                 break
         self._flush()
-        if self._points is not None and self.point is not None:
-            self._points.store(self.point)
+        self._note()
         batch.release()
         return is_ours
+
+    def _note(self) -> None:
+        if self._points is not None and self.point is not None:
+            self._points.store(self.point)
 
     def _join(self, point: ResumePoint, image: Image) -> None:
         """Note what was published between the point and where a new image begins: nobody has it any more."""
         self.image = image
         if image.join_position > point.position:
             point.gaps.append([point.position, image.join_position])
+            point.position = image.join_position
+            point.is_inside = False
 
     def _take(self, point: ResumePoint, data: memoryview, header: Header) -> None:
-        if header.position - align(header.length + 32) > point.position:
+        begin = header.position - align(header.length + 32)
+        if begin > point.position:
             point.is_inside = False  # messages do not span what lies in between: padding, or a gap
-        point.position = header.position
         if header.flags & BEGIN_FLAG:
+            # The position stays before this fragment meanwhile: a point may be noted there.
             point.is_inside = self._begin_message(point, data)
         elif point.is_inside:
             self._write(point, data)
+        elif point.gaps and point.gaps[-1][1] == begin:
+            point.gaps[-1][1] = header.position  # the rest of a message whose beginning is lost
+        point.position = header.position
         if header.flags & END_FLAG:
             point.is_inside = False
             self.messages += 1
@@ -118,15 +145,14 @@ class FileWriter:
     def _begin_message(self, point: ResumePoint, data: memoryview) -> bool:
         """Take the first fragment of a message; returns whether further ones go on with it."""
         found = parse(data)
+        if point.is_file is None:
+            point.is_file = found is not None
+            self._note()  # before the first byte: the file cannot say what it is of
         if found is None:
-            if point.is_file is None:
-                point.is_file = False
             if point.is_file:
                 return False  # not of the file
             self._write(point, data)
             return True
-        if point.is_file is None:
-            point.is_file = True
         kind, number = found
         if kind is Kind.DATA:
             self._seek(point, number)
@@ -144,13 +170,23 @@ class FileWriter:
         return False
 
     def _seek(self, point: ResumePoint, offset: int) -> None:
-        """Go on at another offset; what lies between never came."""
-        if offset != point.offset:
-            self._flush()
+        """Go on at another offset; what lies between never came, but for what a killed process wrote."""
+        if offset == point.offset:
+            return
+        self._flush()
+        begin = max(point.offset, self._size)
+        if offset < point.offset:
             self._hash = None
-            if offset > point.offset:
-                point.missing.append([point.offset, offset])
-            point.offset = offset
+        elif offset <= begin:
+            self._hash_again(point.offset, offset, lambda _done, _total: None)
+        else:
+            self._hash = None
+            if point.missing and point.missing[-1][1] == begin:
+                point.missing[-1][1] = offset
+            else:
+                point.missing.append([begin, offset])
+        point.offset = offset
+        self._note()  # before anything is written behind the hole
 
     def _write(self, point: ResumePoint, data: memoryview) -> None:
         if not self._parts:
@@ -173,6 +209,7 @@ class FileWriter:
             rest = memoryview(b"".join(self._parts))
             while written < self._parts_length:
                 written += os.pwrite(self._descriptor, rest[written:], self._parts_offset + written)
+        self._size = max(self._size, self._parts_offset + self._parts_length)
         self._parts = []
         self._parts_length = 0
 
@@ -184,9 +221,12 @@ class FileWriter:
             return [[0, -1]]
         if self.is_complete or not point.is_file:
             return list(point.missing)
-        if point.length < 0 or point.offset < point.length:
-            return [*point.missing, [point.offset, point.length]]
-        return list(point.missing)
+        begin = max(point.offset, self._size)
+        if 0 <= point.length <= begin:
+            return list(point.missing)
+        if point.missing and point.missing[-1][1] == begin:
+            return [*point.missing[:-1], [point.missing[-1][0], point.length]]
+        return [*point.missing, [begin, point.length]]
 
     def close(self) -> None:
         """Close the file. A point stays unless the stream is complete."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framelane.errors import ConfigError, FramelaneError
+from framelane.interrupts import INTERRUPTS, hold
 
 if TYPE_CHECKING:
     from framelane.driver.settings import Property
@@ -94,8 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"framelaned {__version__}")
         return 0
     # Blocked before any thread exists, so that the main thread alone takes them, with sigwait.
-    wanted = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    hold()
     from framelane.driver.media_driver import MediaDriver
     from framelane.driver.settings import load_settings
 
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     _tell_service_manager("READY=1")
     try:
-        signal.sigwait(wanted)
+        signal.sigwait(INTERRUPTS)
         _tell_service_manager("STOPPING=1")
         driver.close()
     except FramelaneError as error:

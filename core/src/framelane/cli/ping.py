@@ -14,7 +14,6 @@ from framelane.cli.running import (
     DirectoryOption,
     TimeoutOption,
     connect,
-    interruptible,
     make_progress,
     stderr_console,
     wait_for,
@@ -65,7 +64,7 @@ def ping(
     as_json: JsonOption = False,
 ) -> None:
     """Send messages that `framelane pong`, or a stock pong, returns; print how long they took."""
-    with interruptible(), connect(directory, "ping") as client:
+    with connect(directory, "ping") as client:
         subscription = client.add_subscription(pong_channel, pong_stream)
         publication = client.add_exclusive_publication(ping_channel, ping_stream)
         wait_for(
@@ -183,7 +182,7 @@ def pong(
     pong_stream: PongStreamOption = PONG_STREAM,
 ) -> None:
     """Return every message, until interrupted."""
-    with interruptible(), connect(directory, "pong") as client:
+    with connect(directory, "pong") as client:
         subscription = client.add_subscription(ping_channel, ping_stream)
         publication = client.add_exclusive_publication(pong_channel, pong_stream)
         stderr_console().print(f"answering {ping_channel} stream {ping_stream} on {pong_channel} stream {pong_stream}")

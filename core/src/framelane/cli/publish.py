@@ -23,7 +23,6 @@ from framelane.cli.running import (
     StreamOption,
     TimeoutOption,
     connect,
-    interruptible,
     make_progress,
     stderr_console,
     wait_for,
@@ -86,7 +85,7 @@ def publish(
         raise FramelaneError(f"cannot publish {file}: it is no regular file")
     if session_id is not None:
         channel = with_parameter(channel, "session-id", session_id)
-    with interruptible(), connect(directory, "publish") as client:
+    with connect(directory, "publish") as client:
         publication = client.add_exclusive_publication(channel, stream)
         wait_for(
             lambda: publication.is_connected or client.is_closed,

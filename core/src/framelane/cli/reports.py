@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from framelane.cli.options import JsonOption, make_console, print_json
-from framelane.cli.running import DirectoryOption, interruptible, view_driver
+from framelane.cli.running import DirectoryOption, view_driver
 from framelane.errors import FramelaneError
 from framelane.shm.directory import resolve_directory
 from framelane.shm.error_log import format_errors
@@ -33,7 +33,7 @@ def errors(
 ) -> None:
     """Show the driver's distinct errors. A driver that died is looked at as well."""
     since_ms = 0 if since is None else int(since.timestamp() * 1000)
-    with interruptible(), view_driver(directory) as cnc:
+    with view_driver(directory) as cnc:
         entries = cnc.errors(since_ms=since_ms)
         if as_json:
             print_json({"errors": [asdict(entry) for entry in entries]})

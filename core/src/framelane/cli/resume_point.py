@@ -3,7 +3,8 @@
 Two slots are written in turn, each with a sequence number and a checksum, so that a process which is killed in the
 middle of a write leaves the other one. The order that makes a restart exact: the file's bytes are written, then the
 point, and only then does the driver learn that the bytes were consumed. So the point is never behind the position from
-which the driver delivers again, and what it delivers twice is skipped.
+which the driver delivers again, and what it delivers twice is skipped. What the file itself tells when the driver does
+not deliver again, ``file_writer`` says.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framelane.errors import FramelaneError
+from framelane.interrupts import release
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,8 +57,10 @@ _IDLE_SLEEP_S = 0.0005
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """End quietly on SIGINT and SIGTERM, with exit code 130, and when nobody reads the output any more."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        release()
         yield
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
@@ -67,6 +70,7 @@ def interruptible() -> Iterator[None]:
     except ValueError as error:
         raise FramelaneError(str(error)) from error
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGTERM, previous)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from framelane.cli.options import JsonOption, print_json
-from framelane.cli.running import DirectoryOption, interruptible, view_driver
+from framelane.cli.running import DirectoryOption, view_driver
 from framelane.shm.cnc import HEARTBEAT_CLOSED, CncFile, version_text
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def stat(
     as_json: JsonOption = False,
 ) -> None:
     """Show the driver's counters, as the stock tool does, with how fast they grow when live."""
-    with interruptible(), view_driver(directory) as cnc:
+    with view_driver(directory) as cnc:
         if as_json:
             print_json(_document(cnc, _chosen(cnc, pattern, type_id)))
         elif live or (live is None and sys.stdout.isatty()):

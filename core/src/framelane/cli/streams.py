@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 import typer
 
 from framelane.cli.options import JsonOption, make_console, print_json
-from framelane.cli.running import DirectoryOption, interruptible, view_driver
+from framelane.cli.running import DirectoryOption, view_driver
 from framelane.driver.verdicts import read_verdicts
 from framelane.shm.counter_types import CounterType, StreamKey
 from framelane.shm.counters import Counter, CountersReader
@@ -59,7 +59,7 @@ class Stream:
 
 def streams(directory: DirectoryOption = None, as_json: JsonOption = False) -> None:
     """Show publications and images, their positions, who subscribes to them, and which transport serves an endpoint."""
-    with interruptible(), view_driver(directory) as cnc:
+    with view_driver(directory) as cnc:
         found = collect(cnc.counters())
         endpoints = read_verdicts(cnc.counters())
     if as_json:

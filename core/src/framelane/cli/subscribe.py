@@ -19,7 +19,6 @@ from framelane.cli.running import (
     StreamOption,
     TimeoutOption,
     connect,
-    interruptible,
     make_progress,
     stderr_console,
 )
@@ -64,13 +63,12 @@ def subscribe(
     if output is None:
         if resume:
             raise typer.BadParameter("--resume needs --output")
-        with interruptible(), connect(directory, "subscribe") as client:
+        with connect(directory, "subscribe") as client:
             _print_messages(client.add_subscription(channel, stream), count, until_end, timeout)
         return
     if count is not None:
         raise typer.BadParameter("--count is for standard output; a file ends with its stream")
-    with interruptible():
-        _receive(directory, channel, stream, output, resume, until_end, timeout, as_json)
+    _receive(directory, channel, stream, output, resume, until_end, timeout, as_json)
 
 
 def _print_messages(subscription: Subscription, count: int | None, until_end: bool, timeout_s: float | None) -> None:

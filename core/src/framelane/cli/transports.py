@@ -19,18 +19,20 @@ from framelane.driver.verdicts import read_verdicts
 from framelane.errors import FramelaneError
 from framelane.netstack.routes import Interface, NetlinkRoutes, Routes
 from framelane.shm.cnc import CNC_FILE, CncFile, probe_activity
+from framelane.shm.counter_types import CounterType, NetstackLabel
 from framelane.transport.names import DEFAULT_ORDER
+from framelane.transport.port_settings import PortSettings, port_facts
 from framelane.transport.probe import run_probes
 from framelane.transport.question import Question, ask
 from framelane.transport.registry import BrokenPlugin, Plugin
 from framelane.transport.selection import Chosen, NoTransportError, PassedOver, effective_order, select
-from framelane.transport.spec import Fact, Verdict
+from framelane.transport.spec import Fact, TransportSettings, Verdict
 from framelane.transport.standing import Standing, standings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["default_choices", "register", "report", "running_choices"]
+__all__ = ["default_choices", "register", "report", "running_driver"]
 
 #: Of a network for documentation (RFC 5737): only a default route leads there, and nothing is sent.
 _FAR_ADDRESS = IPv4Address("198.51.100.1")
@@ -65,7 +67,8 @@ def transports(
         settings.transport,
         probe=lambda considered, _: {plugin.name: verdicts[plugin.name] for plugin in considered},
     )
-    served = running_choices(directory or settings.driver.dir, settings.driver.driver_timeout // 1_000_000)
+    running = running_driver(directory or settings.driver.dir, settings.driver.driver_timeout // 1_000_000)
+    served, networks = running or (None, [])
     if served is None and directory is not None:
         raise FramelaneError(
             f"no driver serves {directory}; start one, or leave --dir out to see what a channel would get"
@@ -75,7 +78,7 @@ def transports(
     else:
         with NetlinkRoutes() as routes:
             chosen = default_choices(settings, standing, routes)
-    shown = report(settings, verdicts, standing, chosen)
+    shown = report(settings, verdicts, standing, chosen, networks)
     for warning in settings.warnings:
         warn(warning)
     if as_json:
@@ -84,8 +87,11 @@ def transports(
     _print(settings, shown, verbose=verbose)
 
 
-def running_choices(directory: Path, driver_timeout_ms: int) -> list[dict[str, object]] | None:
-    """Return what serves the endpoints of a running driver, as it decided then; ``None`` if there is no driver."""
+def running_driver(
+    directory: Path, driver_timeout_ms: int
+) -> tuple[list[dict[str, object]], list[dict[str, object]]] | None:
+    """Return what serves the endpoints of a running driver, as it decided then, and the netstacks of its ports;
+    ``None`` if there is no driver."""
     path = directory / CNC_FILE
     if not path.exists():
         return None
@@ -93,10 +99,16 @@ def running_choices(directory: Path, driver_timeout_ms: int) -> list[dict[str, o
         cnc_timeout_ms = driver_timeout_ms if cnc.version else min(driver_timeout_ms, _START_LIMIT_MS)
         if not probe_activity(cnc, cnc_timeout_ms).is_active:
             return None
-        return [
+        choices = [
             _choice(one.label, one.transport, one.why, [PassedOver(name, why, False) for name, why in one.passed_over])
             for one in read_verdicts(cnc.counters())
         ]
+        networks = [
+            {**asdict(NetstackLabel.decode(counter.label)), "neighbours": counter.value}
+            for counter in cnc.counters()
+            if counter.type_id == CounterType.TRANSPORT_NETSTACK
+        ]
+        return choices, networks
 
 
 def default_choices(
@@ -120,19 +132,25 @@ def report(
     verdicts: Mapping[str, Verdict],
     standing: Mapping[str, Standing],
     chosen: Sequence[dict[str, object]],
+    networks: Sequence[dict[str, object]] = (),
 ) -> dict[str, Any]:
     """Return what ``--json`` prints.
 
     :param verdicts: of every plugin that loads.
     :param chosen: :func:`chosen_as_json` of a running driver's endpoints, or :func:`default_choices`.
+    :param networks: of a running driver's ports.
     """
     registry = settings.registry
-    entries = [_entry(plugin, verdicts[plugin.name]) for plugin in registry.plugins.values()]
+    entries = [
+        _entry(plugin, verdicts[plugin.name], settings.transport.plugins.get(plugin.name))
+        for plugin in registry.plugins.values()
+    ]
     entries += [_broken_entry(plugin) for plugin in registry.broken]
     return {
         "transports": sorted(entries, key=lambda entry: (entry["name"], entry["distribution"])),
         "order": list(effective_order(settings.transport, standing)),
         "chosen": list(chosen),
+        "netstacks": list(networks),
     }
 
 
@@ -190,7 +208,8 @@ def _through(interface: Interface, label: str, mtu_length: int) -> list[Question
     return []
 
 
-def _entry(plugin: Plugin, verdict: Verdict) -> dict[str, Any]:
+def _entry(plugin: Plugin, verdict: Verdict, settings: TransportSettings | None) -> dict[str, Any]:
+    facts = verdict.facts + (port_facts(settings, verdict) if isinstance(settings, PortSettings) else ())
     return {
         "name": plugin.name,
         "distribution": plugin.claim.distribution,
@@ -199,7 +218,7 @@ def _entry(plugin: Plugin, verdict: Verdict) -> dict[str, Any]:
         "level": str(plugin.spec.level),
         "usable": verdict.usable,
         "capabilities": asdict(verdict.capabilities) if verdict.usable else {},
-        "facts": _facts(verdict.facts),
+        "facts": _facts(facts),
         "obstacles": [asdict(obstacle) for obstacle in verdict.obstacles],
     }
 
@@ -251,6 +270,14 @@ def _print(settings: ResolvedSettings, shown: dict[str, Any], *, verbose: bool) 
     if absent:
         console.print(f"\nnot installed: {', '.join(absent)} (pip install framelane-NAME)")
     console.print(f"\norder: {', '.join(shown['order'])}")
+    for network in shown["netstacks"]:
+        where = f"neighbours and routes of {network['interface']}" if network["interface"] else "neighbours of its own"
+        addresses = ", ".join(network["addresses"]) or "no address"
+        console.print(
+            f"netstack of {network['transport']}: {addresses}, mtu {network['mtu']}, {where} "
+            f"({network['neighbours']} known)",
+            soft_wrap=True,
+        )
     for choice in shown["chosen"]:
         console.print(f"{choice['for']}: {choice['transport'] or 'nothing'} ({choice['why']})", soft_wrap=True)
         for passed in choice["passed_over"]:

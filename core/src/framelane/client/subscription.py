@@ -230,9 +230,16 @@ class Subscription:
 
     def add_image(self, image: Image) -> None:
         """By the client, when the driver announces an image."""
+        # Before the data plane has it: from then on another thread's poll may return its fragments.
         self._by_address[image.address] = image
-        check(lib.fl_client_subscription_add_image(self._native, image.native))
-        self.images = (*self.images, image)
+        before = self.images
+        self.images = (*before, image)
+        try:
+            check(lib.fl_client_subscription_add_image(self._native, image.native))
+        except BaseException:
+            self.images = before
+            del self._by_address[image.address]
+            raise
 
     def remove_image(self, image: Image) -> None:
         """By the client: a poll in progress ends first, and further ones do not see the image."""

@@ -13,6 +13,7 @@ from framelane.driver.events import wire_bytes, wire_text
 from framelane.driver.images import Images
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
+from framelane.driver.lost_endpoints import LostEndpoints
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import PlaneEvent
 from framelane.driver.publications import NetworkPublications
@@ -58,6 +59,7 @@ class Nouns:
     send_endpoints: SendEndpoints
     receive_endpoints: ReceiveEndpoints
     transports: Transports
+    lost_endpoints: LostEndpoints
     sessions: SessionIds
     resolver: TimedResolver
     termination: Termination
@@ -77,13 +79,14 @@ class Conductor:
     def cycle(self, timeout_ns: int) -> int:
         """Wait for work, and do it; returns how much there was."""
         wanted = lib.FL_WAIT_EVENT | (lib.FL_WAIT_COMMAND if self._commands.is_idle else 0)
-        self._services.plane.wait(wanted, timeout_ns)
+        self._services.plane.wait(wanted, min(timeout_ns, self._nouns.lost_endpoints.longest_wait_ns))
         work = 0
         while work < _EVENTS_A_CYCLE and (event := self._services.plane.next_event()) is not None:
             self._guarded(event)
             work += 1
         work += self._nouns.images.advance()
         work += self._nouns.send_endpoints.advance() + self._nouns.receive_endpoints.advance()
+        work += self._nouns.lost_endpoints.advance()
         work += self._commands.advance()
         return work + self._take_commands()
 
@@ -265,6 +268,8 @@ class Conductor:
             nouns.images.on_setup(event)
         elif event.kind == lib.FL_OBJECT_PUBLICATION_ERROR:
             nouns.publications.on_error(event)
+        elif event.kind == lib.FL_OBJECT_TRANSPORTS:
+            nouns.transports.on_gone()
         elif event.kind == lib.FL_OBJECT_CONDUCTOR:
             if event.mask & lib.FL_EVENT_CONDUCTOR_MALFORMED:
                 self._record_malformed(
@@ -297,6 +302,7 @@ class Conductor:
         nouns.subscriptions.close()
         nouns.ipc_publications.close()
         nouns.publications.close()
+        nouns.lost_endpoints.close()
         nouns.send_endpoints.close()
         nouns.receive_endpoints.close()
         nouns.transports.close()

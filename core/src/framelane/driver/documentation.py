@@ -1,16 +1,20 @@
-"""Writes the table of settings into ``docs/configuration.md``: ``python -m framelane.driver.documentation FILE``."""
+"""Writes the tables of settings into the documentation: ``python -m framelane.driver.documentation FILE``.
+
+Those of the driver are in ``docs/configuration.md``, those that every port has in ``docs/transports.md``.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from framelane.driver.model import REMARKS, DriverSettings, default_of, environment_name, kind_of
 from framelane.driver.unsupported import UNSUPPORTED
+from framelane.transport.port_settings import PortSettings
 
-__all__ = ["BEGIN", "END", "settings_table", "with_table"]
+__all__ = ["TABLES", "port_settings_table", "settings_table", "with_table"]
 
-BEGIN = "<!-- The table is written by: python -m framelane.driver.documentation docs/configuration.md -->"
 END = "<!-- End of the table. -->"
 
 
@@ -31,16 +35,34 @@ def settings_table() -> str:
     return "\n".join(lines)
 
 
+def port_settings_table() -> str:
+    """Return the table of the keys that ``[transport.NAME]`` has for every port."""
+    lines = ["| Key | Default | Meaning |", "|---|---|---|"]
+    for key, field in PortSettings.model_fields.items():
+        default = field.default
+        shown = "unset" if default in (None, ()) else f"`{str(default).lower()}`"
+        lines.append(f"| `{key}` | {shown} | {field.description} |")
+    return "\n".join(lines)
+
+
+#: The tables, by the line that stands before each.
+TABLES: dict[str, Callable[[], str]] = {
+    f"<!-- The table is written by: python -m framelane.driver.documentation {file} -->": table
+    for file, table in (("docs/configuration.md", settings_table), ("docs/transports.md", port_settings_table))
+}
+
+
 def with_table(document: str) -> str:
     """Return a document with its table as it should be.
 
     :raises ValueError: if it has no place for one.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document has no {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n\n{settings_table()}\n\n{END}{after}"
+    for begin, table in TABLES.items():
+        before, found, rest = document.partition(begin)
+        _, end, after = rest.partition(END)
+        if found and end:
+            return f"{before}{begin}\n\n{table()}\n\n{END}{after}"
+    raise ValueError(f"the document has none of {', '.join(TABLES)} with {END!r} behind it")
 
 
 if __name__ == "__main__":

@@ -1,28 +1,30 @@
-"""What send and receive endpoints have in common: sharing, counters, ports and re-resolution (wire 5.6 to 5.9)."""
+"""What send and receive endpoints have in common: sharing, opening, counters, ports, re-resolution, and moving to
+another transport (wire 5.6 to 5.9)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from framelane.channel import Address as ChannelAddress
-from framelane.channel import EndpointTable, ErrorCode, NameResolver, UdpChannel, WildcardPorts
+from framelane.channel import EndpointTable, Interfaces, NameResolver, UdpChannel, WildcardPorts
 from framelane.channel.addresses import HostPort, parse_ip
 from framelane.driver.events import wire_text
-from framelane.driver.native import OpenedEndpoint
+from framelane.driver.native import EndpointParams, OpenedEndpoint
 from framelane.driver.resources import Lane, Steps, slowly
 from framelane.driver.services import Services
-from framelane.driver.transports import Transports
-from framelane.errors import FramelaneError
+from framelane.driver.transports import Transports, Wanted
+from framelane.driver.verdicts import show_verdict
+from framelane.errors import FramelaneError, NativeError
 from framelane.shm.counter_types import ChannelStatus, CounterType, LocalAddressKey, channel_key
 from framelane.shm.system_counters import SystemCounter
 from framelane.transport.address import Address
-from framelane.transport.selection import Chosen
+from framelane.transport.selection import Chosen, PassedOver
 
-__all__ = ["Endpoint", "Endpoints", "native_address"]
+__all__ = ["Endpoint", "EndpointCalls", "Endpoints", "native_address"]
 
 #: A name is looked up again when its address was not heard from for so long (wire 5.9).
 IDLE_BEFORE_RERESOLUTION_NS = 5_000_000_000
@@ -33,8 +35,21 @@ def native_address(address: ChannelAddress) -> Address:
     return Address(address.ip, address.port, address.scope_id)
 
 
+P = TypeVar("P")  # what the data plane gave for an endpoint
+
+
+@dataclass(frozen=True)
+class EndpointCalls(Generic[P]):
+    """What the data plane does with open endpoints of one side; see :class:`framelane.driver.native.DataPlane`."""
+
+    attach: Callable[[P, Any, EndpointParams], OpenedEndpoint]
+    detach: Callable[[P], None]
+    close: Callable[[P], None]
+    local_address: Callable[[P], Address | None]
+
+
 @dataclass(eq=False)
-class Endpoint:
+class Endpoint(Generic[P]):
     """What both kinds have.
 
     :ivar channel: with its current addresses.
@@ -44,82 +59,160 @@ class Endpoint:
     identifier: int
     channel: UdpChannel
     chosen: Chosen
+    plane: P
     opened: OpenedEndpoint
+    local: Address | None  #: where it is bound
+    mtu_length: int  #: the longest datagram of its users, bytes
     max_datagram: int  #: what its transport carries, bytes
-    taken: ChannelAddress | None  #: what the wildcard port range gave
-    channel_status_id: int
-    counter_ids: list[int] = field(default_factory=list)  #: all of them, in the order of their allocation
+    taken: ChannelAddress | None  #: what was taken of the wildcard port range
+    counter_ids: list[int]  #: status, local address, and those of the verdict
     references: int = 0
 
+    @property
+    def channel_status_id(self) -> int:
+        """The counter that tells clients how the channel is."""
+        return self.counter_ids[0]
 
-E = TypeVar("E", bound=Endpoint)
+    @property
+    def name(self) -> str:
+        """The channel and where it is bound, for messages."""
+        return f"{self.channel.uri} at {self.local}"
 
 
-class Endpoints(ABC, Generic[E]):
-    """What is the same on both sides. Control thread."""
+_STATUS_COUNTERS = 2  # those of Endpoint.counter_ids before the verdict's
+
+
+class Endpoints(ABC, Generic[P]):
+    """What is the same on both sides. Control thread.
+
+    :param interfaces: of this host, for an interface that was made again.
+    """
 
     def __init__(
         self,
         services: Services,
         transports: Transports,
         resolver: NameResolver,
+        interfaces: Interfaces,
         ports: WildcardPorts,
+        calls: EndpointCalls[P],
         status_type: CounterType,
         prefix: str,
     ) -> None:
         self._services = services
         self._transports = transports
         self._resolver = resolver
+        self._interfaces = interfaces
         self._ports = ports
+        self._calls = calls
         self._status_type = status_type
         self._prefix = prefix
-        self._table: EndpointTable[E] = EndpointTable()
-        self._by_id: dict[int, E] = {}
+        self._table: EndpointTable[Endpoint[P]] = EndpointTable()
+        self._by_id: dict[int, Endpoint[P]] = {}
         self._next_id = 1
         self._background = Lane(services.slow_work)
         self._resolved_at_ns = services.clock.nano()
 
-    def __iter__(self) -> Iterator[E]:
+    def __iter__(self) -> Iterator[Endpoint[P]]:
         return iter(self._by_id.values())
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def find_id(self, identifier: int) -> E | None:
+    def find_id(self, identifier: int) -> Endpoint[P] | None:
         """Return the endpoint that an event of the data plane names."""
         return self._by_id.get(identifier)
 
-    def _join(self, channel: UdpChannel) -> E | None:
+    def _join(self, channel: UdpChannel) -> Endpoint[P] | None:
         endpoint = self._table.find(channel)
         if endpoint is not None:
             settings = self._services.settings
             channel.check_socket_buffers(endpoint.channel, settings.socket_so_sndbuf, settings.socket_so_rcvbuf)
         return endpoint
 
-    def _enter(self, endpoint: E) -> None:
-        self._by_id[endpoint.identifier] = endpoint
+    def _open(
+        self,
+        channel: UdpChannel,
+        registration_id: int,
+        mtu_length: int,
+        open_in_plane: Callable[[Any, int, EndpointParams], tuple[P, OpenedEndpoint]],
+    ) -> Steps[Endpoint[P]]:
+        """Choose a transport and open an endpoint on it; whatever fails leaves nothing behind.
+
+        :param open_in_plane: takes the transport's binding, the endpoint's id, and the parameters.
+        """
+        choice, transport = yield from self._transports.choose(self._wanted(channel, mtu_length))
+        taken = self._take_port(channel)
+        identifier = self._take_id()
+        counter_ids: list[int] = []
+        plane: P | None = None
+        try:
+            counter_ids.append(self._allocate_status(channel, registration_id))
+            bind = native_address(taken or self._bind_of(channel))
+            if choice.source is not None and bind.ip.is_unspecified:
+                bind = replace(bind, ip=choice.source)
+            params = self._params(channel, bind, mtu_length)
+            plane, opened = open_in_plane(transport.binding, identifier, params)
+            local = self._calls.local_address(plane)
+            self._show_active(counter_ids, channel, local, registration_id)
+            counter_ids += show_verdict(self._services.counters, choice.chosen, counter_ids[0])
+        except BaseException:
+            if plane is not None:
+                self._calls.close(plane)
+            self._free_counters(counter_ids)
+            self._give_back(taken)
+            raise
+        endpoint = Endpoint(
+            identifier=identifier,
+            channel=channel,
+            chosen=choice.chosen,
+            plane=plane,
+            opened=opened,
+            local=local,
+            mtu_length=mtu_length,
+            max_datagram=transport.capabilities.max_datagram,
+            taken=taken,
+            counter_ids=counter_ids,
+        )
+        self._by_id[identifier] = endpoint
         self._table.add(endpoint)
         self._transports.count_fallback(endpoint.chosen, 1)
+        self._note(endpoint)
+        return endpoint
+
+    @abstractmethod
+    def _wanted(self, channel: UdpChannel, mtu_length: int) -> Wanted:
+        """Return what selection is asked."""
+
+    @abstractmethod
+    def _take_port(self, channel: UdpChannel) -> ChannelAddress | None:
+        """Return the address to bind to if its port is one that the wildcard range knows of (wire 5.6)."""
+
+    @abstractmethod
+    def _bind_of(self, channel: UdpChannel) -> ChannelAddress:
+        """Return where the channel says to bind."""
+
+    @abstractmethod
+    def _params(self, channel: UdpChannel, bind: Address, mtu_length: int) -> EndpointParams:
+        """Return what the transport is asked for."""
+
+    def _note(self, endpoint: Endpoint[P]) -> None:
         if endpoint.opened.note:
             self._services.errors.note(f"{endpoint.channel.uri}: {endpoint.opened.note}")
 
-    def release(self, endpoint: E) -> None:
+    def release(self, endpoint: Endpoint[P]) -> None:
         """Drop one reference; the last one closes the endpoint."""
         endpoint.references -= 1
         if endpoint.references == 0:
-            self._close(endpoint)
+            self._calls.close(endpoint.plane)
             self._remove(endpoint)
 
     def close(self) -> None:
         """Close what is left, such as an endpoint that a command waited with when the driver ended."""
         self._background.close()
         for endpoint in list(self):
-            self._close(endpoint)
+            self._calls.close(endpoint.plane)
             self._remove(endpoint)
-
-    @abstractmethod
-    def _close(self, endpoint: E) -> None:
-        """Close it in the data plane."""
 
     def _take_id(self) -> int:
         self._next_id += 1
@@ -154,7 +247,7 @@ class Endpoints(ABC, Generic[E]):
         )
         counters.set(status_id, ChannelStatus.ACTIVE)
 
-    def _remove(self, endpoint: E) -> None:
+    def _remove(self, endpoint: Endpoint[P]) -> None:
         del self._by_id[endpoint.identifier]
         self._table.remove(endpoint)
         self._give_back(endpoint.taken)
@@ -165,14 +258,82 @@ class Endpoints(ABC, Generic[E]):
         if taken is not None:
             self._ports.give_back(taken)
 
-    def on_transport_removed(self, name: str, text: str) -> None:
-        """A device is gone: its endpoints do nothing any more, and say so."""
-        for endpoint in self:
-            if endpoint.chosen.transport == name:
-                self._services.counters.set(endpoint.channel_status_id, ChannelStatus.ERRORED)
-                self._services.errors.record(
-                    ErrorCode.GENERIC_ERROR, f"{endpoint.channel.uri}: device of transport {name} is gone: {text}"
-                )
+    # ---- another transport ----
+
+    def detach_from(self, transport: str) -> list[Endpoint[P]]:
+        """Take every endpoint off a transport whose device was lost; returns them."""
+        lost = [endpoint for endpoint in self if endpoint.chosen.transport == transport]
+        for endpoint in lost:
+            try:
+                self._calls.detach(endpoint.plane)
+            except NativeError as error:  # it is detached all the same
+                self._services.errors.record_exception(error, f"{endpoint.name}, taken off transport {transport}")
+        return lost
+
+    def reopen(self, endpoint: Endpoint[P]) -> Steps[None]:
+        """Open a detached endpoint on the first transport that binds the address and port that it had.
+
+        An endpoint that is closed meanwhile is left alone.
+
+        :raises FramelaneError: if none does; the endpoint is as detached as it was.
+        """
+        found = yield from slowly(partial(endpoint.channel.interface_found_again, self._interfaces))
+        refused: dict[str, str] = {}
+        while True:
+            wanted = self._wanted(found, endpoint.mtu_length)
+            choice, transport = yield from self._transports.choose(wanted, refused)
+            if self.find_id(endpoint.identifier) is not endpoint:
+                return
+            # The names may have been resolved again meanwhile.
+            endpoint.channel = replace(endpoint.channel, interface=found.interface)
+            bind = self._bind_again(endpoint)
+            try:
+                params = self._params(endpoint.channel, bind, endpoint.mtu_length)
+                endpoint.opened = self._calls.attach(endpoint.plane, transport.binding, params)
+            except NativeError as error:
+                hint = self._transports.privilege_hint(error, transport.capabilities)
+                refused[choice.chosen.transport] = f"does not bind {bind}: {error}{hint}"
+                continue
+            break
+        endpoint.max_datagram = transport.capabilities.max_datagram
+        self._change_verdict(endpoint, choice.chosen)
+        self._set_status(endpoint, ChannelStatus.ACTIVE)
+        self._note(endpoint)
+
+    def _bind_again(self, endpoint: Endpoint[P]) -> Address:
+        """Return where an endpoint was bound: peers know its streams by that, so it stays."""
+        bind, had = native_address(endpoint.taken or self._bind_of(endpoint.channel)), endpoint.local
+        if had is None:
+            return bind
+        return replace(bind, ip=had.ip if bind.ip.is_unspecified else bind.ip, port=bind.port or had.port)
+
+    def show_lost(self, endpoint: Endpoint[P], why: str, passed_over: tuple[PassedOver, ...]) -> None:
+        """Show that an endpoint is on no transport.
+
+        :param why: a sentence.
+        :param passed_over: what selection says of each transport.
+        """
+        chosen = Chosen(endpoint.chosen.label, endpoint.chosen.transport, why, passed_over)
+        if chosen != endpoint.chosen:
+            self._change_verdict(endpoint, chosen)
+        self._set_status(endpoint, ChannelStatus.ERRORED)
+
+    def _change_verdict(self, endpoint: Endpoint[P], chosen: Chosen) -> None:
+        self._transports.count_fallback(endpoint.chosen, -1)
+        self._transports.count_fallback(chosen, 1)
+        endpoint.chosen = chosen
+        self._free_counters(endpoint.counter_ids[_STATUS_COUNTERS:])
+        del endpoint.counter_ids[_STATUS_COUNTERS:]
+        try:
+            endpoint.counter_ids += show_verdict(self._services.counters, chosen, endpoint.channel_status_id)
+        except FramelaneError as error:  # the stream matters more than the counters about it
+            self._services.errors.record_exception(error, f"counters about the transport of {endpoint.name}")
+
+    def _set_status(self, endpoint: Endpoint[P], status: ChannelStatus) -> None:
+        for counter_id in endpoint.counter_ids[:_STATUS_COUNTERS]:
+            self._services.counters.set(counter_id, status)
+
+    # ---- re-resolution ----
 
     def _is_resolution_due(self) -> bool:
         interval_ns = self._services.settings.driver_reresolution_check_interval
@@ -196,7 +357,7 @@ class Endpoints(ABC, Generic[E]):
                 if is_name and now_ns - self._heard_ns(endpoint) >= IDLE_BEFORE_RERESOLUTION_NS:
                     self._background.start(self._resolve(endpoint))
 
-    def _resolve(self, endpoint: E) -> Steps[None]:
+    def _resolve(self, endpoint: Endpoint[P]) -> Steps[None]:
         try:
             channel = yield from slowly(partial(self._resolved_again, endpoint.channel))
             if channel is endpoint.channel or endpoint.identifier not in self._by_id:
@@ -211,11 +372,11 @@ class Endpoints(ABC, Generic[E]):
         self._services.errors.note(f"{channel.uri}: {name.text if name else ''} is {found} now")
 
     @abstractmethod
-    def _name_of(self, endpoint: E) -> HostPort | None:
+    def _name_of(self, endpoint: Endpoint[P]) -> HostPort | None:
         """Return the name that may come to mean another address, if there is one."""
 
     @abstractmethod
-    def _heard_ns(self, endpoint: E) -> int:
+    def _heard_ns(self, endpoint: Endpoint[P]) -> int:
         """Return when it was last heard from, on the monotonic clock."""
 
     @abstractmethod
@@ -223,5 +384,5 @@ class Endpoints(ABC, Generic[E]):
         """Look the name up; returns the same object if nothing changed. May block."""
 
     @abstractmethod
-    def _follow(self, endpoint: E, channel: UdpChannel) -> ChannelAddress:
+    def _follow(self, endpoint: Endpoint[P], channel: UdpChannel) -> ChannelAddress:
         """Let the owning agent use the new address; returns it."""

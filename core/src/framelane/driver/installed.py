@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
 
 from framelane.driver.clock import Clock
 from framelane.driver.debug import wrap_for_debugging
@@ -15,8 +17,8 @@ from framelane.netstack.routes import NetlinkRoutes
 from framelane.transport.hardware import find_hardware
 from framelane.transport.names import DEVICE_TRANSPORTS
 from framelane.transport.native import OpenTransport, open_transport
-from framelane.transport.question import ask
-from framelane.transport.selection import check_required, select
+from framelane.transport.question import Question, ask
+from framelane.transport.selection import Chosen, NoTransportError, PassedOver, check_required, select
 from framelane.transport.spec import Verdict
 from framelane.transport.standing import Standing, standings
 
@@ -48,6 +50,7 @@ class Installed:
         self._found: dict[str, Standing] | None = None
         self._prober = None if mode == "INVOKER" else ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
         self._probing: Future[dict[str, Standing]] | None = None
+        self._openings: dict[str, count[int]] = {}
         self.at_start: list[str] = []
         wanted = (self._config.configured | set(hardware)) & set(self._registry.plugins)
         devices = sorted(name for name in wanted if name in DEVICE_TRANSPORTS)
@@ -90,9 +93,25 @@ class Installed:
         with NetlinkRoutes() as routes:
             question = ask(routes, **vars(wanted))
         chosen = select(self._config, standing, question, dedicated=self._is_dedicated)
+        self._insist(chosen, question, without)
         verdict = standing[chosen.transport].verdict
         has_devices = verdict is not None and verdict.devices is not None
         return Choice(chosen, question.source if has_devices and not question.address.is_multicast else None)
+
+    def _insist(self, chosen: Chosen, question: Question, without: Mapping[str, str]) -> None:
+        """Let nothing stand in for the required transport where it is missed only because its device was lost.
+
+        :raises NoTransportError: if ``chosen`` would.
+        """
+        name = self._config.require
+        if name is None or name not in without or chosen.transport == name:
+            return
+        if select(self._config, self._standings(), question, dedicated=self._is_dedicated).transport == name:
+            why = f"{name} {without[name]}."
+            raise NoTransportError(
+                f'{question.label}: transport.require = "{name}" allows no other in its place:\n  {why}',
+                (PassedOver(name, why, is_failure=True),),
+            )
 
     def open(self, name: str) -> OpenTransport:
         """See :class:`framelane.driver.transports.TransportSource`."""
@@ -111,8 +130,16 @@ class Installed:
             send=self._driver.debug_send_faults,
             receive=self._driver.debug_receive_faults,
             seed=self._driver.debug_faults_seed,
-            capture=self._driver.debug_capture,
+            capture=self._capture_of(name),
         )
+
+    def _capture_of(self, name: str) -> Path | None:
+        """Return the file for the captures of a transport; one that is opened again gets another."""
+        path = self._driver.debug_capture
+        if path is None:
+            return None
+        number = next(self._openings.setdefault(name, count(1)))
+        return path if number == 1 else path.with_name(f"{path.stem}-again{number}{path.suffix}")
 
     def is_required(self, name: str) -> bool:
         """Whether the driver must not run without a transport."""

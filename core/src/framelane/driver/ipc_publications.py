@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from framelane._native import lib
-from framelane.channel import (
-    ChannelUri,
-    PublicationDefaults,
-    PublicationParams,
-    SessionIds,
-    UntetheredTimeouts,
-    check_session_id,
-)
+from framelane.channel import ChannelUri, PublicationParams, SessionIds
 from framelane.channel.publication_params import FindTagged
 from framelane.driver.clients import Clients
 from framelane.driver.events import wire_text
@@ -27,6 +19,7 @@ from framelane.driver.publication import (
     choose_start,
     log_params,
 )
+from framelane.driver.publication_table import PublicationTable, publication_defaults
 from framelane.driver.resources import Steps
 from framelane.driver.services import Services
 from framelane.driver.stream import Stream
@@ -77,35 +70,20 @@ class LinksSubscribers(Protocol):
         ...
 
 
-class IpcPublications:
+class IpcPublications(PublicationTable[IpcPublication]):
     """All IPC publications. Control thread."""
 
     def __init__(self, services: Services, clients: Clients, links: Links, sessions: SessionIds) -> None:
         settings = services.settings
-        self._services = services
-        self._clients = clients
-        self._links = links
-        self._sessions = sessions
-        self._publications: dict[int, IpcPublication] = {}
-        self._defaults = PublicationDefaults(
+        defaults = publication_defaults(
+            settings,
             mtu_length=settings.ipc_mtu_length,
             term_length=settings.ipc_term_buffer_length,
-            publication_window_length=settings.ipc_publication_term_window_length,
-            linger_timeout_ns=settings.publication_linger_timeout,
-            is_sparse=settings.term_buffer_sparse_file,
-            max_resend=settings.max_resend,
-            untethered=UntetheredTimeouts(
-                settings.untethered_window_limit_timeout,
-                settings.untethered_linger_timeout,
-                settings.untethered_resting_timeout,
-            ),
+            window_length=settings.ipc_publication_term_window_length,
+            counts_spies=False,
         )
-
-    def __iter__(self) -> Iterator[IpcPublication]:
-        return iter(list(self._publications.values()))
-
-    def __contains__(self, registration_id: object) -> bool:
-        return registration_id in self._publications
+        super().__init__(services, clients, sessions, defaults)
+        self._links = links
 
     def sessions(self, stream_id: int) -> set[int]:
         """Return the session ids of live publications of a stream (shm 9.3)."""
@@ -127,15 +105,7 @@ class IpcPublications:
             params.check_matches(publication)
         else:
             publication = yield from self._make(command, params, is_exclusive)
-        try:
-            client = self._clients.get_or_add(command.client_id)
-        except BaseException:
-            if is_new:
-                self._discard(publication)
-            raise
-        publication.references += 1
-        client.publications[command.correlation_id] = publication
-        self._services.events.send(publication.ready(command.correlation_id, -1))
+        self._answer(command, publication, -1, is_new=is_new)
         subscriptions.link_ipc(publication)
 
     def _find(self, stream_id: int) -> IpcPublication | None:
@@ -145,21 +115,16 @@ class IpcPublications:
         self, command: PublicationCommand, params: PublicationParams, is_exclusive: bool
     ) -> Steps[IpcPublication]:
         services, stream_id = self._services, command.stream_id
-        live = self.sessions(stream_id)
-        session_id = params.session_id
-        if session_id is None:
-            session_id = self._sessions.choose(live)
-        else:
-            check_session_id(session_id, live, stream_id, str(params.uri))
+        session_id = self._choose_session_id(params, self.sessions(stream_id), stream_id)
         start = choose_start(params, services.random)
         registration_id = command.correlation_id
         log = yield from services.storage.create_publication(
             log_params(command, params, session_id, start, services.settings.file_page_size)
         )
         counter_ids: list[int] = []
-        try:
+        with self._freed_on_failure(log, counter_ids):
             position = start.position(params.term_length)
-            counter_ids = allocate_publisher_counters(
+            counter_ids += allocate_publisher_counters(
                 services.counters,
                 Stream(registration_id, session_id, stream_id, str(params.uri)),
                 client_id=command.client_id,
@@ -177,11 +142,6 @@ class IpcPublications:
                     publisher_limit_counter_id=counter_ids[1],
                 ),
             )
-        except BaseException:
-            for counter_id in counter_ids:
-                services.counters.free(counter_id)
-            services.storage.remove(log)
-            raise
         publication = self._publications[registration_id] = IpcPublication(
             registration_id=registration_id,
             client_id=command.client_id,
@@ -202,9 +162,7 @@ class IpcPublications:
         del self._publications[publication.registration_id]
         self._services.plane.ipc_publication_remove(publication.plane)
         self._links.forget_all(publication)
-        for counter_id in reversed(publication.counter_ids):
-            self._services.counters.free(counter_id)
-        self._services.storage.remove(publication.log)
+        self._free(publication.log, publication.counter_ids)
 
     def reject(self, registration_id: int, reason: str) -> bool:
         """Carry out a rejection (shm 9.7); ``False`` if there is no such publication."""
@@ -244,9 +202,4 @@ class IpcPublications:
             for link in list(publication.links.values()):
                 self._links.unlink(link)
         if event.mask & lib.FL_EVENT_PUBLICATION_DONE:
-            self._discard(publication)
-
-    def close(self) -> None:
-        """Free all of them, after the agents have stopped."""
-        for publication in self:
             self._discard(publication)

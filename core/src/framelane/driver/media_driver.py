@@ -28,11 +28,12 @@ from framelane.driver.installed import Installed
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
 from framelane.driver.log import logger
+from framelane.driver.lost_endpoints import LostEndpoints
 from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import DataPlane
 from framelane.driver.plane_config import plane_config, resolve_threading_mode
-from framelane.driver.privileges import check_access, check_identity, drop_privileges
+from framelane.driver.privileges import check_access, check_identity, drop_privileges, identity_name
 from framelane.driver.publications import NetworkPublications
 from framelane.driver.receive_endpoints import ReceiveEndpoints
 from framelane.driver.resources import HelperThreads, Inline, SlowWork
@@ -49,7 +50,7 @@ from framelane.errors import FramelaneError
 
 __all__ = ["MediaDriver", "Surroundings"]
 
-_LANES = 4  # commands, images, re-resolution of either side
+_LANES = 5  # commands, images, re-resolution of either side, lost endpoints
 _LONGEST_WAIT_NS = 1_000_000_000
 
 
@@ -175,9 +176,10 @@ class MediaDriver:
         interfaces = surroundings.interfaces or NetlinkInterfaces()
         links = Links(services)
         transports = Transports(services, source)
-        send_endpoints = SendEndpoints(services, transports, resolver)
-        receive_endpoints = ReceiveEndpoints(services, transports, resolver)
-        transports.on_removed += [send_endpoints.on_transport_removed, receive_endpoints.on_transport_removed]
+        send_endpoints = SendEndpoints(services, transports, resolver, interfaces)
+        receive_endpoints = ReceiveEndpoints(services, transports, resolver, interfaces)
+        lost_endpoints = LostEndpoints(services, (send_endpoints, receive_endpoints))
+        transports.on_removed.append(lost_endpoints.on_transport_removed)
         subscriptions = Subscriptions(services, links, receive_endpoints, resolver, interfaces)
         clients = Clients(services, subscriptions.remove_of)
         sessions = SessionIds(
@@ -195,6 +197,7 @@ class MediaDriver:
             send_endpoints=send_endpoints,
             receive_endpoints=receive_endpoints,
             transports=transports,
+            lost_endpoints=lost_endpoints,
             sessions=sessions,
             resolver=resolver,
             termination=Termination(validator_named(settings.driver_termination_validator), self._terminate),
@@ -239,7 +242,8 @@ class MediaDriver:
         if self._installed is not None:
             self.nouns.transports.open_now(self._installed.at_start, self._installed.is_required)
         if self._identity is not None:
-            drop_privileges(*self._identity, self.settings.user)
+            if drop_privileges(*self._identity, self.settings.user):
+                self.nouns.transports.reduced_to = identity_name()
             check_access(self.directory)
         if self.settings.print_configuration:
             print("\n".join(configuration_lines(self._resolved)), flush=True)

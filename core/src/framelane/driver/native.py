@@ -6,13 +6,15 @@ Method and field names are those of the header without their prefix; the header 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NewType
 
 from framelane._native import ffi, lib
 from framelane.errors import NativeError
+from framelane.netstack.holders import describe_holders
 from framelane.transport.address import Address
 
 __all__ = [
@@ -272,13 +274,29 @@ class DataPlane:
         """Take it off."""
         _check(lib.fl_driver_remove_transport(self._driver, binding))
 
+    def is_transport_gone(self, binding: Any) -> bool:
+        """Return whether an agent has seen that a transport answers ``-FL_ENODEV``."""
+        return bool(lib.fl_driver_is_transport_gone(self._driver, binding))
+
     def send_endpoint_open(
         self, binding: Any, identifier: int, params: EndpointParams, is_multicast: bool
     ) -> tuple[PlaneSendEndpoint, OpenedEndpoint]:
         """Open a send endpoint and hand it to the sender."""
         native = _endpoint_params(params)
-        endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, identifier, native, is_multicast))
+        with _naming_holders(params.bind):
+            endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, identifier, native, is_multicast))
         return PlaneSendEndpoint(endpoint), _opened(native)
+
+    def send_endpoint_detach(self, endpoint: PlaneSendEndpoint) -> None:
+        """Take it from a transport whose device was lost; its publications live on."""
+        _check(lib.fl_send_endpoint_detach(self._driver, endpoint))
+
+    def send_endpoint_attach(self, endpoint: PlaneSendEndpoint, binding: Any, params: EndpointParams) -> OpenedEndpoint:
+        """Open a detached endpoint on a transport."""
+        native = _endpoint_params(params)
+        with _naming_holders(params.bind):
+            _check(lib.fl_send_endpoint_attach(self._driver, endpoint, binding, native))
+        return _opened(native)
 
     def send_endpoint_close(self, endpoint: PlaneSendEndpoint) -> None:
         """Close a send endpoint without publications."""
@@ -314,8 +332,22 @@ class DataPlane:
                 "ttl": receive.ttl,
             },
         )
-        endpoint = _pointer(lib.fl_receive_endpoint_open(self._driver, binding, native, native_receive))
+        with _naming_holders(params.bind):
+            endpoint = _pointer(lib.fl_receive_endpoint_open(self._driver, binding, native, native_receive))
         return PlaneReceiveEndpoint(endpoint), _opened(native)
+
+    def receive_endpoint_detach(self, endpoint: PlaneReceiveEndpoint) -> None:
+        """Take it from a transport whose device was lost; its images live on."""
+        _check(lib.fl_receive_endpoint_detach(self._driver, endpoint))
+
+    def receive_endpoint_attach(
+        self, endpoint: PlaneReceiveEndpoint, binding: Any, params: EndpointParams
+    ) -> OpenedEndpoint:
+        """Open a detached endpoint on a transport."""
+        native = _endpoint_params(params)
+        with _naming_holders(params.bind):
+            _check(lib.fl_receive_endpoint_attach(self._driver, endpoint, binding, native))
+        return _opened(native)
 
     def receive_endpoint_close(self, endpoint: PlaneReceiveEndpoint) -> None:
         """Close a receive endpoint without images and streams."""
@@ -482,8 +514,20 @@ def _check(result: int) -> int:
 
 def _pointer(pointer: Any) -> Any:
     if pointer == ffi.NULL:
-        raise _failure(5)
+        raise _failure(lib.fl_error_code() or lib.FL_EIO)
     return pointer
+
+
+@contextmanager
+def _naming_holders(bind: Address) -> Iterator[None]:
+    """Have the message of a port in use say who has it."""
+    try:
+        yield
+    except NativeError as error:
+        holders = describe_holders(bind.ip, bind.port) if error.code == lib.FL_EADDRINUSE else ""
+        if holders:
+            raise NativeError(f"{error}; {holders}", error.code) from error
+        raise
 
 
 def _endpoint_params(params: EndpointParams) -> Any:

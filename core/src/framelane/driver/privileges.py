@@ -5,11 +5,12 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from contextlib import suppress
 from pathlib import Path
 
 from framelane.errors import ConfigError, FramelaneError
 
-__all__ = ["check_access", "check_identity", "drop_privileges"]
+__all__ = ["check_access", "check_identity", "drop_privileges", "identity_name"]
 
 
 def check_identity(user: str | None, group: str | None) -> tuple[int, int] | None:
@@ -39,16 +40,30 @@ def check_identity(user: str | None, group: str | None) -> tuple[int, int] | Non
     return user_id, group_id
 
 
-def drop_privileges(user_id: int, group_id: int, user: str | None) -> None:
-    """Become another user and group for good. Only glibc's calls change all threads, and these are those."""
+def drop_privileges(user_id: int, group_id: int, user: str | None) -> bool:
+    """Become another user and group for good. Only glibc's calls change all threads, and these are those.
+
+    :returns: whether that changed anything.
+    """
     if (user_id, group_id) == (os.geteuid(), os.getegid()):
-        return
+        return False
     if user is not None:
         os.initgroups(user, group_id)
     else:
         os.setgroups([])
     os.setresgid(group_id, group_id, group_id)
     os.setresuid(user_id, user_id, user_id)
+    return True
+
+
+def identity_name() -> str:
+    """Return ``USER:GROUP`` as this process is now; numbers for those that have no name."""
+    user, group = str(os.geteuid()), str(os.getegid())
+    with suppress(KeyError):
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    with suppress(KeyError):
+        group = grp.getgrgid(os.getegid()).gr_name
+    return f"{user}:{group}"
 
 
 def check_access(directory: Path) -> None:
@@ -58,8 +73,7 @@ def check_access(directory: Path) -> None:
     """
     for path in (directory, directory / "publications", directory / "images"):
         if not os.access(path, os.W_OK | os.X_OK):
-            name = pwd.getpwuid(os.geteuid()).pw_name
             raise FramelaneError(
-                f"user {name}, which driver.user or driver.group asks for, cannot write in {path}; open the folders "
-                "above it to that user, or set another directory, such as one in /dev/shm"
+                f"{identity_name()}, which driver.user or driver.group asks for, cannot write in {path}; open the "
+                "folders above it to that user, or set another directory, such as one in /dev/shm"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from framelane._native import lib
@@ -10,12 +9,9 @@ from framelane.channel import (
     ChannelUri,
     Interfaces,
     NameResolver,
-    PublicationDefaults,
     PublicationParams,
     SessionIds,
     UdpChannel,
-    UntetheredTimeouts,
-    check_session_id,
 )
 from framelane.driver.clients import Clients
 from framelane.driver.errors import CommandError
@@ -28,6 +24,7 @@ from framelane.driver.publication import (
     choose_start,
     log_params,
 )
+from framelane.driver.publication_table import PublicationTable, publication_defaults
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.send_endpoints import SendEndpoint, SendEndpoints
 from framelane.driver.services import Services
@@ -64,7 +61,7 @@ class NetworkPublication(Publication):
         self.data_plane.publication_revoke(self.plane)
 
 
-class NetworkPublications:
+class NetworkPublications(PublicationTable[NetworkPublication]):
     """All UDP publications. Control thread."""
 
     def __init__(
@@ -77,33 +74,17 @@ class NetworkPublications:
         interfaces: Interfaces,
     ) -> None:
         settings = services.settings
-        self._services = services
-        self._clients = clients
-        self._endpoints = endpoints
-        self._sessions = sessions
-        self._resolver = resolver
-        self._interfaces = interfaces
-        self._publications: dict[int, NetworkPublication] = {}
-        self._defaults = PublicationDefaults(
+        defaults = publication_defaults(
+            settings,
             mtu_length=settings.mtu_length,
             term_length=settings.term_buffer_length,
-            publication_window_length=settings.publication_term_window_length,
-            linger_timeout_ns=settings.publication_linger_timeout,
-            is_sparse=settings.term_buffer_sparse_file,
-            spies_simulate_connection=settings.spies_simulate_connection,
-            max_resend=settings.max_resend,
-            untethered=UntetheredTimeouts(
-                settings.untethered_window_limit_timeout,
-                settings.untethered_linger_timeout,
-                settings.untethered_resting_timeout,
-            ),
+            window_length=settings.publication_term_window_length,
+            counts_spies=True,
         )
-
-    def __iter__(self) -> Iterator[NetworkPublication]:
-        return iter(list(self._publications.values()))
-
-    def __contains__(self, registration_id: object) -> bool:
-        return registration_id in self._publications
+        super().__init__(services, clients, sessions, defaults)
+        self._endpoints = endpoints
+        self._resolver = resolver
+        self._interfaces = interfaces
 
     def find_tagged(self, entity_tag: int) -> NetworkPublication | None:
         """Return the publication with an entity tag."""
@@ -137,18 +118,10 @@ class NetworkPublications:
                 params.check_matches(publication)
             else:
                 publication = yield from self._make(command, params, endpoint, is_exclusive)
-            try:
-                client = self._clients.get_or_add(command.client_id)
-            except BaseException:
-                if is_new:
-                    self._discard(publication)
-                raise
+            self._answer(command, publication, endpoint.channel_status_id, is_new=is_new)
         finally:
             # A new publication holds a reference of its own.
             self._endpoints.release(endpoint)
-        publication.references += 1
-        client.publications[command.correlation_id] = publication
-        self._services.events.send(publication.ready(command.correlation_id, endpoint.channel_status_id))
 
     def _find(self, endpoint: SendEndpoint, stream_id: int) -> NetworkPublication | None:
         return next((one for one in self if one.endpoint is endpoint and one.can_be_joined(stream_id)), None)
@@ -158,12 +131,7 @@ class NetworkPublications:
     ) -> Steps[NetworkPublication]:
         services, stream_id, channel = self._services, command.stream_id, endpoint.channel
         params.check_send_buffer(endpoint.opened.send_buffer_granted)
-        live = self.sessions(stream_id, endpoint)
-        session_id = params.session_id
-        if session_id is None:
-            session_id = self._sessions.choose(live)
-        else:
-            check_session_id(session_id, live, stream_id, str(params.uri))
+        session_id = self._choose_session_id(params, self.sessions(stream_id, endpoint), stream_id)
         start = choose_start(params, services.random)
         registration_id = command.correlation_id
         udp = channel.params
@@ -176,10 +144,10 @@ class NetworkPublications:
         )
         log = yield from services.storage.create_publication(metadata)
         counter_ids: list[int] = []
-        try:
+        with self._freed_on_failure(log, counter_ids):
             position = start.position(params.term_length)
             stream = Stream(registration_id, session_id, stream_id, str(params.uri))
-            counter_ids = self._allocate_counters(stream, command.client_id, is_exclusive, position)
+            counter_ids += self._allocate_counters(stream, command.client_id, is_exclusive, position)
             plane = services.plane.publication_add(
                 endpoint.plane,
                 log.native,
@@ -205,11 +173,6 @@ class NetworkPublications:
                     sender_naks_received_counter_id=counter_ids[5],
                 ),
             )
-        except BaseException:
-            for counter_id in reversed(counter_ids):
-                services.counters.free(counter_id)
-            services.storage.remove(log)
-            raise
         endpoint.references += 1
         publication = self._publications[registration_id] = NetworkPublication(
             registration_id=registration_id,
@@ -246,9 +209,7 @@ class NetworkPublications:
         """Free a publication, in whatever state."""
         del self._publications[publication.registration_id]
         self._services.plane.publication_remove(publication.plane)
-        for counter_id in reversed(publication.counter_ids):
-            self._services.counters.free(counter_id)
-        self._services.storage.remove(publication.log)
+        self._free(publication.log, publication.counter_ids)
         self._endpoints.release(publication.endpoint)
 
     def on_event(self, event: PlaneEvent) -> None:
@@ -290,8 +251,3 @@ class NetworkPublications:
         )
         self._services.errors.record_publication_error(error, str(source))
         self._services.events.send(error)
-
-    def close(self) -> None:
-        """Free all of them, after the agents have stopped."""
-        for publication in self:
-            self._discard(publication)

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeAlias
 
 from framelane._native import lib
 from framelane.channel import Address as ChannelAddress
-from framelane.channel import ChannelError, ErrorCode, NameResolver, UdpChannel, WildcardPorts
+from framelane.channel import ChannelError, ErrorCode, Interfaces, NameResolver, UdpChannel, WildcardPorts
 from framelane.channel.addresses import HostPort
-from framelane.driver.endpoint import Endpoint, Endpoints, native_address
-from framelane.driver.native import EndpointParams, PlaneSendEndpoint
+from framelane.driver.endpoint import Endpoint, EndpointCalls, Endpoints, native_address
+from framelane.driver.native import EndpointParams, OpenedEndpoint, PlaneSendEndpoint
 from framelane.driver.resources import Steps
 from framelane.driver.services import Services
 from framelane.driver.transports import Transports, Wanted
-from framelane.driver.verdicts import show_verdict
 from framelane.shm.counter_types import CounterType
+from framelane.transport.address import Address
 
 __all__ = ["SendEndpoint", "SendEndpoints"]
 
-
-@dataclass(eq=False)
-class SendEndpoint(Endpoint):
-    """Where UDP publications send from."""
-
-    plane: PlaneSendEndpoint = field(kw_only=True)
+#: Where UDP publications send from.
+SendEndpoint: TypeAlias = Endpoint[PlaneSendEndpoint]
 
 
-class SendEndpoints(Endpoints[SendEndpoint]):
-    """The send endpoints of a driver."""
+class SendEndpoints(Endpoints[PlaneSendEndpoint]):
+    """The send endpoints of a driver. References are held by publications."""
 
-    def __init__(self, services: Services, transports: Transports, resolver: NameResolver) -> None:
-        low, high = services.settings.sender_wildcard_port_range
-        ports = WildcardPorts(low, high)
-        super().__init__(services, transports, resolver, ports, CounterType.SEND_CHANNEL_STATUS, "snd")
+    def __init__(
+        self, services: Services, transports: Transports, resolver: NameResolver, interfaces: Interfaces
+    ) -> None:
+        plane = services.plane
+        super().__init__(
+            services,
+            transports,
+            resolver,
+            interfaces,
+            WildcardPorts(*services.settings.sender_wildcard_port_range),
+            EndpointCalls(
+                plane.send_endpoint_attach,
+                plane.send_endpoint_detach,
+                plane.send_endpoint_close,
+                plane.send_endpoint_local_address,
+            ),
+            CounterType.SEND_CHANNEL_STATUS,
+            "snd",
+        )
 
     def acquire(self, channel: UdpChannel, registration_id: int, mtu_length: int) -> Steps[SendEndpoint]:
         """Return the endpoint of a channel with one more reference; opens it if there is none.
@@ -45,7 +57,8 @@ class SendEndpoints(Endpoints[SendEndpoint]):
         endpoint = self._join(channel)
         if endpoint is None:
             channel.check_can_make_send_endpoint()
-            endpoint = yield from self._open(channel, registration_id, mtu_length)
+            open_in_plane = partial(self._open_in_plane, channel.is_multicast)
+            endpoint = yield from self._open(channel, registration_id, mtu_length, open_in_plane)
         # Publications of one endpoint may have different mtus, as in the stock driver.
         if mtu_length > endpoint.max_datagram:
             raise ChannelError(
@@ -53,14 +66,19 @@ class SendEndpoints(Endpoints[SendEndpoint]):
                 f"mtu={mtu_length} is more than transport {endpoint.chosen.transport} of the endpoint carries, "
                 f"{endpoint.max_datagram}: existingChannel={endpoint.channel.uri} channel={channel.uri}",
             )
+        endpoint.mtu_length = max(endpoint.mtu_length, mtu_length)
         endpoint.references += 1
         return endpoint
 
-    def _open(self, channel: UdpChannel, registration_id: int, mtu_length: int) -> Steps[SendEndpoint]:
-        settings, params, services = self._services.settings, channel.params, self._services
-        peer = channel.send_peer
+    def _open_in_plane(
+        self, is_multicast: bool, binding: Any, identifier: int, params: EndpointParams
+    ) -> tuple[PlaneSendEndpoint, OpenedEndpoint]:
+        return self._services.plane.send_endpoint_open(binding, identifier, params, is_multicast)
+
+    def _wanted(self, channel: UdpChannel, mtu_length: int) -> Wanted:
+        params, peer = channel.params, channel.send_peer
         toward = peer or channel.send_bind
-        wanted = Wanted(
+        return Wanted(
             label=str(channel.uri),
             address=toward.ip,
             port=toward.port,
@@ -70,61 +88,30 @@ class SendEndpoints(Endpoints[SendEndpoint]):
             mtu_length=mtu_length,
             transport=params.transport,
         )
-        choice, transport = yield from self._transports.choose(wanted)
+
+    def _take_port(self, channel: UdpChannel) -> ChannelAddress | None:
         # Only an explicit control address takes its port from the range (wire 5.6).
-        taken = self._ports.take(channel.send_bind) if channel.has_explicit_control else None
-        bind = native_address(taken or channel.send_bind)
-        if choice.source is not None and bind.ip.is_unspecified:
-            bind = replace(bind, ip=choice.source)
+        return self._ports.take(channel.send_bind) if channel.has_explicit_control else None
+
+    def _bind_of(self, channel: UdpChannel) -> ChannelAddress:
+        return channel.send_bind
+
+    def _params(self, channel: UdpChannel, bind: Address, mtu_length: int) -> EndpointParams:
+        settings, params, peer = self._services.settings, channel.params, channel.send_peer
         flags = lib.FL_ENDPOINT_REUSE_ADDRESS if channel.is_multicast else 0
         if peer is not None and not channel.is_multicast and settings.driver_connect:
             flags |= lib.FL_ENDPOINT_CONNECT
-        identifier = self._take_id()
-        counter_ids: list[int] = []
-        plane: PlaneSendEndpoint | None = None
-        try:
-            counter_ids.append(self._allocate_status(channel, registration_id))
-            plane, opened = services.plane.send_endpoint_open(
-                transport.binding,
-                identifier,
-                EndpointParams(
-                    bind=bind,
-                    peer=None if peer is None else native_address(peer),
-                    interface_address=native_address(channel.interface.address) if channel.interface.index else None,
-                    interface_index=channel.interface.index,
-                    flags=flags,
-                    ttl=params.ttl or settings.socket_multicast_ttl,
-                    mtu_length=mtu_length,
-                    send_buffer_length=params.socket_send_buffer_length or settings.socket_so_sndbuf,
-                    receive_buffer_length=params.socket_receive_buffer_length or settings.socket_so_rcvbuf,
-                ),
-                channel.is_multicast,
-            )
-            local = services.plane.send_endpoint_local_address(plane)
-            self._show_active(counter_ids, channel, local, registration_id)
-            counter_ids += show_verdict(services.counters, choice.chosen, counter_ids[0])
-        except BaseException:
-            if plane is not None:
-                services.plane.send_endpoint_close(plane)
-            self._free_counters(counter_ids)
-            self._give_back(taken)
-            raise
-        endpoint = SendEndpoint(
-            identifier,
-            channel,
-            choice.chosen,
-            opened,
-            transport.capabilities.max_datagram,
-            taken,
-            counter_ids[0],
-            counter_ids,
-            plane=plane,
+        return EndpointParams(
+            bind=bind,
+            peer=None if peer is None else native_address(peer),
+            interface_address=native_address(channel.interface.address) if channel.interface.index else None,
+            interface_index=channel.interface.index,
+            flags=flags,
+            ttl=params.ttl or settings.socket_multicast_ttl,
+            mtu_length=mtu_length,
+            send_buffer_length=params.socket_send_buffer_length or settings.socket_so_sndbuf,
+            receive_buffer_length=params.socket_receive_buffer_length or settings.socket_so_rcvbuf,
         )
-        self._enter(endpoint)
-        return endpoint
-
-    def _close(self, endpoint: SendEndpoint) -> None:
-        self._services.plane.send_endpoint_close(endpoint.plane)
 
     def _name_of(self, endpoint: SendEndpoint) -> HostPort | None:
         return None if endpoint.channel.is_multicast else endpoint.channel.params.endpoint

@@ -18,6 +18,7 @@ from framelane.driver.transport_table import resolve_transports
 from framelane.errors import ConfigError
 from framelane.shm.location import default_directory
 from framelane.transport.config import TransportConfig
+from framelane.transport.names import DEFAULT_ORDER
 from framelane.transport.registry import Registry, discover
 
 __all__ = [
@@ -68,9 +69,16 @@ def load_settings(
     """
     if file is None:
         file = environ.get("FRAMELANE_CONFIG") or None
-    collected = collect(Path(file) if file is not None else None, environ, properties, overrides, strict=strict)
     if registry is None:
         registry = discover(environ=environ)
+    collected = collect(
+        Path(file) if file is not None else None,
+        environ,
+        properties,
+        overrides,
+        strict=strict,
+        transports={*DEFAULT_ORDER, *registry.names},
+    )
     problems, warnings = collected.problems, [*registry.warnings, *collected.warnings]
     sources: dict[str, str] = {}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,8 +46,12 @@ class Assignment:
 
 @dataclass
 class Collected:
-    """Everything that the sources said."""
+    """Everything that the sources said.
 
+    :ivar transports: names of transports that environment names may contain.
+    """
+
+    transports: Sequence[str] = ()
     assignments: list[Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -60,12 +64,15 @@ def collect(
     overrides: Iterable[str],
     *,
     strict: bool,
+    transports: Iterable[str] = (),
 ) -> Collected:
     """Read all sources, in the order in which a later one wins.
 
+    :param transports: known names: ``FRAMELANE_TRANSPORT_XDP_VLAN`` is ``vlan`` of ``xdp`` if that is one.
     :raises ConfigError: if the file cannot be read or is not TOML; every other problem is collected.
     """
-    collected = Collected()
+    # The longest name first, in case that one begins with another.
+    collected = Collected(sorted(transports, key=len, reverse=True))
     if file is not None:
         _collect_file(file, collected)
     _collect_environment(environ, collected, strict=strict)
@@ -187,6 +194,12 @@ def _collect_name(name: str, value: str, source: str, collected: Collected) -> b
     if name in _TRANSPORT_NAMES:
         collected.assignments.append(Assignment(("transport", _TRANSPORT_NAMES[name]), value, source))
         return True
+    for transport in collected.transports:
+        prefix = f"FRAMELANE_TRANSPORT_{transport.upper().replace('-', '_')}_"
+        key = name.removeprefix(prefix).lower()
+        if name.startswith(prefix) and key:
+            _collect_text(("transport", transport, key), value, source, collected)
+            return True
     return False
 
 
@@ -197,12 +210,17 @@ def _collect_override(text: str, collected: Collected) -> None:
     if not equals or not all(path):
         collected.problems.append(f"--set {text}: expected key=value")
         return
+    _collect_text(path, value, source, collected)
+
+
+def _collect_text(path: tuple[str, ...], value: str, source: str, collected: Collected) -> None:
+    """Take a value from text: TOML if it looks like a list, a table or a quoted string."""
     raw: object = value.strip()
     if value.strip()[:1] in ("[", "{", '"', "'"):
         try:
             raw = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError as error:
-            collected.problems.append(f"--set {text}: the value is not TOML: {error}")
+            collected.problems.append(f"{'.'.join(path)} = {value}: the value is not TOML: {error} ({source})")
             return
     _assign(path, raw, source, collected)
 

@@ -1,17 +1,21 @@
 """Which transports are open under this driver, and which one serves an endpoint (design 4.3).
 
-A transport is opened when the first endpoint is given to it and stays open until the driver closes.
+A transport is opened when the first endpoint is given to it and stays open until the driver closes, or until its device
+is lost. A lost one is closed at once, and opened again when an endpoint needs it, at most once a second.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
 
 from framelane._native import ffi, lib
 from framelane.driver.counters import STATIC_OWNER
+from framelane.driver.figures import TransportFigures
 from framelane.driver.log import logger
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
@@ -21,10 +25,15 @@ from framelane.protocol.error_codes import ErrorCode
 from framelane.shm.counter_types import CounterType
 from framelane.transport.native import OpenTransport
 from framelane.transport.selection import Chosen
+from framelane.transport.spec import Capabilities
 
-__all__ = ["Choice", "GivenTransport", "Transports", "TransportSource", "Wanted"]
+__all__ = ["RETRY_NS", "Choice", "GivenTransport", "Transports", "TransportSource", "Wanted"]
+
+#: How often what failed for want of a device is tried again.
+RETRY_NS = 1_000_000_000
 
 _BUSY = 16
+_NO_PERMISSION = (1, 13)  # FL_EPERM, FL_EACCES
 #: Events that an operator should find in the error log; the others are logged.
 _NOTABLE = {
     lib.FL_EVENT_LINK_DOWN: "link down",
@@ -96,9 +105,20 @@ class GivenTransport:
 
 
 @dataclass(eq=False)
-class _Open:
-    transport: OpenTransport
-    counters: dict[str, int] = field(default_factory=dict)  #: ids by the name of the figure
+class _Lost:
+    """A transport whose device is gone."""
+
+    text: str  #: what it said of the loss
+    capabilities: Capabilities
+    retry_ns: int  #: not tried before, on the monotonic clock
+    found: str = ""  #: what the last try ended with
+
+    @property
+    def why(self) -> str:
+        """A clause that follows the transport's name."""
+        return f"has lost its device: {self.text}" + (
+            f"; it cannot be opened again: {self.found}" if self.found else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -122,39 +142,52 @@ class Transports:
     def __init__(self, services: Services, source: TransportSource) -> None:
         self._services = services
         self._source = source
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenTransport] = {}
+        self._opening: dict[str, threading.Event] = {}  #: set when the opening has ended
+        self._lost: dict[str, _Lost] = {}
         self._fallbacks = services.counters.allocate(
             CounterType.TRANSPORT_FALLBACK, b"", "transport-fallbacks", owner_id=STATIC_OWNER
         )
-        self._gone: dict[str, str] = {}  #: no endpoint is given to these any more, and why
-        #: Called with name and text when a transport's device is gone.
+        self._figures = TransportFigures(services)
+        #: Called with name and text when a transport's device is gone: takes every endpoint off it.
         self.on_removed: list[Callable[[str, str], None]] = []
+        #: User and group that the driver became once its devices were open; ``None``: it is who it was.
+        self.reduced_to: str | None = None
 
     @property
     def names(self) -> list[str]:
         """The transports that are open."""
         return list(self._open)
 
-    def choose(self, wanted: Wanted) -> Steps[tuple[Choice, OpenTransport]]:
+    def choose(
+        self, wanted: Wanted, refused: Mapping[str, str] = MappingProxyType({})
+    ) -> Steps[tuple[Choice, OpenTransport]]:
         """Choose a transport for an endpoint and open it if it is not.
 
         One that cannot be opened or put under the agents is passed over, with an entry in the error log; so is one
-        whose device is gone.
+        whose device is gone, until it can be opened again.
 
+        :param refused: names that are passed over in any case, each with why: a clause that follows the name.
         :raises TransportError: if none can serve the endpoint.
         """
-        failed = dict(self._gone)
+        failed = dict(refused)
         while True:
-            choice = yield from slowly(partial(self._source.choose, wanted, dict(failed)))
+            without = {name: lost.why for name, lost in self._lost.items() if not self._is_due(lost)} | failed
+            choice = yield from slowly(partial(self._source.choose, wanted, without))
             name = choice.chosen.transport
             try:
                 transport = yield from self._use(name)
             except Exception as error:
-                self._services.errors.record_exception(error, f"transport {name} for {wanted.label}")
-                failed[name] = f"could not be opened: {error}"
+                lost = self._lost.get(name)
+                if lost is None:
+                    self._services.errors.record_exception(error, f"transport {name} for {wanted.label}")
+                failed[name] = f"could not be opened: {error}" if lost is None else lost.why
                 continue
             self._report(choice.chosen)
             return choice, transport
+
+    def _is_due(self, lost: _Lost) -> bool:
+        return self._services.clock.nano() >= lost.retry_ns
 
     def open_now(self, names: Sequence[str], is_required: Callable[[str], bool]) -> None:
         """Open transports at the start, on the caller.
@@ -170,9 +203,40 @@ class Transports:
                 self._services.errors.record_exception(error, f"transport {name} at the start")
 
     def _use(self, name: str) -> Steps[OpenTransport]:
+        while (opening := self._opening.get(name)) is not None:  # for an endpoint of another lane
+            yield from slowly(opening.wait)
         if name in self._open:
-            return self._open[name].transport
-        return self._add(name, (yield from slowly(lambda: self._source.open(name))))
+            return self._open[name]
+        lost = self._lost.get(name)
+        if lost is not None:
+            if not self._is_due(lost):
+                raise TransportError(f"{name} {lost.why}")
+            lost.retry_ns = self._services.clock.nano() + RETRY_NS
+        self._opening[name] = threading.Event()
+        try:
+            transport = self._add(name, (yield from slowly(partial(self._source.open, name))))
+        except Exception as error:
+            if lost is not None:
+                lost.found = f"{error}{self.privilege_hint(error, lost.capabilities)}"
+            raise
+        finally:
+            self._opening.pop(name).set()
+        if lost is not None:
+            del self._lost[name]
+            self._services.errors.note(f"transport {name}: its device is there again after its loss: {lost.text}")
+        return transport
+
+    def privilege_hint(self, error: BaseException, capabilities: Capabilities) -> str:
+        """Return what to add to the message of an error that a lack of privileges may have caused; often nothing.
+
+        :param capabilities: of the transport that failed.
+        """
+        if self.reduced_to is None or not (capabilities.needs_privilege or _is_lack_of_permission(error)):
+            return ""
+        return (
+            f" (the driver gave up its privileges at the start and runs as {self.reduced_to} now, which may be why: "
+            "restart it, or leave driver.user and driver.group out)"
+        )
 
     def _add(self, name: str, transport: OpenTransport) -> OpenTransport:
         try:
@@ -185,7 +249,7 @@ class Transports:
                     "threading_mode SHARED_NETWORK, SHARED or auto does with one"
                 ) from error
             raise
-        self._open[name] = _Open(transport)
+        self._open[name] = transport
         logger.info("transport open", transport=name)
         return transport
 
@@ -201,43 +265,62 @@ class Transports:
             counters.set(self._fallbacks, counters.get(self._fallbacks) + delta)
 
     def on_timer(self) -> None:
-        """Copy the transports' figures into counters and their log lines into the log."""
-        for name, opened in self._open.items():
-            for line in opened.transport.host.log_lines():
-                level = _LOG_LEVELS.get(line.level, "info")
-                getattr(logger, level)("transport", transport=name, text=line.text)
-                if level == "error":
-                    self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: {line.text}")
-            for event in _events(opened.transport):
-                self._on_event(name, event)
-            figures = opened.transport.stats()
-            figures |= {counter.label: counter.value for counter in opened.transport.host.private_counters()}
-            self._show(name, opened, figures)
+        """Copy the transports' figures into counters and their log lines into the log; see what happened to them."""
+        for name, transport in list(self._open.items()):
+            self._figures.show(name, transport)
+            self._look(name, transport)
 
-    def _on_event(self, name: str, event: TransportEvent) -> None:
-        if event.kind == lib.FL_EVENT_REMOVED:
-            self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: its device is gone: {event.text}")
-            self._gone[name] = f"has lost its device: {event.text}"
-            for tell in self.on_removed:
-                tell(name, event.text)
-        elif event.kind in _NOTABLE:
-            self._services.errors.note(f"transport {name}: {_NOTABLE[event.kind]}: {event.text}")
-        else:
-            logger.info("transport event", transport=name, kind=event.kind, text=event.text)
+    def on_gone(self) -> None:
+        """An agent has seen a transport answer that its device is gone."""
+        for name, transport in list(self._open.items()):
+            if self._services.plane.is_transport_gone(transport.binding):
+                self._look(name, transport)
+                if self._open.get(name) is transport:
+                    self._lose(name, "it answers so, and names no device")
 
-    def _show(self, name: str, opened: _Open, figures: Mapping[str, int]) -> None:
-        counters = self._services.counters
-        for figure, value in figures.items():
-            counter_id = opened.counters.get(figure)
-            if counter_id is None:
-                counter_id = opened.counters[figure] = counters.allocate(
-                    CounterType.TRANSPORT_FIGURE, name.encode(), figure, owner_id=STATIC_OWNER
-                )
-            counters.set(counter_id, value)
+    def _look(self, name: str, transport: OpenTransport) -> None:
+        """Take what a transport has to say."""
+        for line in transport.host.log_lines():
+            level = _LOG_LEVELS.get(line.level, "info")
+            getattr(logger, level)("transport", transport=name, text=line.text)
+            if level == "error":
+                self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: {line.text}")
+        removed: str | None = None
+        for event in _events(transport):
+            if event.kind == lib.FL_EVENT_REMOVED:
+                removed = event.text
+            elif event.kind in _NOTABLE:
+                self._services.errors.note(f"transport {name}: {_NOTABLE[event.kind]}: {event.text}")
+            else:
+                logger.info("transport event", transport=name, kind=event.kind, text=event.text)
+        if removed is not None:
+            self._lose(name, removed)
+
+    def _lose(self, name: str, text: str) -> None:
+        """Take a transport whose device is gone from under the agents and close it."""
+        transport = self._open.pop(name)
+        self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: its device is gone: {text}")
+        self._lost[name] = _Lost(text, transport.capabilities, self._services.clock.nano() + RETRY_NS)
+        for take_endpoints_off in self.on_removed:
+            take_endpoints_off(name, text)
+        try:
+            self._services.plane.remove_transport(transport.binding)
+            transport.close()
+        except Exception as error:
+            self._services.errors.record_exception(error, f"transport {name}, closed after the loss of its device")
 
     def close(self) -> None:
         """Take every transport off and close it; after the last endpoint is closed."""
-        for opened in self._open.values():
-            self._services.plane.remove_transport(opened.transport.binding)
-            opened.transport.close()
+        for transport in self._open.values():
+            self._services.plane.remove_transport(transport.binding)
+            transport.close()
         self._open.clear()
+
+
+def _is_lack_of_permission(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised for, is one of missing permissions."""
+    while error is not None:
+        if isinstance(error, PermissionError) or (isinstance(error, NativeError) and error.code in _NO_PERMISSION):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -11,6 +11,7 @@ __all__ = [
     "ChannelStatus",
     "CounterType",
     "LocalAddressKey",
+    "NetstackLabel",
     "StreamKey",
     "TransportKey",
     "channel_key",
@@ -26,6 +27,7 @@ STREAM_CHANNEL_LENGTH = 92
 CHANNEL_LENGTH = 108
 ADDRESS_LENGTH = 103
 TRANSPORT_LENGTH = 100
+LABEL_LENGTH = 380
 
 _STREAM = struct.Struct("<qiii")
 _I32 = struct.Struct("<i")
@@ -66,6 +68,7 @@ class CounterType(enum.IntEnum):
     DROPPED_FRAMES = 7704
     MALFORMED_COMMANDS = 7705
     TRANSPORT_PASSED_OVER = 7707
+    TRANSPORT_NETSTACK = 7708
 
 
 @dataclass(frozen=True)
@@ -83,14 +86,15 @@ OWN_TYPES: tuple[OwnType, ...] = (
     OwnType(
         CounterType.TRANSPORT_FIGURE,
         "NAME-FIGURE",
-        "chosen by the transport",
+        "NAME",
         "a running total or a gauge of the transport NAME",
     ),
     OwnType(
         CounterType.TRANSPORT_ENDPOINT,
         "transport: K NAME WHY",
         "i32 channel status K, i32 place, NAME",
-        "place of the transport that serves the endpoint in the order, 0 for the first choice",
+        "place of the transport that serves the endpoint in the order, 0 for the first choice; "
+        "with a channel status of -1 the one that lost its device",
     ),
     OwnType(
         CounterType.TRANSPORT_FALLBACK,
@@ -115,6 +119,12 @@ OWN_TYPES: tuple[OwnType, ...] = (
         "transport-passed-over: K NAME WHY",
         "i32 channel status K, i32 place, NAME",
         "place in the order of a transport that stood before the one that serves the endpoint",
+    ),
+    OwnType(
+        CounterType.TRANSPORT_NETSTACK,
+        "netstack: NAME MODE INTERFACE mtu N ADDRESSES",
+        "NAME",
+        "neighbours that datagrams can be sent to; MODE is kernel, or own with - for INTERFACE",
     ),
 )
 
@@ -190,6 +200,33 @@ class TransportKey:
     def decode(cls, key: bytes) -> TransportKey:
         counter_id, place, length = _TRANSPORT.unpack_from(key)
         return cls(counter_id, place, _counted(key, _TRANSPORT.size, length, TRANSPORT_LENGTH))
+
+
+@dataclass(frozen=True)
+class NetstackLabel:
+    """Label of the counter that tells of a port's netstack; only the addresses that have room are in it."""
+
+    transport: str
+    mode: str  #: ``kernel`` or ``own``
+    interface: str  #: kernel mode: that has the addresses
+    mtu: int  #: longest IP packet, bytes
+    addresses: tuple[str, ...]
+
+    def encode(self) -> str:
+        text = f"netstack: {self.transport} {self.mode} {self.interface or '-'} mtu {self.mtu}"
+        for address in self.addresses:
+            if len(text) + 1 + len(address) <= LABEL_LENGTH:
+                text += f" {address}"
+        return text
+
+    @classmethod
+    def decode(cls, label: str) -> NetstackLabel:
+        """Return the parts of a label.
+
+        :raises ValueError: if it is none.
+        """
+        _, transport, mode, interface, _, mtu, *addresses = label.split()
+        return cls(transport, mode, "" if interface == "-" else interface, int(mtu), tuple(addresses))
 
 
 def channel_key(channel: str) -> bytes:

@@ -8,7 +8,6 @@ answered while no command is under way.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -16,6 +15,7 @@ from typing import Any
 
 from framelane._native import lib
 from framelane.errors import NativeError
+from framelane.interrupts import start_child
 from framelane.testing.station import WAIT_LIMIT_S, Datagram, Run, Station
 from framelane.transport.address import Address
 
@@ -62,7 +62,7 @@ class RemoteStation:
         child_in, out = os.pipe()
         into, child_out = os.pipe()
         command = [*prefix, sys.executable, "-m", "framelane.testing.far_child", opener, str(child_in), str(child_out)]
-        self._process = subprocess.Popen(command, pass_fds=(child_in, child_out))
+        self._process = start_child(command, pass_fds=(child_in, child_out))
         os.close(child_in)
         os.close(child_out)
         self._commands = Connection(out, readable=False)

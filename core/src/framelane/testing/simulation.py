@@ -19,7 +19,7 @@ from framelane.channel import NameResolver, NetworkInterface
 from framelane.driver.clock import Clock, VirtualClock
 from framelane.driver.media_driver import MediaDriver, Surroundings
 from framelane.driver.settings import load_settings
-from framelane.driver.transports import GivenTransport
+from framelane.driver.transports import GivenTransport, TransportSource
 from framelane.protocol.commands import Command
 from framelane.protocol.events import AvailableImage, Event, PublicationAdded, decode_event
 from framelane.shm.cnc import CNC_FILE, CncFile
@@ -63,17 +63,19 @@ class Simulation:
         address: str,
         *,
         wrap: Callable[[OpenTransport], OpenTransport] = lambda inner: inner,
+        transports: TransportSource | None = None,
         resolver: NameResolver | None = None,
         **settings: object,
     ) -> SimulatedDriver:
         """Start a driver of a host with one address.
 
         :param wrap: puts something around its transport.
+        :param transports: in place of that one transport.
         :param resolver: of names in channels; the system's if none is given.
         :param settings: keys of ``[driver]``.
         """
         seed = self._seed + len(self.drivers)
-        return SimulatedDriver(self, address, self._directory / address, seed, wrap, resolver, settings)
+        return SimulatedDriver(self, address, self._directory / address, seed, wrap, transports, resolver, settings)
 
     def step(self, advance_ns: int = MILLISECOND) -> int:
         """Let time pass and every driver do one cycle; returns the work done."""
@@ -114,10 +116,10 @@ class Simulation:
 
 
 class _Interfaces:
-    def __init__(self, address: str) -> None:
+    def __init__(self, addresses: Sequence[str]) -> None:
         self._interfaces = (
             NetworkInterface("lo", 1, is_loopback=True, is_multicast=False, addresses=(ip_interface("127.0.0.1/8"),)),
-            NetworkInterface("sim0", 2, addresses=(ip_interface(f"{address}/24"),)),
+            NetworkInterface("sim0", 2, addresses=tuple(map(ip_interface, addresses))),
         )
 
     def interfaces(self) -> Sequence[NetworkInterface]:
@@ -125,7 +127,10 @@ class _Interfaces:
 
 
 class SimulatedDriver:
-    """One driver of a simulation."""
+    """One driver of a simulation.
+
+    :param addresses: of its interface, with prefix length; ``address`` in a network of 24 bits if none are given.
+    """
 
     def __init__(
         self,
@@ -134,8 +139,10 @@ class SimulatedDriver:
         directory: Path,
         seed: int,
         wrap: Callable[[OpenTransport], OpenTransport],
+        transports: TransportSource | None,
         resolver: NameResolver | None,
         settings: dict[str, object],
+        addresses: Sequence[str] = (),
     ) -> None:
         values = {**_SMALL, "dir": directory, **settings}
         self.settings = load_settings(
@@ -143,14 +150,17 @@ class SimulatedDriver:
         )
         self.world = world
         self.address = address
-        self.transport = wrap(world.net.attach([address], seed=seed))
+        self.transport: OpenTransport | None = None
+        if transports is None:
+            self.transport = inner = wrap(world.net.attach([address], seed=seed))
+            transports = GivenTransport(inner)
         self.driver = MediaDriver.launch(
             self.settings,
             surroundings=Surroundings(
                 clock=world.clock,
-                transports=GivenTransport(self.transport),
+                transports=transports,
                 resolver=resolver,
-                interfaces=_Interfaces(address),
+                interfaces=_Interfaces(addresses or [f"{address}/24"]),
                 seed=seed,
             ),
         )
@@ -174,7 +184,8 @@ class SimulatedDriver:
             client.detach()
         self._clients.clear()
         self.driver.close()
-        self.transport.close()
+        if self.transport is not None:
+            self.transport.close()
         if self in self.world.drivers:
             self.world.drivers.remove(self)
 
@@ -206,7 +217,7 @@ class RealTime:
     :param limit_s: how long anything may take.
     """
 
-    def __init__(self, limit_s: float = 20.0) -> None:
+    def __init__(self, limit_s: float = 60.0) -> None:
         self.clock = Clock()
         self._limit_s = limit_s
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from framelane._native import ffi, lib
 from framelane.errors import NativeError, TransportError
@@ -21,6 +21,9 @@ from framelane.transport.spec import (
     TransportSettings,
     TransportSpec,
 )
+
+if TYPE_CHECKING:
+    from framelane.netstack.tables import NetstackView
 
 __all__ = [
     "CounterSource",
@@ -135,6 +138,7 @@ class OpenTransport:
 
     :param host: closed with the transport.
     :param close: closes the device; :meth:`close_native` if nothing is given.
+    :param inner: what a wrapper is around.
     """
 
     def __init__(
@@ -144,8 +148,10 @@ class OpenTransport:
         capabilities: Capabilities,
         host: NativeHost,
         close: Callable[[], None] | None = None,
+        inner: OpenTransport | None = None,
     ) -> None:
         self.name = name
+        self.inner = inner
         self.capabilities = capabilities
         self.host = host
         self._close = self.close_native if close is None else close
@@ -181,6 +187,10 @@ class OpenTransport:
         count = self.binding.ops.stats(self.binding.transport, stats, count)
         return {ffi.string(stats[i].name).decode(): int(stats[i].value) for i in range(count)}
 
+    def netstack_view(self) -> NetstackView | None:
+        """Return the netstack and its network as they are now; ``None`` if there is no netstack. Control thread."""
+        return None if self.inner is None else self.inner.netstack_view()
+
     def close(self) -> None:
         """Close the device and free what belongs to it.
 
@@ -195,12 +205,12 @@ class OpenTransport:
         self.host.close()
 
     def close_native(self) -> None:
-        """Call the ops table's ``close``.
+        """Call the ops table's ``close``. One whose device is gone is closed all the same.
 
         :raises NativeError: if it fails.
         """
         status = self.binding.ops.close(self.binding.transport)
-        if status < 0:
+        if status < 0 and status != -lib.FL_ENODEV:
             raise_native(status, f"close of transport '{self.name}'")
 
 
@@ -213,7 +223,7 @@ def open_transport(
     seed: int | None = None,
     counters: CounterSource | None = None,
 ) -> OpenTransport:
-    """Open a plugin's transport and bind to it. Control thread.
+    """Open a plugin's transport and bind to it, at level ``port`` to a netstack on it. Control thread, or a helper's.
 
     :param settings: of ``spec.settings``; the defaults if none are given.
     :param clock: and ``seed``, ``counters``: see :class:`NativeHost`.
@@ -229,6 +239,11 @@ def open_transport(
             from framelane.transport.python_level import adapt_python
 
             return adapt_python(spec.name, transport, host)
+        if spec.level is Level.PORT:
+            from framelane.netstack.port import open_port
+
+            port, transport = transport, None  # closed by its netstack's opener, whatever happens
+            return open_port(spec.name, port, chosen, host)
         native = transport.native
         if native is None:
             raise TransportError(f"transport '{spec.name}' is of level {spec.level} but its open gave no native half")

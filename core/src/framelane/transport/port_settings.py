@@ -5,11 +5,11 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from framelane.transport.spec import TransportSettings
+from framelane.transport.spec import Fact, TransportSettings, Verdict
 
-__all__ = ["PortSettings", "RouteSettings"]
+__all__ = ["PortSettings", "RouteSettings", "port_facts"]
 
 
 class RouteSettings(BaseModel):
@@ -56,6 +56,12 @@ class PortSettings(TransportSettings):
         "does not.",
     )
 
+    @field_validator("addresses", "gateway", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take what the environment and ``--set`` say: addresses with commas between them."""
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         versions = [gateway.version for gateway in self.gateway]
@@ -66,3 +72,19 @@ class PortSettings(TransportSettings):
                 own = ", ".join(map(str, self.addresses)) or "none are configured"
                 raise ValueError(f"gateway {gateway} is on none of the device's networks ({own})")
         return self
+
+
+def port_facts(settings: PortSettings, verdict: Verdict) -> tuple[Fact, ...]:
+    """Return where the netstack of each device that was found would get its addresses, for ``framelane transports``."""
+    facts = []
+    for device in verdict.devices or ():
+        is_kept = device.interface is not None and settings.neighbours != "own"
+        if is_kept:
+            text = f"{device.name}: addresses, routes and neighbours of {device.interface}, from Linux"
+        else:
+            addresses = ", ".join(device.addresses or map(str, settings.addresses)) or "none, set addresses"
+            text = f"{device.name}: neighbours of its own; addresses {addresses}"
+            if device.reaches:
+                text += f"; reaches {', '.join(device.reaches)}"
+        facts.append(Fact("netstack", text))
+    return tuple(facts)

@@ -23,9 +23,11 @@ from framelane.transport.spec import Fact, Obstacle, TransportSettings, Verdict
 __all__ = ["PROBE_LIMIT_S", "run_probes"]
 
 PROBE_LIMIT_S = 2.0
-_START_LIMIT_S = 10.0  # for the interpreter and framelane itself, which the probe is not to blame for
+#: For the interpreter and framelane itself, which the probe is not to blame for. A verdict is kept for the life of a
+#: driver, so a machine that stands still for a while, reading a library from a slow disk, must not give one.
+_START_LIMIT_S = 60.0
 _KILL_LIMIT_S = 1.0
-_LIFETIME_S = 60  # longer than any of the above: for a child whose parent has died
+_LIFETIME_S = 120  # longer than any of the above: for a child whose parent has died
 _LOOK_INTERVAL_S = 0.01  # a child that ends closes its pipes, which is seen at once; this is for one that does not
 _ANSWER_LIMIT = 1 << 20
 _OUTPUT_KEPT = 2000

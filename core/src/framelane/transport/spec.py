@@ -170,7 +170,7 @@ class Transport(Protocol):
         """Close the device. Called once, on the control thread, after the last endpoint and poller were closed.
 
         The host calls nothing but this: a native transport calls its ops table's ``close`` here and then frees what
-        Python holds.
+        Python holds. At level ``port`` the netstack was closed before, and left the port open for this.
 
         :raises TransportError: if something is still open; nothing is closed then.
         """

@@ -25,7 +25,7 @@ def _wrap(inner: OpenTransport, ops: Any, wrapper: Any, capabilities: Capabiliti
         inner.close()
 
     native = NativeTransport(int(ffi.cast("uintptr_t", ops)), int(ffi.cast("uintptr_t", wrapper)))
-    outer = OpenTransport(inner.name, native, capabilities, inner.host, close)
+    outer = OpenTransport(inner.name, native, capabilities, inner.host, close, inner)
     return outer
 
 
@@ -78,6 +78,14 @@ class FaultInjector:
         status = lib.fl_fault_configure(self._fault, settings)
         if status < 0:
             raise_native(status, "configure faults")
+
+    def remove_device(self, text: str | None) -> None:
+        """Let the device be gone from now on. Any thread, once.
+
+        :param text: of the event that says so; ``None``: only the calls' ``-FL_ENODEV`` does.
+        """
+        _ = self.transport.binding
+        lib.fl_fault_remove_device(self._fault, ffi.NULL if text is None else text.encode())
 
     def totals(self) -> tuple[FaultTotals, FaultTotals]:
         """Return what was done to sent and to received datagrams. Any thread."""

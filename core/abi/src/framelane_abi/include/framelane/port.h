@@ -5,7 +5,8 @@
  * queues is one rx/tx pair, used by the thread of that queue's poller alone between `queue_enter` and `queue_leave`.
  * Calls marked control come from the driver's control thread. No call blocks on a queue's thread.
  *
- * A device that died returns -FL_ENODEV from every call from then on, and says so once in `events`.
+ * A device that died returns -FL_ENODEV from every call from then on but those that give something back, and says so once
+ * in `events`, as transport.h has it under "Losing the device".
  */
 #ifndef FRAMELANE_PORT_H
 #define FRAMELANE_PORT_H

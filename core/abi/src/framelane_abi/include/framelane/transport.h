@@ -13,8 +13,23 @@
  * that thread alone, taken back by it (poller_remove), and closed on the control thread. No call blocks on a poller
  * thread. After a fork the child calls nothing but may exit; nothing that a finaliser does then may touch the device.
  *
- * Errors are negative FL_E* values. A call that fails on the control thread has set the error text through the host. A
- * device that died returns -FL_ENODEV from every call from then on, and says so once in `events`.
+ * Errors are negative FL_E* values. A call that fails on the control thread has set the error text through the host.
+ *
+ * Losing the device
+ *   A device that died, was unplugged or was taken by force does two things, in any order:
+ *     - open_endpoint, set_peer, poller_open, poll, send, reap and arm return -FL_ENODEV, for good. send has written
+ *       accepted and status of every run as always. The host learns of the loss from `poll`.
+ *     - `events` gives FL_EVENT_REMOVED, once; its text names the device, such as "eth1 was deleted", for the error log. A
+ *       transport without the entry `events` leaves the operator with its name alone.
+ *   What gives something back goes on to do so, and none of it waits for the device: release, poller_remove,
+ *   close_endpoint, poller_leave, poller_close and close return 0 or -FL_ENODEV, which both mean done. local_address goes
+ *   on to tell the address. Held runs (FL_RUN_HOLD) that were not reaped count as returned once close_endpoint has
+ *   returned: the transport does not look at their memory after that.
+ *   The host then takes every endpoint off (poller_remove, close_endpoint), closes the pollers and the transport, and opens
+ *   the endpoints again on the next transport of the order that can bind their addresses, with their ports. So by the time
+ *   close_endpoint returns the address and port are free, whatever reserved them. Where no transport can, the host opens
+ *   this one again, once a second, with a new call of the plugin's `open`.
+ *   An interface whose link is down, or that is away while the transport itself can wait for it (sockets), is no loss.
  */
 #ifndef FRAMELANE_TRANSPORT_H
 #define FRAMELANE_TRANSPORT_H

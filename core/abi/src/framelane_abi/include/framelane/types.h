@@ -157,7 +157,7 @@ typedef struct fl_endpoint_params
 #define FL_EVENT_LINK_UP 1
 #define FL_EVENT_LINK_DOWN 2
 #define FL_EVENT_RESET 3               /* the device was reset; datagrams in flight are lost, endpoints live on */
-#define FL_EVENT_REMOVED 4             /* the device is gone; every call returns -FL_ENODEV from now on */
+#define FL_EVENT_REMOVED 4             /* the device is gone for good (transport.h, losing the device); text names it */
 #define FL_EVENT_ADDRESSES_CHANGED 5
 #define FL_EVENT_NOTE 6                /* something a user should know; see text */
 

@@ -1,0 +1,85 @@
+"""Whole drivers over Ethernet: each on a netstack of its own, over memory ports that are each other's far end."""
+
+from __future__ import annotations
+
+import pytest
+
+from framelane.shm.counter_types import CounterType
+from framelane.transport.port_settings import PortSettings
+from framelane.transport.wrappers import FaultDirection
+from support.memory_ports import connected_ports
+from support.simulation import Host, Simulation
+from support.streams import Messages
+from support.transfer import Transfer
+
+LEFT = ("10.0.0.1/24", "fd00::1/64")
+RIGHT = ("10.0.0.2/24", "fd00::2/64")
+CHANNELS = {
+    "IPv4": "aeron:udp?endpoint=10.0.0.2:40123",
+    "IPv6": "aeron:udp?endpoint=[fd00::2]:40123",
+    "IPv4 multicast": "aeron:udp?endpoint=224.20.30.39:40456|interface=10.0.0.0/24",
+    "IPv6 multicast": "aeron:udp?endpoint=[ff05::3039]:40456|interface=[fd00::]/64",
+}
+
+
+def own(*addresses: str, **settings: object) -> PortSettings:
+    return PortSettings.model_validate({"neighbours": "own", "addresses": addresses, **settings})
+
+
+def two_hosts(sim: Simulation, **settings: object) -> tuple[Host, Host]:
+    left, right = connected_ports([own(*LEFT, **settings), own(*RIGHT, **settings)], sim.clock.native, sim.seed)
+    return sim.add_host_on(left, LEFT), sim.add_host_on(right, RIGHT)
+
+
+def stream(sim: Simulation, left: Host, right: Host, channel: str, length: int) -> None:
+    """Send messages from left to right and compare the bytes."""
+    reader = right.add_client().add_subscription(channel)
+    publication = left.add_client().add_publication(channel)
+    sim.run_until(lambda: publication.is_connected and reader.images, "image")
+    moving = Transfer(publication, Messages(sim.seed, length), [reader])
+    sim.run_until(moving.pump, "transfer")
+    moving.check()
+
+
+def figures(host: Host) -> dict[str, int]:
+    return {c.label: c.value for c in host.counters if c.type_id == CounterType.TRANSPORT_FIGURE}
+
+
+@pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
+def test_a_stream_arrives_over_ethernet(sim: Simulation, channel: str) -> None:
+    left, right = two_hosts(sim)
+    stream(sim, left, right, channel, 400_000)
+    assert left.errors() == right.errors() == []
+
+
+@pytest.mark.parametrize("settings", [{"vlan": 7}, {"udp_checksum": False}], ids=["VLAN", "without UDP checksum"])
+def test_a_stream_arrives_as_the_port_is_set(sim: Simulation, settings: dict[str, object]) -> None:
+    left, right = two_hosts(sim, **settings)
+    stream(sim, left, right, CHANNELS["IPv4"], 200_000)
+
+
+def test_a_stream_arrives_whole_in_spite_of_loss(sim: Simulation) -> None:
+    left, right = two_hosts(sim)
+    for host in (left, right):
+        host.faults.configure(receive=FaultDirection(loss=0.02, reorder=0.02))
+    stream(sim, left, right, CHANNELS["IPv4"], 400_000)
+
+
+def test_a_host_behind_a_gateway_is_reached(sim: Simulation) -> None:
+    """The right host is the gateway's and its own address at once: frames to 10.9.0.2 go to the MAC of 10.0.0.2."""
+    left, right = connected_ports(
+        [own("10.0.0.1/24", gateway=["10.0.0.2"]), own("10.0.0.2/24", "10.9.0.2/24")], sim.clock.native, sim.seed
+    )
+    near, far = sim.add_host_on(left, ["10.0.0.1/24"]), sim.add_host_on(right, ["10.0.0.2/24", "10.9.0.2/24"])
+    stream(sim, near, far, "aeron:udp?endpoint=10.9.0.2:40123", 100_000)
+
+
+def test_the_driver_shows_the_network_of_its_port(sim: Simulation) -> None:
+    left, right = two_hosts(sim)
+    stream(sim, left, right, CHANNELS["IPv4"], 10_000)
+    sim.run_for(2_000_000_000)
+    (shown,) = [c for c in left.counters if c.type_id == CounterType.TRANSPORT_NETSTACK]
+    assert shown.label == "netstack: memory own - mtu 1500 10.0.0.1/24 fd00::1/64 fe80::ff:fe00:1/64"
+    assert shown.value == 1
+    assert figures(left)["memory-tx-pkts"] > 0
+    assert figures(left)["memory-tx-unresolved"] == 0
