@@ -10,7 +10,7 @@ NATIVE := $(shell find core/abi/src core/c/src plugins/*/c -name '*.[ch]' -type 
 	$(wildcard core/native_build.py core/setup.py plugins/*/native_build.py plugins/*/setup.py)
 METADATA := $(wildcard pyproject.toml core/pyproject.toml core/abi/pyproject.toml plugins/*/pyproject.toml)
 
-.PHONY: venv demo test acceptance interop bench lint sanitize clean system-packages
+.PHONY: venv demo test acceptance interop test-vm bench lint sanitize clean system-packages
 
 venv: $(VENV)/.native
 
@@ -38,7 +38,7 @@ demo: venv
 	$(BIN)/framelane demo
 
 test: venv
-	$(PYTEST) -m "not acceptance and not interop"
+	$(PYTEST) -m "not acceptance and not interop and not vm"
 
 acceptance: venv
 	$(PYTEST) -m acceptance --timeout 7200
@@ -47,6 +47,12 @@ acceptance: venv
 interop: venv
 	@test -n "$(PEERS)" || { echo "make interop PEERS=DIR: DIR holds the stock programs (aeronmd, AeronStat, ...)" >&2; exit 2; }
 	PEERS="$(abspath $(PEERS))" $(PYTEST) -m interop --timeout 1800
+
+# Boots Debian's kernel in software emulation; needs root, for the bind mount that is the machine's root.
+VM_PACKAGES := qemu-system-x86 linux-image-amd64 busybox-static cpio kmod iproute2 iputils-ping dpdk-dev
+test-vm: venv
+	@dpkg -s $(VM_PACKAGES) >/dev/null 2>&1 || tools/install-packages $(VM_PACKAGES)
+	$(PYTEST) -m vm
 
 bench: venv
 	$(BIN)/framelane bench frames

@@ -23,6 +23,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         importlib.import_module(COMMANDS[command]).register(app)
         return app
     _register_plugins(app)
+    if command in {group.name for group in app.registered_groups}:  # a plugin's, such as `framelane dpdk`
+        return app
     for module in dict.fromkeys(COMMANDS.values()):  # after the plugins: the last of a name wins
         importlib.import_module(module).register(app)
     return app

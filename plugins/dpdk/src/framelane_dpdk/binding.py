@@ -225,7 +225,7 @@ def _keep(draft: _Draft, device: PciDevice, interface: LinuxInterface | None) ->
             saved_state.save(earlier_summary)
 
     text = f"keep addresses, routes and MTU of {interface.name} in {saved_state.state_directory()}"
-    draft.steps.append(Action(text, keep, put_back))
+    draft.steps.append(Action(text, keep, put_back, stays_after_trouble=True))
 
 
 def _give_back(machine: Machine, draft: _Draft, device: PciDevice, saved: LinuxInterface | None) -> None:

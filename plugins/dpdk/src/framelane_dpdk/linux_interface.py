@@ -56,8 +56,8 @@ _TEMPORARY: Final = 0x01  # IFA_F_TEMPORARY, of an IPv6 address; IFA_F_SECONDARY
 _TENTATIVE: Final = 0x40
 #: The flags that a program may set: nodad, optimistic, home, managed temporary, no prefix route, multicast autojoin.
 _SETTABLE: Final = 0x02 | 0x04 | 0x10 | 0x100 | 0x200 | 0x400
-#: Longest that IPv6 addresses are waited for until their duplicate address detection is over.
-_TENTATIVE_LIMIT_S: Final = 10.0
+#: Longest that IPv6 addresses are waited for until the link is there and their duplicate address detection is over.
+_TENTATIVE_LIMIT_S: Final = 30.0
 
 
 @dataclass(frozen=True)

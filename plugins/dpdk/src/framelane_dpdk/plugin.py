@@ -18,9 +18,10 @@ from framelane.transport import (
     Verdict,
     hookimpl,
 )
+from framelane_dpdk.commands import framelane_register_commands
 from framelane_dpdk.settings import DpdkSettings
 
-__all__ = ["DpdkTransport", "framelane_transport", "open_transport", "probe"]
+__all__ = ["DpdkTransport", "framelane_register_commands", "framelane_transport", "open_transport", "probe"]
 
 #: ``FL_ABI_VERSION`` of the headers that this plugin is written against.
 ABI_VERSION = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -53,12 +54,15 @@ class Write:
         return f"write {'a NUL byte' if self.value == EMPTY else self.value} to {self.path}"
 
     def do(self) -> None:
-        # Unbuffered and in one piece, as the kernel wants it; never creates a file.
+        # In one piece, as the kernel wants it. Only for writing: bind and unbind cannot be read. Never a new file.
         try:
-            with self.path.open("r+b", buffering=0) as file:
-                file.write(self.value.encode())
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise BindingError(self.if_absent or str(error)) from error
+        try:
+            os.write(descriptor, self.value.encode())
+        finally:
+            os.close(descriptor)
 
     def undo(self) -> None:
         for step in self.taken_back_by:
@@ -98,6 +102,7 @@ class Action:
     text: str
     action: Callable[[], object]
     taken_back_by: Callable[[], object] = field(default=no_undo)
+    stays_after_trouble: bool = False  #: not taken back where a later step could not be: what it kept is needed then
 
     def do(self) -> None:
         self.action()
@@ -120,10 +125,15 @@ def execute(steps: Sequence[Step], report: Callable[[str], None]) -> None:
             report(step.text)
     except (OSError, FramelaneError) as error:
         left = _take_back(done)
-        state = f"and these could not be taken back: {'; '.join(left)}" if left else "what was done before was undone"
-        raise BindingError(
-            f"step {len(done) + 1} of {len(steps)} failed, {state}\n  step   {steps[len(done)].text}\n  found  {error}"
-        ) from error
+        lines = [
+            f"step {len(done) + 1} of {len(steps)} failed, "
+            + ("and not all was undone" if left else "what was done before was undone")
+        ]
+        lines += [f"  step   {steps[len(done)].text}", f"  found  {error}"]
+        lines += [f"  left   {one}" for one in left]
+        if left:
+            lines.append("  next   correct that (dmesg may say more), then run: framelane dpdk restore")
+        raise BindingError("\n".join(lines)) from error
     except BaseException:
         _take_back(done)
         raise
@@ -132,8 +142,10 @@ def execute(steps: Sequence[Step], report: Callable[[str], None]) -> None:
 def _take_back(done: Sequence[Step]) -> list[str]:
     left = []
     for step in reversed(done):
+        if left and isinstance(step, Action) and step.stays_after_trouble:
+            continue
         try:
             step.undo()
         except (OSError, FramelaneError) as error:
-            left.append(f"{step.text} ({error})")
+            left.append(f"{step.text}: {error}")
     return left
