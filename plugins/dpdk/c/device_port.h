@@ -114,6 +114,7 @@ struct fl_port
     /* The gate: odd while the device is not to be touched. */
     _Atomic uint32_t gate;
     _Atomic bool is_lost;
+    _Atomic bool is_taken;        /* DPDK has it no more, and may have given its number to another */
 
     /* Final after start. */
     struct rte_eth_conf conf;
@@ -143,6 +144,8 @@ struct fl_port
     uint32_t event_count;
     bool is_link_up;              /* as last reported */
     _Atomic bool is_resetting;
+    _Atomic bool is_waiting;      /* for a peer, without which the device cannot start; the gate is closed */
+    uint32_t looks;               /* of housekeeping */
 
     uint64_t xstat_ids[FL_MAX_XSTATS];
     char xstat_names[FL_MAX_XSTATS][56];
@@ -156,6 +159,9 @@ struct fl_port
 /* Whether this process opened the port; a child of it must not touch the device. */
 bool fl_port_is_mine(const fl_port_t *port);
 
+/* Call tell(port, what) for the open port of this number of DPDK, if there is one. It stays open meanwhile. Any thread. */
+void fl_ports_tell(uint16_t ethdev, void (*tell)(fl_port_t *port, int what), int what);
+
 /* Set the host's error text. Returns -code, as one of the ABI's. */
 int fl_port_error(const fl_port_t *port, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -165,13 +171,22 @@ int fl_error_code(int error);
 /* ethernet.c: configure, start and stop the ethdev. Control, or the environment's thread behind a closed gate. */
 int fl_ethernet_configure(fl_port_t *port, char *text, size_t length);
 int fl_ethernet_begin(fl_port_t *port, char *text, size_t length);
+/* Start a device that waits for its peer. Returns whether it runs. */
+bool fl_ethernet_try_again(fl_port_t *port);
 void fl_ethernet_wait_for_link(fl_port_t *port);
+
+/* Look whether there is a link: the kernel says so of an interface that it has, DPDK of every other device. Returns 0, or
+ * -FL_ENODEV if the kernel's interface is gone: a virtual device over it does not say so itself. Does not wait. */
+int fl_ethernet_look_at_link(fl_port_t *port, bool *is_up);
 
 /* pools.c */
 int fl_pools_create(fl_port_t *port, char *text, size_t length);
 void fl_pools_free(fl_port_t *port);
 uint32_t fl_pools_available(const fl_port_t *port);
 uint16_t fl_pools_room(uint32_t mtu_length);
+
+/* Make a pool of packet buffers of `room` bytes each. NULL with rte_errno on failure. */
+struct rte_mempool *fl_pools_make(const char *name, uint32_t count, uint32_t cache, uint16_t room, int node);
 
 /* receive.c, transmit.c: see port.h. */
 int fl_port_rx_burst(fl_port_t *port, uint32_t queue, fl_rx_frame_t *frames, uint32_t capacity);
@@ -204,8 +219,8 @@ void fl_memory_forget(fl_port_t *port);
 void fl_port_event(fl_port_t *port, uint32_t kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int fl_port_events(fl_port_t *port, fl_event_t *events, uint32_t capacity);
 int fl_port_housekeeping(fl_port_t *port, int64_t now_ns);
-int fl_events_begin(fl_port_t *port);
-void fl_events_end(fl_port_t *port);
+/* Have DPDK tell what happens to devices, from the first call on. Returns 0 or a negative errno. */
+int fl_events_watch(void);
 void fl_port_lose(fl_port_t *port, const char *why);
 
 /* figures.c */

@@ -90,30 +90,56 @@ void fl_eal_log_to(const fl_host_t *host)
     pthread_mutex_unlock(&fl_eal.log_mutex);
 }
 
-/* net_memif wants to share its devices with further processes, which an environment without files cannot. */
-static const char fl_eal_known_line[] = "Failed to register mp action callback";
+/* Of net_memif, which wants to share its devices with further processes, which an environment without files cannot; and
+ * which complains of a peer that is not there yet, which is an event of the port. */
+static const char *const fl_eal_known_lines[] = {
+    "Failed to register mp action callback", "memif_connect_client(): Failed to connect socket"};
+
+static bool fl_eal_is_known(const char *line)
+{
+    for (size_t i = 0; i < sizeof(fl_eal_known_lines) / sizeof(*fl_eal_known_lines); i++)
+    {
+        if (NULL != strstr(line, fl_eal_known_lines[i]))
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Add a line to the last words; the oldest give way. */
+static void fl_eal_keep_words(const char *line, size_t length)
+{
+    const char *const separator = fl_eal.tail_length > 0 ? "; " : "";
+    const size_t needed = strlen(separator) + length;
+    if (fl_eal.tail_length + needed > FL_EAL_TAIL)
+    {
+        const size_t excess = fl_eal.tail_length + needed - FL_EAL_TAIL;
+        memmove(fl_eal.tail, fl_eal.tail + excess, fl_eal.tail_length - excess);
+        fl_eal.tail_length -= excess;
+    }
+    memcpy(fl_eal.tail + fl_eal.tail_length, separator, strlen(separator));
+    memcpy(fl_eal.tail + fl_eal.tail_length + strlen(separator), line, length);
+    fl_eal.tail_length += needed;
+}
 
 /* DPDK's log stream: keep the last lines, and pass each on to the driver's log. */
 static ssize_t fl_eal_log_write(void *cookie, const char *data, size_t length)
 {
     (void)cookie;
     pthread_mutex_lock(&fl_eal.log_mutex);
-    const size_t kept = length < FL_EAL_TAIL ? length : FL_EAL_TAIL;
-    const size_t excess = fl_eal.tail_length + kept > FL_EAL_TAIL ? fl_eal.tail_length + kept - FL_EAL_TAIL : 0;
-    memmove(fl_eal.tail, fl_eal.tail + excess, fl_eal.tail_length - excess);
-    memcpy(fl_eal.tail + fl_eal.tail_length - excess, data + length - kept, kept);
-    fl_eal.tail_length = fl_eal.tail_length - excess + kept;
-    if (NULL != fl_eal.log_host)
+    char line[256];
+    size_t count = length < sizeof(line) - 1 ? length : sizeof(line) - 1;
+    memcpy(line, data, count);
+    while (count > 0 && ('\n' == line[count - 1] || '\r' == line[count - 1]))
     {
-        char line[256];
-        size_t count = length < sizeof(line) - 1 ? length : sizeof(line) - 1;
-        memcpy(line, data, count);
-        while (count > 0 && ('\n' == line[count - 1] || '\r' == line[count - 1]))
-        {
-            count--;
-        }
-        line[count] = '\0';
-        if (count > 0 && NULL == strstr(line, fl_eal_known_line))
+        count--;
+    }
+    line[count] = '\0';
+    if (count > 0 && !fl_eal_is_known(line))
+    {
+        fl_eal_keep_words(line, count);
+        if (NULL != fl_eal.log_host)
         {
             fl_eal.log_host->log(fl_eal.log_host, FL_LOG_WARNING, line);
         }
@@ -133,26 +159,20 @@ static void fl_eal_open_log(void)
     }
 }
 
-/* Write DPDK's last log lines, joined by semicolons. */
-static void fl_eal_describe(char *text, size_t length, const char *what)
+void fl_eal_forget_words(void)
 {
     pthread_mutex_lock(&fl_eal.log_mutex);
-    char tail[FL_EAL_TAIL + 1];
-    size_t count = 0;
-    for (size_t i = 0; i < fl_eal.tail_length; i++)
-    {
-        if ('\n' != fl_eal.tail[i])
-        {
-            tail[count++] = fl_eal.tail[i];
-        }
-        else if (i + 1 < fl_eal.tail_length)
-        {
-            tail[count++] = ';';
-        }
-    }
-    tail[count] = '\0';
+    fl_eal.tail_length = 0;
     pthread_mutex_unlock(&fl_eal.log_mutex);
-    snprintf(text, length, "%s%s%s", what, count > 0 ? "; DPDK says: " : "", tail);
+}
+
+void fl_eal_describe(char *text, size_t length, const char *what)
+{
+    pthread_mutex_lock(&fl_eal.log_mutex);
+    const bool has_words = fl_eal.tail_length > 0;
+    snprintf(
+        text, length, "%s%s%.*s", what, has_words ? "; DPDK says: " : "", (int)fl_eal.tail_length, fl_eal.tail);
+    pthread_mutex_unlock(&fl_eal.log_mutex);
 }
 
 static void fl_eal_wait_for_work(void)

@@ -14,6 +14,10 @@
 /* Whether this process, and not a parent of it, started the environment. */
 bool fl_eal_is_mine(void);
 
+/* Forget DPDK's last log lines; and write what, with those that came since. Any thread. */
+void fl_eal_forget_words(void);
+void fl_eal_describe(char *text, size_t length, const char *what);
+
 /* Send DPDK's own log lines to a host, until another or NULL is set. Any thread. */
 void fl_eal_log_to(const fl_host_t *host);
 

@@ -1,9 +1,11 @@
 /* Setting an ethdev up, in the order of bypass-apis 2.4. */
-#include "device_port.h"
+#include "gate.h"
 
-#include <stdarg.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_errno.h>
@@ -48,13 +50,12 @@ static void fl_timestamps_begin(fl_port_t *port)
     }
 }
 
-/* The MTU to configure with. A virtual device names the usual frame as its longest, and takes what its buffers hold. */
-static uint32_t fl_configured_mtu(const fl_port_t *port)
+/* The longest MTU that the device says it takes. */
+static uint32_t fl_longest_mtu(const fl_port_t *port)
 {
     const uint32_t overhead = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
-    const uint32_t named = port->info.max_rx_pktlen;
-    const bool is_too_long = named > overhead && port->mtu_length > named - overhead;
-    return 0 != port->settings.is_virtual && is_too_long ? named - overhead : port->mtu_length;
+    const uint32_t by_frame = port->info.max_rx_pktlen > overhead ? port->info.max_rx_pktlen - overhead : UINT32_MAX;
+    return by_frame < port->info.max_mtu ? by_frame : port->info.max_mtu;
 }
 
 int fl_ethernet_configure(fl_port_t *port, char *text, size_t length)
@@ -72,7 +73,8 @@ int fl_ethernet_configure(fl_port_t *port, char *text, size_t length)
     const bool is_spread = port->queue_count > 1 && 0 == port->settings.isolated && port->info.reta_size > 0;
     memset(&port->conf, 0, sizeof(port->conf));
     port->conf.rxmode.mq_mode = is_spread ? RTE_ETH_MQ_RX_RSS : RTE_ETH_MQ_RX_NONE;
-    port->conf.rxmode.mtu = fl_configured_mtu(port);
+    port->conf.rxmode.mtu =
+        0 != port->settings.any_length && port->mtu_length > fl_longest_mtu(port) ? fl_longest_mtu(port) : port->mtu_length;
     port->conf.rxmode.offloads = fl_rx_offloads(port);
     port->conf.txmode.offloads = fl_tx_offloads(port);
     port->conf.rx_adv_conf.rss_conf.rss_hf =
@@ -85,7 +87,7 @@ int fl_ethernet_configure(fl_port_t *port, char *text, size_t length)
         char what[96];
         snprintf(
             what, sizeof(what), "configure %u queues with MTU %u (the device takes %u to %u)", port->queue_count,
-            port->mtu_length, port->info.min_mtu, port->info.max_mtu);
+            port->mtu_length, port->info.min_mtu, fl_longest_mtu(port));
         return fl_ethernet_error(text, length, what, code);
     }
     port->rx_descriptors = (uint16_t)port->settings.rx_descriptors;
@@ -155,6 +157,11 @@ int fl_ethernet_begin(fl_port_t *port, char *text, size_t length)
         }
     }
     code = rte_eth_dev_start(port->ethdev);
+    if (0 != code && 0 != port->settings.waits_for_peer)
+    {
+        atomic_store_explicit(&port->is_waiting, true, memory_order_release);
+        return 0;
+    }
     if (0 != code)
     {
         return fl_ethernet_error(text, length, "start the device", code);
@@ -173,12 +180,57 @@ int fl_ethernet_begin(fl_port_t *port, char *text, size_t length)
     return 0;
 }
 
-void fl_ethernet_wait_for_link(fl_port_t *port)
+bool fl_ethernet_try_again(fl_port_t *port)
+{
+    pthread_mutex_lock(&port->control);
+    if (atomic_load_explicit(&port->is_waiting, memory_order_acquire) && port->is_started &&
+        0 == rte_eth_dev_start(port->ethdev))
+    {
+        atomic_store_explicit(&port->is_waiting, false, memory_order_release);
+        fl_gate_open(port);
+    }
+    pthread_mutex_unlock(&port->control);
+    return !atomic_load_explicit(&port->is_waiting, memory_order_acquire);
+}
+
+/* Ask the kernel of an interface. Returns whether there is one of that index; is_up: with a carrier. */
+static bool fl_interface_look(const char *name, uint32_t index, bool *is_up)
+{
+    struct ifreq request;
+    memset(&request, 0, sizeof(request));
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+    const int asker = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const bool is_there = index == if_nametoindex(name);
+    *is_up = is_there && 0 == ioctl(asker, SIOCGIFFLAGS, &request) &&
+        (IFF_UP | IFF_RUNNING) == (request.ifr_flags & (IFF_UP | IFF_RUNNING));
+    if (asker >= 0)
+    {
+        close(asker);
+    }
+    return is_there;
+}
+
+int fl_ethernet_look_at_link(fl_port_t *port, bool *is_up)
 {
     struct rte_eth_link link = {0};
+    if (0 != port->interface_index && !fl_interface_look(port->settings.interface, port->interface_index, is_up))
+    {
+        return -FL_ENODEV;
+    }
+    if (0 == port->interface_index)
+    {
+        const int code = rte_eth_link_get_nowait(port->ethdev, &link);
+        *is_up = 0 == code ? RTE_ETH_LINK_UP == link.link_status : port->is_link_up;
+    }
+    return 0;
+}
+
+void fl_ethernet_wait_for_link(fl_port_t *port)
+{
     for (uint32_t waited_us = 0;; waited_us += FL_LINK_LOOK_US)
     {
-        if (0 == rte_eth_link_get_nowait(port->ethdev, &link) && RTE_ETH_LINK_UP == link.link_status)
+        bool is_up = false;
+        if (fl_ethernet_try_again(port) && 0 == fl_ethernet_look_at_link(port, &is_up) && is_up)
         {
             port->is_link_up = true;
             return;

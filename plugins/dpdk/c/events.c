@@ -3,7 +3,6 @@
 #include "gate.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <rte_errno.h>
 
 #define FL_UNPLUG_LIMIT_MS 1000
+#define FL_LOOKS_A_TRY 5   /* of housekeeping, ten a second, to one try at starting a device without its peer */
 
 void fl_port_event(fl_port_t *port, uint32_t kind, const char *format, ...)
 {
@@ -91,7 +91,10 @@ static void fl_port_reset(void *argument)
         char text[160];
         if (0 == fl_port_restart(port, text, sizeof(text)))
         {
-            fl_gate_open(port);
+            if (!atomic_load_explicit(&port->is_waiting, memory_order_acquire))
+            {
+                fl_gate_open(port);
+            }
             fl_port_event(port, FL_EVENT_RESET, "%s was reset", port->settings.name);
         }
         else
@@ -123,12 +126,8 @@ int fl_dpdk_unplug(fl_port_t *port)
     return fl_gate_close(port, FL_UNPLUG_LIMIT_MS) ? 0 : -FL_EBUSY;
 }
 
-/* DPDK's interrupt thread, or whoever takes the device away from DPDK. */
-static int fl_port_on_event(uint16_t ethdev, enum rte_eth_event_type type, void *argument, void *result)
+static void fl_port_hear(fl_port_t *port, int type)
 {
-    (void)ethdev;
-    (void)result;
-    fl_port_t *port = argument;
     switch (type)
     {
         case RTE_ETH_EVENT_INTR_RMV:
@@ -136,6 +135,7 @@ static int fl_port_on_event(uint16_t ethdev, enum rte_eth_event_type type, void 
             break;
 
         case RTE_ETH_EVENT_DESTROY:
+            atomic_store_explicit(&port->is_taken, true, memory_order_release);
             fl_port_lose(port, "it was taken from DPDK");
             break;
 
@@ -146,41 +146,55 @@ static int fl_port_on_event(uint16_t ethdev, enum rte_eth_event_type type, void 
         default:
             break;
     }
+}
+
+/* DPDK's interrupt thread, or whoever takes a device away from DPDK. */
+static int fl_events_hear(uint16_t ethdev, enum rte_eth_event_type type, void *argument, void *result)
+{
+    (void)argument;
+    (void)result;
+    fl_ports_tell(ethdev, fl_port_hear, (int)type);
     return 0;
 }
 
-static const enum rte_eth_event_type fl_watched[] = {
-    RTE_ETH_EVENT_INTR_RMV, RTE_ETH_EVENT_DESTROY, RTE_ETH_EVENT_INTR_RESET};
-
-int fl_events_begin(fl_port_t *port)
+/* One listener for all devices, for good: that of a device that was taken from DPDK could not be ended any more. */
+int fl_events_watch(void)
 {
+    static const enum rte_eth_event_type types[] = {
+        RTE_ETH_EVENT_INTR_RMV, RTE_ETH_EVENT_DESTROY, RTE_ETH_EVENT_INTR_RESET};
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static size_t watched;
     int code = 0;
-    for (size_t i = 0; i < sizeof(fl_watched) / sizeof(*fl_watched) && 0 == code; i++)
+    pthread_mutex_lock(&mutex);
+    while (watched < sizeof(types) / sizeof(*types) && 0 == code)
     {
-        code = rte_eth_dev_callback_register(port->ethdev, fl_watched[i], fl_port_on_event, port);
+        code = rte_eth_dev_callback_register(RTE_ETH_ALL, types[watched], fl_events_hear, NULL);
+        watched += 0 == code ? 1 : 0;
     }
+    pthread_mutex_unlock(&mutex);
     return code;
 }
 
-void fl_events_end(fl_port_t *port)
+static int fl_port_look_at_link(fl_port_t *port)
 {
-    for (size_t i = 0; i < sizeof(fl_watched) / sizeof(*fl_watched); i++)
+    bool is_up = port->is_link_up;
+    if (0 != fl_ethernet_look_at_link(port, &is_up))
     {
-        rte_eth_dev_callback_unregister(port->ethdev, fl_watched[i], fl_port_on_event, port);
+        fl_port_lose(port, "the kernel's interface was deleted");
+        return -FL_ENODEV;
     }
+    if (is_up != port->is_link_up)
+    {
+        port->is_link_up = is_up;
+        fl_port_event(
+            port, is_up ? FL_EVENT_LINK_UP : FL_EVENT_LINK_DOWN, "%s: link %s", port->settings.name, is_up ? "up" : "down");
+    }
+    return 0;
 }
 
-static void fl_port_look_at_link(fl_port_t *port)
+static void fl_port_try_again(void *port)
 {
-    struct rte_eth_link link = {0};
-    if (0 != rte_eth_link_get_nowait(port->ethdev, &link) || (RTE_ETH_LINK_UP == link.link_status) == port->is_link_up)
-    {
-        return;
-    }
-    port->is_link_up = !port->is_link_up;
-    fl_port_event(
-        port, port->is_link_up ? FL_EVENT_LINK_UP : FL_EVENT_LINK_DOWN, "%s: link %s", port->settings.name,
-        port->is_link_up ? "up" : "down");
+    fl_ethernet_try_again(port);
 }
 
 int fl_port_housekeeping(fl_port_t *port, int64_t now_ns)
@@ -194,17 +208,18 @@ int fl_port_housekeeping(fl_port_t *port, int64_t now_ns)
     {
         return 0;
     }
-    /* A virtual device over an interface of the kernel does not say when that goes. */
-    if (0 != port->interface_index && port->interface_index != if_nametoindex(port->settings.interface))
-    {
-        fl_port_lose(port, "the kernel's interface was deleted");
-        return -FL_ENODEV;
-    }
     uint64_t ticks;
     if (0 != port->timestamp_flag && 0 == rte_eth_read_clock(port->ethdev, &ticks))
     {
         fl_device_clock_read(&port->clock, ticks, port->host->epoch_clock(port->host));
     }
-    fl_port_look_at_link(port);
+    if (!atomic_load_explicit(&port->is_waiting, memory_order_acquire))
+    {
+        return fl_port_look_at_link(port);
+    }
+    if (0 == ++port->looks % FL_LOOKS_A_TRY)
+    {
+        fl_eal_run(fl_port_try_again, port, false);
+    }
     return 0;
 }

@@ -84,7 +84,7 @@ static void fl_link_free(fl_link_t *link)
 static struct rte_ring *fl_link_ring(const fl_link_t *link, const char *kind, uint32_t number, uint32_t count, bool many)
 {
     char name[RTE_RING_NAMESIZE];
-    snprintf(name, sizeof(name), "fl_%s_%s%u", link->name, kind, number);
+    snprintf(name, sizeof(name), "fl_%.12s_%s%u", link->name, kind, number % 100);
     return rte_ring_create(name, count, SOCKET_ID_ANY, (many ? 0 : RING_F_SP_ENQ) | RING_F_SC_DEQ);
 }
 
@@ -116,8 +116,8 @@ static fl_link_t *fl_link_create(
     char pool[RTE_MEMPOOL_NAMESIZE];
     snprintf(pool, sizeof(pool), "fl_%s", name);
     const uint32_t held = FL_MAX_HOLD + FL_BURST + FL_MAX_TX_BURST * 2 + FL_LINK_CACHE * 3 / 2;
-    link->pool = rte_pktmbuf_pool_create(
-        pool, 2 * (link->descriptors + queues * held), FL_LINK_CACHE, 0, fl_pools_room(mtu_length), SOCKET_ID_ANY);
+    link->pool = fl_pools_make(
+        pool, 2 * (link->descriptors + queues * held), FL_LINK_CACHE, fl_pools_room(mtu_length), SOCKET_ID_ANY);
     if (!is_whole || NULL == link->pool)
     {
         snprintf(

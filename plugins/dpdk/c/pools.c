@@ -2,23 +2,57 @@
  * buffers until then. */
 #include "device_port.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
+#include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_mbuf_pool_ops.h>
 
 #include "link.h"
 
 #define FL_CACHE 256
 #define FL_CACHE_SLACK (FL_CACHE * 3 / 2)   /* a cache holds up to half as much more before it is emptied */
 
-/* Some devices count the length of a receive buffer in units of this. */
+/* Some devices count the length of a receive buffer in units of this; some want a little more than a frame. */
 #define FL_BUFFER_UNIT 1024
+#define FL_BUFFER_SLACK 128
 
 uint16_t fl_pools_room(uint32_t mtu_length)
 {
-    const uint32_t frame = mtu_length + FL_L2_LENGTH + (FL_TX_OFFSET - RTE_PKTMBUF_HEADROOM);
+    const uint32_t frame = mtu_length + FL_L2_LENGTH + (FL_TX_OFFSET - RTE_PKTMBUF_HEADROOM) + FL_BUFFER_SLACK;
     const uint32_t room = (frame + FL_BUFFER_UNIT - 1) / FL_BUFFER_UNIT * FL_BUFFER_UNIT;
     return (uint16_t)(RTE_PKTMBUF_HEADROOM + (room < RTE_MBUF_DEFAULT_DATAROOM ? RTE_MBUF_DEFAULT_DATAROOM : room));
+}
+
+struct rte_mempool *fl_pools_make(const char *name, uint32_t count, uint32_t cache, uint16_t room, int node)
+{
+    const struct rte_pktmbuf_pool_private sizes = {.mbuf_data_room_size = room};
+    /* Where devices use virtual addresses, every buffer is contiguous to them. Not to say so would, on plain pages, give each
+     * buffer a page of its own, and AF_XDP relies on buffers without gaps between them. */
+    const unsigned flags = RTE_IOVA_VA == rte_eal_iova_mode() ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
+    struct rte_mempool *pool = rte_mempool_create_empty(
+        name, count, (unsigned)sizeof(struct rte_mbuf) + room, cache, sizeof(sizes), node, flags);
+    if (NULL == pool)
+    {
+        return NULL;
+    }
+    if (0 != rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL))
+    {
+        rte_mempool_free(pool);
+        rte_errno = ENOTSUP;
+        return NULL;
+    }
+    rte_pktmbuf_pool_init(pool, (void *)(uintptr_t)&sizes);
+    const int code = rte_mempool_populate_default(pool);
+    if (code < 0)
+    {
+        rte_mempool_free(pool);
+        rte_errno = -code;
+        return NULL;
+    }
+    rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+    return pool;
 }
 
 static struct rte_mempool *fl_pool_create(
@@ -27,12 +61,12 @@ static struct rte_mempool *fl_pool_create(
     static _Atomic uint32_t number;
     char name[RTE_MEMPOOL_NAMESIZE];
     snprintf(name, sizeof(name), "fl_%u_%s%u", atomic_fetch_add_explicit(&number, 1, memory_order_relaxed), kind, queue);
-    struct rte_mempool *pool = rte_pktmbuf_pool_create(name, count, FL_CACHE, 0, room, port->node);
+    struct rte_mempool *pool = fl_pools_make(name, count, FL_CACHE, room, port->node);
     if (NULL == pool)
     {
         snprintf(
             text, length, "%u packet buffers of %u bytes for queue %u: %s; give DPDK more memory (memory = MiB), or lower "
-            "rx_descriptors and tx_descriptors", count, room, queue, rte_strerror(rte_errno));
+            "rx_queue_size and tx_queue_size", count, room, queue, rte_strerror(rte_errno));
     }
     return pool;
 }

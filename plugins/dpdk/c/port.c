@@ -16,6 +16,7 @@
 #include "gate.h"
 #include "link.h"
 
+#define FL_NO_ETHDEV UINT16_MAX
 #define FL_LEAST_MTU 576
 #define FL_MOST_MTU 9216
 
@@ -91,6 +92,19 @@ static void fl_ports_add(fl_port_t *port)
     fl_eal_log_to(port->host);
 }
 
+void fl_ports_tell(uint16_t ethdev, void (*tell)(fl_port_t *port, int what), int what)
+{
+    pthread_mutex_lock(&fl_ports_mutex);
+    for (fl_port_t *port = fl_ports; NULL != port; port = port->next_open)
+    {
+        if (port->ethdev == ethdev && !atomic_load_explicit(&port->is_taken, memory_order_acquire))
+        {
+            tell(port, what);
+        }
+    }
+    pthread_mutex_unlock(&fl_ports_mutex);
+}
+
 /* DPDK's log goes on to a host that is still there. */
 static void fl_ports_remove(fl_port_t *port)
 {
@@ -145,12 +159,14 @@ static int fl_port_attach(fl_port_t *port, char *text, size_t length)
         return fl_link_join(
             settings->link, mtu, settings->queues, settings->rx_descriptors, &port->link, &port->ethdev, text, length);
     }
-    const int code = rte_dev_probe(settings->devargs);
-    if (-EEXIST == code)
+    uint16_t other;
+    if (0 == rte_eth_dev_get_port_by_name(settings->name, &other))
     {
         snprintf(text, length, "%s is in use by another driver of this process", settings->name);
         return -FL_EBUSY;
     }
+    fl_eal_forget_words();
+    const int code = rte_dev_probe(settings->devargs);
     if (0 == code && 0 == rte_eth_dev_get_port_by_name(settings->name, &port->ethdev))
     {
         return 0;
@@ -160,21 +176,23 @@ static int fl_port_attach(fl_port_t *port, char *text, size_t length)
         snprintf(text, length, "DPDK took %s, but no driver of DPDK made an Ethernet device of it", settings->name);
         return -FL_ENODEV;
     }
-    snprintf(text, length, "DPDK cannot take %s: %s", settings->devargs, rte_strerror(-code));
+    char what[512];
+    snprintf(what, sizeof(what), "DPDK cannot take %.440s (%d)", settings->devargs, code);
+    fl_eal_describe(text, length, what);
     return -fl_error_code(-code);
 }
 
-/* Give the device back. It may be gone from DPDK already. */
+/* Give the device back, unless DPDK has it no more. */
 static void fl_port_detach(fl_port_t *port)
 {
-    if (rte_eth_dev_is_valid_port(port->ethdev))
+    if (!atomic_load_explicit(&port->is_taken, memory_order_acquire))
     {
         rte_eth_dev_stop(port->ethdev);
         rte_eth_dev_close(port->ethdev);
-    }
-    if (NULL != port->device)
-    {
-        rte_dev_remove(port->device);
+        if (NULL != port->device)
+        {
+            rte_dev_remove(port->device);
+        }
     }
     if (NULL != port->link)
     {
@@ -242,7 +260,7 @@ static int fl_port_examine(fl_port_t *port, char *text, size_t length)
         return -fl_error_code(-code);
     }
     fl_figures_begin(port);
-    code = fl_events_begin(port);
+    code = fl_events_watch();
     if (0 != code)
     {
         snprintf(text, length, "watch %s: %s", port->settings.name, rte_strerror(-code));
@@ -270,6 +288,7 @@ int fl_dpdk_open(
     port->settings = *settings;
     port->pid = getpid();
     port->is_link_up = true;
+    port->ethdev = FL_NO_ETHDEV;
     pthread_mutex_init(&port->control, NULL);
     pthread_mutex_init(&port->event_mutex, NULL);
     fl_ports_add(port);
@@ -277,19 +296,22 @@ int fl_dpdk_open(
     sigset_t signals;
     fl_signals_block(&signals);
     code = fl_port_attach(port, text, length);
-    if (0 == code)
+    const bool is_attached = 0 == code;
+    if (is_attached)
     {
         code = fl_port_examine(port, text, length);
-        if (0 != code)
+    }
+    if (0 != code)
+    {
+        fl_ports_remove(port);
+        if (is_attached)
         {
-            fl_events_end(port);
             fl_port_detach(port);
         }
     }
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
     if (0 != code)
     {
-        fl_ports_remove(port);
         free(port);
         return code;
     }
@@ -367,6 +389,21 @@ static void fl_port_prepare_queues(fl_port_t *port)
     }
 }
 
+/* A device that runs is open to its queues; one that waits for its peer is not. */
+static void fl_port_set_gate(fl_port_t *port)
+{
+    const bool is_closed = 0 != (atomic_load_explicit(&port->gate, memory_order_relaxed) & 1);
+    const bool is_waiting = atomic_load_explicit(&port->is_waiting, memory_order_relaxed);
+    if (is_waiting && !is_closed)
+    {
+        fl_gate_close(port, 0);
+    }
+    else if (!is_waiting && is_closed)
+    {
+        fl_gate_open(port);
+    }
+}
+
 static int fl_port_start(fl_port_t *port, uint32_t queues)
 {
     if (atomic_load_explicit(&port->is_lost, memory_order_acquire))
@@ -385,6 +422,7 @@ static int fl_port_start(fl_port_t *port, uint32_t queues)
     char text[384];
     sigset_t signals;
     fl_signals_block(&signals);
+    fl_eal_forget_words();
     pthread_mutex_lock(&port->control);
     port->queue_count = (uint16_t)queues;
     int code = fl_ethernet_configure(port, text, sizeof(text));
@@ -401,12 +439,15 @@ static int fl_port_start(fl_port_t *port, uint32_t queues)
         fl_port_prepare_queues(port);
         fl_groups_restore(port);
         port->is_started = true;
+        fl_port_set_gate(port);
     }
     pthread_mutex_unlock(&port->control);
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
     if (0 != code)
     {
-        return fl_port_error(port, -code, "%s: %s", port->settings.name, text);
+        char whole[480];
+        fl_eal_describe(whole, sizeof(whole), text);
+        return fl_port_error(port, -code, "%s: %s", port->settings.name, whole);
     }
     fl_ethernet_wait_for_link(port);
     return 0;
@@ -434,7 +475,8 @@ static int fl_port_stop(fl_port_t *port)
     }
     pthread_mutex_lock(&port->control);
     port->is_started = false;
-    if (rte_eth_dev_is_valid_port(port->ethdev))
+    atomic_store_explicit(&port->is_waiting, false, memory_order_release);
+    if (!atomic_load_explicit(&port->is_taken, memory_order_acquire))
     {
         rte_eth_dev_stop(port->ethdev);
     }
@@ -503,13 +545,12 @@ static int fl_port_close(fl_port_t *port)
     }
     sigset_t signals;
     fl_signals_block(&signals);
-    fl_events_end(port);
+    fl_ports_remove(port);                /* DPDK's events for it end here */
     fl_eal_run(fl_nothing, NULL, true);   /* what the environment's thread had to do for this port is done */
     fl_memory_forget(port);
     fl_port_detach(port);
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
     fl_pools_free(port);
-    fl_ports_remove(port);
     pthread_mutex_destroy(&port->control);
     pthread_mutex_destroy(&port->event_mutex);
     free(port);

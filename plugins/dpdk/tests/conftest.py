@@ -1,6 +1,6 @@
 """Fixtures of the DPDK transport's tests.
 
-A process can start DPDK once, so what runs here shares one environment of plain pages; what needs another runs in a child.
+A process can start DPDK once: what runs here shares one environment of plain pages; what needs another runs in a child.
 """
 
 from __future__ import annotations

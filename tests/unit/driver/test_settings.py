@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
+import pluggy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +18,8 @@ from framelane.driver.settings import DriverSettings, Property, load_settings, p
 from framelane.driver.unsupported import UNSUPPORTED
 from framelane.driver.values import Duration, Size
 from framelane.errors import ConfigError
-from framelane.transport.registry import Registry
+from framelane.transport.registry import Claim, Plugin, Registry
+from framelane.transport.spec import Level, TransportSettings, TransportSpec
 
 SPEC = Path(__file__).parents[3] / "docs" / "spec" / "shared-memory.md"
 EMPTY = Registry({})
@@ -302,6 +306,52 @@ def test_a_model_made_in_a_program_refuses_what_is_out_of_range():
     assert DriverSettings(term_buffer_length="64k", sender_wildcard_port_range=(1, 2)).term_buffer_length == 65536
     with pytest.raises(ValueError, match="is outside"):
         DriverSettings(max_resend=1000)
+
+
+# Names that plugins add.
+
+
+class MineSettings(TransportSettings):
+    environment: ClassVar[Mapping[str, str]] = {"AERON_MINE_MTU": "mtu", "AERON_MINE_USER": "driver.user"}
+    mtu: int = 0
+
+
+def no_probe(_settings):
+    raise AssertionError("configuration opens and probes nothing")
+
+
+MINE_SPEC = TransportSpec("mine", "", 1, Level.PORT, MineSettings, no_probe, no_probe)
+MINE = Registry({"mine": Plugin(Claim("mine", "m", "framelane-mine", "1"), MINE_SPEC, pluggy.HookRelay())})
+
+
+def test_a_plugins_name_in_the_environment_sets_its_key_or_one_of_the_driver():
+    loaded = load(environ={"AERON_MINE_MTU": "9000", "AERON_MINE_USER": "aeron"}, registry=MINE)
+    assert loaded.transport.plugins["mine"] == MineSettings(mtu=9000)
+    assert loaded.transport.configured == {"mine"}
+    assert loaded.driver.user == "aeron"
+    assert loaded.source("transport.mine.mtu") == "environment AERON_MINE_MTU"
+    assert not loaded.warnings
+
+
+def test_a_plugins_name_is_a_property_too_and_gives_way_to_what_comes_later():
+    loaded = load(
+        environ={"AERON_MINE_MTU": "9000"},
+        properties=[Property("aeron.mine.mtu", "1500", "-Daeron.mine.mtu")],
+        registry=MINE,
+    )
+    assert loaded.transport.plugins["mine"] == MineSettings(mtu=1500)
+
+
+def test_a_plugins_name_has_its_errors_reported_and_is_unknown_without_the_plugin():
+    wrong = problems(environ={"AERON_MINE_MTU": "many"}, registry=MINE)
+    assert len(wrong) == 1
+    assert "transport.mine.mtu = 'many'" in wrong[0]
+    assert "environment AERON_MINE_MTU" in wrong[0]
+    assert (
+        load(environ={"AERON_MINE_MTU": "1"}).warnings[0].startswith("AERON_MINE_MTU: unknown name in the environment")
+    )
+    mistyped = load(environ={"AERON_MINE_MUT": "1"}, registry=MINE).warnings
+    assert mistyped == ("AERON_MINE_MUT: unknown name in the environment; did you mean AERON_MINE_MTU?",)
 
 
 SIZE, DURATION = Size(0, 2**63 - 1), Duration()

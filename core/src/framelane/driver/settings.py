@@ -14,7 +14,7 @@ from pathlib import Path
 from framelane.driver.checks import check, find_unsupported
 from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.sources import Assignment, Property, collect, parse_definition, read_property_file
-from framelane.driver.transport_table import resolve_transports
+from framelane.driver.transport_table import environment_aliases, resolve_transports
 from framelane.errors import ConfigError
 from framelane.shm.location import default_directory
 from framelane.transport.config import TransportConfig
@@ -68,9 +68,11 @@ def load_settings(
     """
     if file is None:
         file = environ.get("FRAMELANE_CONFIG") or None
-    collected = collect(Path(file) if file is not None else None, environ, properties, overrides, strict=strict)
     if registry is None:
         registry = discover(environ=environ)
+    aliases = environment_aliases(registry)
+    file = Path(file) if file is not None else None
+    collected = collect(file, environ, properties, overrides, strict=strict, aliases=aliases)
     problems, warnings = collected.problems, [*registry.warnings, *collected.warnings]
     sources: dict[str, str] = {}
 

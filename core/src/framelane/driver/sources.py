@@ -48,6 +48,7 @@ class Assignment:
 class Collected:
     """Everything that the sources said."""
 
+    aliases: Mapping[str, tuple[str, ...]]  #: names of plugins for the environment
     assignments: list[Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -60,12 +61,14 @@ def collect(
     overrides: Iterable[str],
     *,
     strict: bool,
+    aliases: Mapping[str, tuple[str, ...]],
 ) -> Collected:
     """Read all sources, in the order in which a later one wins.
 
+    :param aliases: further names of the environment, those of plugins, each with the path that it sets.
     :raises ConfigError: if the file cannot be read or is not TOML; every other problem is collected.
     """
-    collected = Collected()
+    collected = Collected(aliases=aliases)
     if file is not None:
         _collect_file(file, collected)
     _collect_environment(environ, collected, strict=strict)
@@ -160,7 +163,8 @@ def _collect_environment(environ: Mapping[str, str], collected: Collected, *, st
         source = f"environment {name}"
         if _collect_name(name, value, source, collected):
             continue
-        complaint = f"{name}: unknown name in the environment{nearest(name, [*KEYS_BY_NAME, *_TRANSPORT_NAMES])}"
+        known = [*KEYS_BY_NAME, *_TRANSPORT_NAMES, *collected.aliases]
+        complaint = f"{name}: unknown name in the environment{nearest(name, known)}"
         (collected.problems if strict else collected.warnings).append(complaint)
 
 
@@ -169,7 +173,7 @@ def _collect_property(one: Property, collected: Collected) -> None:
     if not name.startswith(("AERON_", "FRAMELANE_")):
         collected.warnings.append(f"{one.name}: not a setting of the driver, ignored ({one.source})")
     elif not _collect_name(name, one.value, _property_source(one), collected):
-        names = {known.lower().replace("_", "."): known for known in KEYS_BY_NAME}
+        names = {known.lower().replace("_", "."): known for known in [*KEYS_BY_NAME, *collected.aliases]}
         collected.problems.append(f"{one.name}: unknown property ({one.source}){nearest(one.name, names)}")
 
 
@@ -186,6 +190,9 @@ def _collect_name(name: str, value: str, source: str, collected: Collected) -> b
         return True
     if name in _TRANSPORT_NAMES:
         collected.assignments.append(Assignment(("transport", _TRANSPORT_NAMES[name]), value, source))
+        return True
+    if name in collected.aliases:
+        collected.assignments.append(Assignment(collected.aliases[name], value, source))
         return True
     return False
 

@@ -13,7 +13,7 @@ from framelane.transport.names import DEFAULT_ORDER, nearest
 from framelane.transport.registry import Registry
 from framelane.transport.spec import TransportSettings
 
-__all__ = ["resolve_transports"]
+__all__ = ["environment_aliases", "resolve_transports"]
 
 
 def resolve_transports(
@@ -54,6 +54,16 @@ def resolve_transports(
         plugins=_plugins(tables, registry, sources, problems, warnings),
         tables=frozenset(tables),
     )
+
+
+def environment_aliases(registry: Registry) -> dict[str, tuple[str, ...]]:
+    """Return what the installed plugins call their settings in the environment: the path of each name."""
+    aliases: dict[str, tuple[str, ...]] = {}
+    for name, plugin in registry.plugins.items():
+        for variable, key in plugin.spec.settings.environment.items():
+            path = tuple(key.split("."))
+            aliases.setdefault(variable, path if path[0] == "driver" else ("transport", name, *path))
+    return aliases
 
 
 def _is_known(name: object, one: Assignment, known: set[str], problems: list[str], where: str = "") -> bool:

@@ -7,10 +7,10 @@ A plugin is a module behind an entry point of the group ``framelane.transports``
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_interface, ip_network
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import pluggy
 from pydantic import BaseModel, ConfigDict
@@ -59,6 +59,10 @@ class TransportSettings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Names of the environment, and properties alike, that set a field besides the table: ``AERON_MINE_MTU`` to the
+    #: field ``mtu``, or to a key of the driver, ``driver.user``. They are known while the plugin is installed.
+    environment: ClassVar[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True)

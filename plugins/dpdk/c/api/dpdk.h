@@ -21,7 +21,9 @@ typedef struct fl_dpdk_settings
     uint32_t timestamps;        /* 1: let the device stamp received frames where it can */
     uint32_t zero_copy_tx;      /* 1: take payload from registered memory where the device can */
     uint32_t isolated;          /* 1: bifurcated device: take only what filters say, the kernel keeps the rest */
-    uint32_t is_virtual;        /* 1: made of software, whose buffers decide how long a frame may be */
+    uint32_t is_virtual;        /* 1: made of software */
+    uint32_t any_length;        /* 1: takes frames longer than it says, as long as its buffers hold them */
+    uint32_t waits_for_peer;    /* 1: cannot be started before its peer is there (a memif client): tried again */
     uint32_t kernel_coexists;   /* 1: the kernel's stack still sees the interface */
     uint32_t needs_timers;      /* 1: the device's driver lives on rte_timer_manage (ENA) */
     uint32_t no_multicast;      /* 1: the network behind the device has no multicast (ENA) */

@@ -81,6 +81,7 @@ def environment_arguments(environment: Environment, version: tuple[int, int]) ->
 
 _lock = threading.Lock()
 _started: Environment | None = None
+_failure = ""
 
 
 def start_environment(settings: DpdkSettings, *, needs_physical: bool) -> Environment:
@@ -92,8 +93,10 @@ def start_environment(settings: DpdkSettings, *, needs_physical: bool) -> Enviro
     """
     from framelane_dpdk._native import ffi, lib
 
-    global _started
+    global _started, _failure
     with _lock:
+        if _failure:
+            raise TransportError(f"{_failure}; another try needs a new process")
         wanted = resolve_environment(settings, needs_physical=needs_physical)
         if _started is not None and lib.fl_dpdk_eal_is_started():
             _check_same(settings, wanted, _started)
@@ -106,7 +109,10 @@ def start_environment(settings: DpdkSettings, *, needs_physical: bool) -> Enviro
         code = lib.fl_dpdk_eal_start(ffi.new("char *[]", kept), len(kept), text, len(text))
         if code != 0:
             said = ffi.string(text).decode("utf-8", "replace")
-            raise TransportError(f"DPDK cannot be started with {' '.join(arguments[1:])}: {said}")
+            failure = f"DPDK cannot be started with {' '.join(arguments[1:])}: {said}"
+            if code != -lib.FL_EBUSY:  # DPDK keeps what it parsed, and a second try trips over that
+                _failure = failure
+            raise TransportError(failure)
         _started = wanted
         return wanted
 

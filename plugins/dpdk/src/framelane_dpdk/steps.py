@@ -140,7 +140,7 @@ def execute(steps: Sequence[Step], report: Callable[[str], None]) -> None:
 
 
 def _take_back(done: Sequence[Step]) -> list[str]:
-    left = []
+    left: list[str] = []
     for step in reversed(done):
         if left and isinstance(step, Action) and step.stays_after_trouble:
             continue

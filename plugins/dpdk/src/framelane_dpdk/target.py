@@ -20,8 +20,9 @@ __all__ = ["Target", "find_target", "has_iommu", "release_name"]
 _SIOCGIFMTU = 0x8921
 _DEFAULT_MTU = 1500
 _L2_LENGTH = 18
-#: What AF_PACKET puts before a frame in its ring: TPACKET2_HDRLEN, aligned.
+#: Room for what AF_PACKET puts before a frame in its ring.
 _PACKET_HEADER = 128
+_BLOCK_FRAMES = 8
 _PAGE = 4096
 
 _LIST = "`framelane dpdk list` shows what there is"
@@ -39,6 +40,9 @@ class Target:
     mtu: int | None = None  #: to run with; ``None``: as the device has it
     set_mtu: bool = True  #: the device does not have that MTU by itself
     pci: PciDevice | None = None
+    least_descriptors: int = 0
+    any_length: bool = False  #: its buffers alone say how long a frame may be
+    waits_for_peer: bool = False  #: it cannot be started before its peer is there
 
     @property
     def is_ena(self) -> bool:
@@ -120,7 +124,7 @@ def _virtual(settings: DpdkSettings, version: tuple[int, int]) -> Target:
     if driver == RING:
         link = str(settings.vdev_args["link"])
         return Target(name=f"{RING}_{link}", devargs="", link=link, mtu=mtu)
-    arguments = _buffer_arguments(driver, mtu or _DEFAULT_MTU) | settings.vdev_args
+    arguments = {**vdev.defaults, **_buffer_arguments(driver, mtu or _DEFAULT_MTU), **settings.vdev_args}
     text = format_arguments(driver, arguments)
     return Target(
         name=name,
@@ -129,6 +133,9 @@ def _virtual(settings: DpdkSettings, version: tuple[int, int]) -> Target:
         kernel_coexists=vdev.kernel_coexists and isinstance(interface, str) and settings.neighbours != "own",
         mtu=mtu,
         set_mtu=mtu is not None and mtu != (kernel_mtu or _DEFAULT_MTU),
+        least_descriptors=vdev.least_descriptors,
+        any_length=vdev.buffer is not None,
+        waits_for_peer=arguments.get("role") == "client",
     )
 
 
@@ -151,15 +158,14 @@ def _buffer_arguments(driver: str, mtu: int) -> dict[str, ArgumentValue]:
     name, usual = buffer
     frame = mtu + _L2_LENGTH
     if driver == "net_af_packet":
-        if frame + _PACKET_HEADER <= usual:
-            return {}
-        length = _power_of_two(frame + _PACKET_HEADER)
-        return {name: length, "blocksz": max(length, _PAGE)}
-    return {} if frame <= usual else {name: -(-frame // 64) * 64}
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()
+        frame += _PACKET_HEADER
+    if frame <= usual:
+        return {}
+    length = -(-frame // 64) * 64
+    if driver != "net_af_packet":
+        return {name: length}
+    # The kernel wants whole blocks: as many frames in each as divide DPDK's number of frames, 512.
+    return {name: length, "blocksz": -(-length * _BLOCK_FRAMES // _PAGE) * _PAGE}
 
 
 _used_names: set[str] = set()

@@ -43,7 +43,9 @@ class Vdev:
     capabilities: tuple[str, ...] = ()  #: of Linux, that opening it takes
     since: str = "21.11"
     #: Argument for the length of a packet buffer, and what it is without one.
-    buffer: tuple[str, int] | None = field(default=None)
+    buffer: tuple[str, int] | None = None
+    least_descriptors: int = 0  #: with fewer its rings do not work
+    defaults: Mapping[str, ArgumentValue] = field(default_factory=dict)  #: other than DPDK's own
 
 
 _NUMBER = Argument("number")
@@ -63,6 +65,9 @@ VDEVS: Mapping[str, Vdev] = {
             "zero-copy": Argument("yes-no"),
         },
         buffer=("bsize", 2048),
+        # DPDK leaves the listening socket of a closed device open. The name of a file goes all the same, so that the
+        # device can be opened again; an abstract name does not.
+        defaults={"socket-abstract": False, "role": "client"},
     ),
     RING: Vdev({"link": _TEXT}, required=("link",)),
     "net_af_packet": Vdev(
@@ -102,6 +107,7 @@ VDEVS: Mapping[str, Vdev] = {
         required=("iface",),
         interface="iface",
         capabilities=("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"),
+        least_descriptors=2048,
     ),
     "net_pcap": Vdev(
         {
