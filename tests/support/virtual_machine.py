@@ -194,13 +194,21 @@ def booted(directory: Path, devices: Sequence[str], *, memory_mib: int = 2048) -
 
 
 def _connect(path: Path, process: Process) -> socket.socket:
-    def exists() -> bool:
-        assert process.is_running, f"qemu ended:\n{process.output}"
-        return path.exists()
-
-    wait_until(exists, "the control socket of qemu", 20)
     control = socket.socket(socket.AF_UNIX)
-    control.connect(str(path))
+
+    def is_connected() -> bool:
+        assert process.is_running, f"qemu ended:\n{process.output}"
+        try:
+            control.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):  # not made yet, or made and not listened on
+            return False
+        return True
+
+    try:
+        wait_until(is_connected, "the control socket of qemu", 20)
+    except BaseException:
+        control.close()
+        raise
     return control
 
 

@@ -24,7 +24,7 @@ def test_a_card_that_was_bound_serves_dpdk_and_is_restored_as_it_was(cards: TwoC
     before = cards.configuration(E1000E)
     assert (E1000E.address, 24, "global") in before["addresses"]
 
-    cards.framelane("dpdk", "hugepages", "--set", "128")
+    cards.framelane("dpdk", "hugepages", "128")
     cards.framelane("dpdk", "bind", name)
     assert not cards.has_interface(E1000E)
     assert cards.has_interface(VMXNET3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -10,7 +11,11 @@ from support.processes import wait_until
 from support.virtual_machine import VirtualMachine
 from vm.conftest import CARDS, FRAMELANE, Card, TwoCards
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(find_spec("framelane.netstack.port") is None, reason="needs the netstack, to serve a port"),
+]
 
 COUNT = 200
 FAR = "far"  #: the network namespace of the sockets driver, so that its address is none of the near driver's kernel

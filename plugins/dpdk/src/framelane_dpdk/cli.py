@@ -83,7 +83,7 @@ def make_app(machine: Machine | None = None) -> typer.Typer:
 
     @app.command("hugepages")
     def hugepages(
-        count: Annotated[int | None, typer.Option("--set", min=0, metavar="COUNT", help="Reserve so many.")] = None,
+        count: Annotated[int | None, typer.Argument(min=0, metavar="[COUNT]", help="Reserve so many.")] = None,
         size: Annotated[
             str | None, typer.Option("--size", metavar="SIZE", help="Page size, such as 2M or 1G; else the smallest.")
         ] = None,
@@ -99,7 +99,7 @@ def make_app(machine: Machine | None = None) -> typer.Typer:
             steps = plan_reserve(target.sysfs, count, size_kib=size_kib, node=node)
             _perform(target, Plan(tuple(steps)), dry_run=dry_run, as_json=as_json)
         elif dry_run:
-            raise BindingError("--dry-run: nothing is asked for; give --set COUNT")
+            raise BindingError("--dry-run: nothing is asked for; give a COUNT")
         else:
             _show_hugepages(target, size_kib, node, as_json=as_json)
 
