@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import tomllib
 from enum import StrEnum
 from pathlib import Path
