@@ -36,8 +36,6 @@ typedef struct fl_bench_params
                                     * the receiving side; 0: from a short one, and nothing is copied out */
     uint32_t batch;                /* of the port's floors: frames that one call moves, up to FL_BENCH_PORT_BATCH; 0: 32 */
     uint32_t checksums;            /* of the port's floors: 1: computed and verified, 0: UDP's is 0 */
-    uint8_t peer_mac[6];           /* of the port's floors, sending side */
-    uint8_t reserved[2];
 } fl_bench_params_t;
 
 typedef struct fl_bench_result
@@ -59,7 +57,8 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
 int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result);
 int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *result);
 
-/* The same through a transport's ops, without a driver. system_calls stays 0: the transport's stats tell. */
+/* The same through a transport's ops, without a driver. system_calls stays 0: the transport's stats tell. Time begins when a
+ * run was taken whole: before that a transport may have to find its neighbour. */
 int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
 
@@ -73,9 +72,6 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
 #define FL_BENCH_PORT_BATCH 256
 int fl_bench_port_send(const void *ops, void *port, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_port_receive(const void *ops, void *port, const fl_bench_params_t *params, fl_bench_result_t *result);
-
-/* The MAC address of a port, as its attributes say. Returns 0 or a negative FL_E*. */
-int fl_bench_port_mac(const void *ops, void *port, uint8_t *mac);
 
 /* The floor for IPC: messages copied into a ring in shared memory, and counted at the other end.
  *

@@ -85,16 +85,6 @@ static void fl_bench_port_close(fl_bench_port_t *bench, const fl_bench_params_t 
     free(bench->region);
 }
 
-int fl_bench_port_mac(const void *ops, void *port, uint8_t *mac)
-{
-    fl_port_ops_t complete;
-    fl_port_attributes_t attributes = { .size = sizeof(attributes) };
-    int result = fl_port_ops_complete(&complete, ops, "benchmark");
-    result = result < 0 ? result : complete.attributes(port, &attributes);
-    memcpy(mac, attributes.mac, sizeof(attributes.mac));
-    return result < 0 ? result : 0;
-}
-
 /* The next payload's place in the region, each on cache lines of its own. */
 static inline uint8_t *fl_bench_port_next(fl_bench_port_t *bench, uint32_t length)
 {
@@ -122,7 +112,8 @@ static uint64_t fl_bench_port_headers(
     fl_udp_header_t udp = { .source_port = htons(params->local.port),
                             .destination_port = htons(params->peer.port),
                             .length = htons((uint16_t)(FL_UDP_LENGTH + length)) };
-    memcpy(ethernet.destination, params->peer_mac, FL_MAC_LENGTH);
+    /* To all: the floor knows no neighbours, and a device takes it without being told to. */
+    memset(ethernet.destination, 0xff, FL_MAC_LENGTH);
     memcpy(ethernet.source, bench->attributes.mac, FL_MAC_LENGTH);
     memcpy(ip.source, params->local.bytes, 4);
     memcpy(ip.destination, params->peer.bytes, 4);
