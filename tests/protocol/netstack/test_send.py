@@ -256,7 +256,7 @@ def test_held_runs_point_at_registered_memory_and_come_back_in_order() -> None:
 
 
 def test_a_datagram_too_long_for_the_route_is_refused(stack: Netstack) -> None:
-    with pytest.raises(NativeError, match="1473 bytes and 28 bytes of headers .* 1500 bytes") as raised:
+    with pytest.raises(NativeError, match=r"1473 bytes and 28 bytes of headers .* 1500 bytes") as raised:
         stack.station.open(bind=Address.of(SELF), mtu_length=1473)
     assert raised.value.code == lib.FL_EMSGSIZE
     endpoint = sender(stack)

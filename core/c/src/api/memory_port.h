@@ -34,6 +34,7 @@ typedef struct fl_memory_port_faults
     uint32_t clock;                /* FL_CLOCK_* of the timestamps on received frames, which are the host's time */
     uint32_t holds_completions;    /* tx_reap returns none */
     uint32_t loses_transmitted;    /* accepted frames vanish, for rates */
+    uint32_t repeats_received;     /* a released frame arrives again, for rates */
 } fl_memory_port_faults_t;
 
 /* Where frames are, and what was done wrong with them. The sums are right at any time: a frame is in one place. */

@@ -306,7 +306,14 @@ static void fl_memory_rx_release(fl_port_t *port, uint32_t queue, const fl_rx_fr
         }
         slot->is_out = false;
         at->held--;
-        at->received.vacant[at->received.vacant_count++] = (uint32_t)frames[i].token;
+        if (0 != port->faults.repeats_received)
+        {
+            fl_memory_ring_append(&at->received, (uint32_t)frames[i].token);
+        }
+        else
+        {
+            at->received.vacant[at->received.vacant_count++] = (uint32_t)frames[i].token;
+        }
         port->totals.released++;
         port->totals.held--;
     }

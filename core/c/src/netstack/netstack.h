@@ -18,6 +18,7 @@
 #include "netstack/counts.h"
 #include "netstack/headers.h"
 #include "netstack/neighbours.h"
+#include "netstack/port_ops.h"
 #include "netstack/routes.h"
 
 #define FL_NETSTACK_BURST 64                 /* frames moved by one call of the port */
@@ -180,13 +181,13 @@ typedef struct fl_wishes
 } fl_wishes_t;
 
 /* Which part of a burst belongs to which run. */
-typedef struct fl_part
+typedef struct fl_burst_part
 {
     fl_run_t *run;
     fl_hold_t *hold;
     uint32_t frames;
     bool points;                     /* at the run's memory */
-} fl_part_t;
+} fl_burst_part_t;
 
 struct fl_poller
 {
@@ -219,8 +220,9 @@ struct fl_poller
     uint32_t ready;                  /* transmit buffers in out[] */
     uint32_t filled;                 /* of them with a frame in it */
     uint32_t part_count;
+    bool has_payloads;               /* some frame in out[] points at a payload */
     fl_tx_frame_t out[FL_NETSTACK_BURST];
-    fl_part_t parts[FL_NETSTACK_BURST];
+    fl_burst_part_t parts[FL_NETSTACK_BURST];
     fl_pending_t *pending;
     uint32_t pending_count;
     fl_wishes_t *wishes;
@@ -314,11 +316,6 @@ static inline uint64_t fl_netstack_generation(fl_transport_t *netstack)
 {
     return atomic_load_explicit(&netstack->generation, memory_order_acquire);
 }
-
-/* ---- port_ops.c: a port's table, checked and made complete ---- */
-
-/* Copy `ops` into `complete` with stubs for what is absent. Returns 0, or a negative FL_E* with the error text set. */
-int fl_port_ops_complete(fl_port_ops_t *complete, const void *ops, const char *name);
 
 /* ---- endpoint.c and reserve.c: control ---- */
 

@@ -1,8 +1,11 @@
-/* A port's ops as the netstack calls them: checked, and complete. */
+#include "netstack/port_ops.h"
+
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
-#include "netstack/netstack.h"
+#include <framelane/transport.h>
+
 #include "util/error.h"
 
 static int fl_port_no_queue(fl_port_t *port, uint32_t queue)

@@ -34,11 +34,6 @@ int fl_send_make_ready(fl_poller_t *poller, uint32_t wanted)
     {
         return allocated;
     }
-    for (uint32_t i = poller->ready; i < poller->ready + (uint32_t)allocated; i++)
-    {
-        fl_tx_frame_t *frame = &poller->out[i];
-        *frame = (fl_tx_frame_t){ .data = frame->data, .token = frame->token };
-    }
     poller->ready += (uint32_t)allocated;
     if (poller->ready < wanted)
     {
@@ -56,15 +51,22 @@ void fl_send_return_buffers(fl_poller_t *poller)
     poller->ready = poller->filled = poller->part_count = 0;
 }
 
-/* Put the buffers from `first` on to the front, with nothing in them. */
+/* Put the buffers from `first` on to the front. What points nowhere but at its buffer stays so in all of out[], so that only
+ * frames with a payload elsewhere need to be cleared. */
 static void fl_send_keep_buffers(fl_poller_t *poller, uint32_t first)
 {
     const uint32_t kept = poller->ready - first;
+    for (uint32_t i = 0; i < poller->filled && poller->has_payloads; i++)
+    {
+        fl_tx_frame_t *frame = &poller->out[i];
+        *frame = (fl_tx_frame_t){ .data = frame->data, .token = frame->token };
+    }
     for (uint32_t i = 0; i < kept; i++)
     {
-        const fl_tx_frame_t *frame = &poller->out[first + i];
-        poller->out[i] = (fl_tx_frame_t){ .data = frame->data, .token = frame->token };
+        poller->out[i].data = poller->out[first + i].data;
+        poller->out[i].token = poller->out[first + i].token;
     }
+    poller->has_payloads = false;
     poller->ready = kept;
     poller->filled = 0;
 }
@@ -82,7 +84,7 @@ static void fl_send_take_back(fl_sending_t *sending, uint32_t frames, int32_t st
     fl_poller_t *poller = sending->poller;
     for (uint32_t i = poller->part_count; frames > 0 && i-- > 0;)
     {
-        fl_part_t *part = &poller->parts[i];
+        fl_burst_part_t *part = &poller->parts[i];
         const uint32_t taken = part->frames < frames ? part->frames : frames;
         frames -= taken;
         part->run->accepted -= taken;
@@ -195,56 +197,82 @@ int fl_netstack_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t
 
 /* ---- frames ---- */
 
-/* Stamp the headers and copy the payload behind them, with its checksum. */
-static inline void fl_send_copy(fl_tx_frame_t *frame, const fl_header_t *header, const uint8_t *data, uint32_t length)
+/* Make `count` frames of payloads of one length that lie one behind the other: stamp the headers, copy the payload behind them
+ * with its checksum. */
+static inline __attribute__((always_inline)) void fl_send_copy_with(
+    fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length,
+    uint32_t header_length, uint32_t stamp_length, bool has_checksum)
 {
-    uint8_t *to = frame->data;
-    const uint32_t header_length = header->length;
-    if (header_length <= 48)
+    const uint64_t sum = header->sum;
+    const uint8_t l2_length = header->l2_length;
+    const uint8_t l3_length = header->l3_length;
+    const uint16_t flags = header->flags;
+    for (uint32_t i = 0; i < count; i++, data += length)
     {
-        memcpy(to, header->bytes, 48);
+        fl_tx_frame_t *frame = &frames[i];
+        uint8_t *to = frame->data;
+        memcpy(to, header->bytes, stamp_length);
+        if (has_checksum)
+        {
+            uint16_t checksum = fl_checksum_finish(sum + fl_checksum_fold(fl_checksum_copy(to + header_length, data, length)));
+            checksum = 0 == checksum ? 0xffff : checksum;
+            memcpy(to + header_length - 2, &checksum, sizeof(checksum));
+        }
+        else if (0 != length)
+        {
+            memcpy(to + header_length, data, length);
+        }
+        frame->length = (uint16_t)(header_length + length);
+        frame->payload_length = 0;
+        frame->l2_length = l2_length;
+        frame->l3_length = l3_length;
+        frame->flags = flags;
+    }
+}
+
+static void fl_send_copy(
+    fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length)
+{
+    const uint32_t plain = FL_ETHERNET_LENGTH + FL_IPV4_LENGTH + FL_UDP_LENGTH;
+    if (plain == header->length && header->has_checksum)
+    {
+        fl_send_copy_with(frames, count, header, data, length, plain, 48, true);
+    }
+    else if (plain == header->length)
+    {
+        fl_send_copy_with(frames, count, header, data, length, plain, 48, false);
     }
     else
     {
-        memcpy(to, header->bytes, FL_NETSTACK_HEADER_ROOM);
+        fl_send_copy_with(
+            frames, count, header, data, length, header->length, FL_NETSTACK_HEADER_ROOM, header->has_checksum);
     }
-    if (header->has_checksum)
-    {
-        uint16_t checksum =
-            fl_checksum_finish(fl_checksum_add(fl_checksum_copy(to + header_length, data, length), header->sum));
-        checksum = 0 == checksum ? 0xffff : checksum;
-        memcpy(to + header_length - 2, &checksum, sizeof(checksum));
-    }
-    else if (0 != length)
-    {
-        memcpy(to + header_length, data, length);
-    }
-    frame->length = (uint16_t)(header_length + length);
-    frame->l2_length = header->l2_length;
-    frame->l3_length = header->l3_length;
-    frame->flags = header->flags;
 }
 
 /* The same with the payload left where it is. */
 static void fl_send_point(
-    fl_tx_frame_t *frame, const fl_header_t *header, const uint8_t *data, uint32_t length, uint64_t region,
+    fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length, uint64_t region,
     uint64_t completion)
 {
-    memcpy(frame->data, header->bytes, FL_NETSTACK_HEADER_ROOM);
-    if (header->has_checksum)
+    for (uint32_t i = 0; i < count; i++, data += length)
     {
-        uint16_t checksum = fl_checksum_finish(fl_checksum_add(fl_checksum_sum(data, length), header->sum));
-        checksum = 0 == checksum ? 0xffff : checksum;
-        memcpy(frame->data + header->length - 2, &checksum, sizeof(checksum));
+        fl_tx_frame_t *frame = &frames[i];
+        memcpy(frame->data, header->bytes, FL_NETSTACK_HEADER_ROOM);
+        if (header->has_checksum)
+        {
+            uint16_t checksum = fl_checksum_finish(fl_checksum_add(fl_checksum_sum(data, length), header->sum));
+            checksum = 0 == checksum ? 0xffff : checksum;
+            memcpy(frame->data + header->length - 2, &checksum, sizeof(checksum));
+        }
+        frame->length = (uint16_t)header->length;
+        frame->payload_length = (uint16_t)length;
+        frame->l2_length = header->l2_length;
+        frame->l3_length = header->l3_length;
+        frame->flags = header->flags;
+        frame->payload = data;
+        frame->region = region;
+        frame->completion = completion;
     }
-    frame->length = (uint16_t)header->length;
-    frame->payload_length = (uint16_t)length;
-    frame->l2_length = header->l2_length;
-    frame->l3_length = header->l3_length;
-    frame->flags = header->flags;
-    frame->payload = data;
-    frame->region = region;
-    frame->completion = completion;
 }
 
 /* Cut a run into frames. Its headers are the endpoint's. `more` is how many frames are still to come after it, at least. */
@@ -284,25 +312,31 @@ static void fl_send_cut(fl_sending_t *sending, fl_run_t *run, uint32_t segments,
         uint32_t room = poller->ready - poller->filled;
         room = room < segments ? room : segments;
         fl_tx_frame_t *frame = &poller->out[poller->filled];
-        poller->parts[poller->part_count++] = (fl_part_t){ .run = run, .hold = hold, .frames = room, .points = points };
-        for (uint32_t i = 0; i < room; i++, frame++)
+        poller->parts[poller->part_count++] =
+            (fl_burst_part_t){ .run = run, .hold = hold, .frames = room, .points = points };
+        poller->has_payloads = poller->has_payloads || points;
+        for (uint32_t done = 0; done < room;)
         {
+            /* All whole segments at once, then the shorter last one. */
             const uint32_t length = left < run->segment_length ? left : run->segment_length;
-            if (__builtin_expect(length != header->payload, 0))
+            const uint32_t whole = 0 != length ? left / length : 1;
+            const uint32_t alike = whole < room - done ? whole : room - done;
+            if (length != header->payload)
             {
                 fl_header_set_payload(header, length);
             }
             if (points)
             {
-                fl_send_point(frame, header, data, length, region, completion);
+                fl_send_point(frame + done, alike, header, data, length, region, completion);
             }
             else
             {
-                fl_send_copy(frame, header, data, length);
+                fl_send_copy(frame + done, alike, header, data, length);
             }
-            data += length;
-            left -= length;
-            sending->bytes += length;
+            data += alike * length;
+            left -= alike * length;
+            sending->bytes += alike * length;
+            done += alike;
         }
         poller->filled += room;
         run->accepted += room;

@@ -30,6 +30,7 @@ class Faults:
     clock: int = 0
     holds_completions: bool = False
     loses_transmitted: bool = False
+    repeats_received: bool = False
 
 
 @dataclass(frozen=True)
