@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -10,12 +11,14 @@ from framelane._native import ffi, lib
 from framelane.testing.memory_port import Faults, MemoryPort
 from framelane.testing.station import Endpoint, Station
 
-__all__ = ["MAC", "PEER", "PEER6", "PEER_MAC", "SELF", "SELF6", "Netstack"]
+__all__ = ["MAC", "PEER", "PEER6", "PEER_MAC", "PORT", "SELF", "SELF6", "Netstack"]
 
 MAC = "02:00:00:00:00:01"
 PEER_MAC = "02:00:00:00:00:02"
 #: Loopback addresses, so that in kernel mode any machine can reserve them; the netstack does not mind.
 SELF, PEER, SELF6, PEER6 = "127.9.0.1", "127.9.0.2", "::1", "fd00::2"
+#: Kernel mode reserves it on the host, where other test runs may be.
+PORT = 10000 + os.getpid() % 20000
 RESERVED = 3  #: state of a neighbour that is stale, so usable
 
 

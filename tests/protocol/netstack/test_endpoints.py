@@ -16,9 +16,8 @@ from framelane.errors import NativeError
 from framelane.testing.memory_port import MemoryPort
 from framelane.testing.station import Run
 from framelane.transport.address import Address
-from support.netstack import MAC, PEER, PEER_MAC, SELF, Netstack
+from support.netstack import MAC, PEER, PEER_MAC, PORT, SELF, Netstack
 
-PORT = 40123
 REUSE = lib.FL_ENDPOINT_REUSE_ADDRESS
 BOTH = [{"mode": lib.FL_NETSTACK_KERNEL}, {"mode": lib.FL_NETSTACK_OWN}]
 
@@ -88,7 +87,7 @@ def test_groups_are_shared_only_if_all_agree(stack: Netstack) -> None:
     group = Address.of("239.1.2.3", PORT)
     stack.station.open(bind=group, interface=Address.of(SELF), flags=REUSE)
     stack.station.open(bind=group, interface=Address.of(SELF), flags=REUSE)
-    with pytest.raises(NativeError, match=r"239\.1\.2\.3:40123") as raised:
+    with pytest.raises(NativeError, match=rf"239\.1\.2\.3:{PORT}") as raised:
         stack.station.open(bind=group, interface=Address.of(SELF))
     assert raised.value.code == lib.FL_EADDRINUSE
     assert stack.port.groups().count("239.1.2.3") == 2

@@ -13,9 +13,8 @@ from scapy.packet import Raw
 
 from framelane._native import ffi, lib
 from framelane.transport.address import Address
-from support.netstack import MAC, PEER, PEER6, PEER_MAC, SELF, SELF6, Netstack
+from support.netstack import MAC, PEER, PEER6, PEER_MAC, PORT, SELF, SELF6, Netstack
 
-PORT = 40123
 BATCH = 64
 ETHER = Ether(src=PEER_MAC, dst=MAC)
 V4 = IP(src=PEER, dst=SELF)

@@ -19,9 +19,8 @@ from scapy.packet import Packet, Raw
 
 from framelane._native import lib
 from framelane.transport.address import Address
-from support.netstack import MAC, PEER, PEER6, PEER_MAC, SELF, SELF6, Netstack
+from support.netstack import MAC, PEER, PEER6, PEER_MAC, PORT, SELF, SELF6, Netstack
 
-PORT = 40123
 DATA = b"a payload of odd length"
 
 

@@ -16,9 +16,8 @@ from framelane._native import ffi, lib
 from framelane.errors import NativeError
 from framelane.testing.station import Endpoint, Run, RunResult
 from framelane.transport.address import Address
-from support.netstack import MAC, PEER, PEER6, PEER_MAC, RESERVED, SELF, SELF6, Netstack
+from support.netstack import MAC, PEER, PEER6, PEER_MAC, PORT, RESERVED, SELF, SELF6, Netstack
 
-PORT = 40123
 TO = Address.of(PEER, 5000)
 
 

@@ -10,6 +10,7 @@
 #include "netstack/parse.h"
 #include "transport/address.h"
 
+#define FL_RECEIVE_AHEAD 4     /* frames: how far ahead headers are fetched, which another core or the device wrote */
 #define FL_RECEIVE_FAST_HEADERS (FL_ETHERNET_LENGTH + FL_IPV4_LENGTH + FL_UDP_LENGTH)
 
 /* What one poll has come to. */
@@ -604,6 +605,10 @@ int fl_netstack_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
     while (poller->next < poller->taken && receive.count < receive.capacity)
     {
         const uint32_t index = poller->next;
+        if (index + FL_RECEIVE_AHEAD < poller->taken)
+        {
+            __builtin_prefetch(poller->frames[index + FL_RECEIVE_AHEAD].data);
+        }
         if (fl_receive_fast(&receive, index, verifies_udp))
         {
             poller->next++;

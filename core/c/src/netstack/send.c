@@ -9,6 +9,8 @@
 #include "netstack/netstack.h"
 #include "transport/address.h"
 
+#define FL_SEND_AHEAD 4     /* frames: how far ahead buffers are fetched, which another core or the device had last */
+
 /* What one call of send has come to. */
 typedef struct fl_sending
 {
@@ -211,6 +213,10 @@ static inline __attribute__((always_inline)) void fl_send_copy_with(
     {
         fl_tx_frame_t *frame = &frames[i];
         uint8_t *to = frame->data;
+        if (i + FL_SEND_AHEAD < count)
+        {
+            __builtin_prefetch(frames[i + FL_SEND_AHEAD].data, 1);
+        }
         memcpy(to, header->bytes, stamp_length);
         if (has_checksum)
         {
