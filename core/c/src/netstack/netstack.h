@@ -206,6 +206,8 @@ struct fl_poller
     uint64_t turn;                   /* counts polls */
     uint32_t held;                   /* runs not yet released */
     uint32_t burst;                  /* most frames of one poll */
+    bool is_plain;                   /* each run of the last poll is one frame, from plain_first on */
+    uint32_t plain_first;
     uint32_t next;                   /* of frames: the first not yet looked at, or not yet with all its listeners */
     uint32_t taken;                  /* frames that the port gave */
     fl_rx_frame_t frames[FL_NETSTACK_BURST];

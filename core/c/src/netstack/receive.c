@@ -113,6 +113,15 @@ void fl_netstack_release(fl_poller_t *poller, const fl_run_t *runs, uint32_t cou
 {
     uint32_t first = 0;
     uint32_t end = 0;   /* frames from first to end are to be given back */
+    if (poller->is_plain && count == poller->held)
+    {
+        /* All that the poll gave, as a rule. */
+        memset(&poller->references[poller->plain_first], 0, count);
+        poller->held = 0;
+        poller->is_plain = false;
+        poller->ops->rx_release(poller->port, poller->queue, &poller->frames[poller->plain_first], count);
+        return;
+    }
     for (uint32_t i = 0; i < count; i++)
     {
         const uint32_t index = (uint32_t)runs[i].token;
@@ -601,6 +610,7 @@ int fl_netstack_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
     {
         return result;
     }
+    const uint32_t first = poller->next;
     const bool verifies_udp = 0 == (netstack->config.flags & FL_NETSTACK_NO_UDP_CHECKSUM);
     while (poller->next < poller->taken && receive.count < receive.capacity)
     {
@@ -632,6 +642,9 @@ int fl_netstack_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
         fl_counts_add(poller->counts, FL_COUNT_RX_PACKETS, receive.packets);
         fl_counts_add(poller->counts, FL_COUNT_RX_BYTES, receive.bytes);
     }
+    /* Each frame gave one run, in order. */
+    poller->is_plain = 0 != receive.count && receive.count == receive.packets && receive.count == poller->next - first;
+    poller->plain_first = first;
     poller->held = receive.count;
     return (int)receive.count;
 }
