@@ -42,7 +42,9 @@ class Host(SimulatedDriver):
             self.faults = wrap_faults(inner, seed=seed)
             return self.faults.transport
 
-        super().__init__(world, address, directory, seed, wrap, None, None, {"term_buffer_sparse_file": "true", **settings})
+        super().__init__(
+            world, address, directory, seed, wrap, None, None, {"term_buffer_sparse_file": "true", **settings}
+        )
         self._sim = sim
         self.clients: list[RawClient] = []
         self.is_paused = False
