@@ -44,6 +44,9 @@ class Devices:
         injector = self.injectors[name] = wrap_faults(self._openers[name](), seed=1)
         return injector.transport
 
+    def on_lost(self, name: str) -> None:
+        pass
+
     def lose(self, name: str, text: str | None = "eth9 was unplugged", *, error: Exception | None = None) -> None:
         """Let a transport's device be gone, until :meth:`bring_back`.
 

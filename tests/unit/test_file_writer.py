@@ -34,9 +34,24 @@ class MortalOs:
 
     def __init__(self, life: int) -> None:
         self._life = life
+        self._descriptors: set[int] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
+
+    def open(self, *arguments: Any) -> int:
+        descriptor = os.open(*arguments)
+        self._descriptors.add(descriptor)
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        self._descriptors.discard(descriptor)
+        os.close(descriptor)
+
+    def end(self) -> None:
+        """Close what is open, as the kernel does."""
+        for descriptor in list(self._descriptors):
+            self.close(descriptor)
 
     def pwritev(self, descriptor: int, parts: list[memoryview], offset: int) -> int:
         return self.pwrite(descriptor, b"".join(parts), offset)
@@ -97,9 +112,9 @@ class Reception:
         self._random = random
         self.consumed = 0
 
-    def run(self, monkeypatch: pytest.MonkeyPatch, life: int | None) -> FileWriter | None:
+    def run(self, monkeypatch: pytest.MonkeyPatch, life: int) -> FileWriter | None:
         """Receive to the end of the stream; ``None`` if killed."""
-        mortal = os if life is None else MortalOs(life)
+        mortal = MortalOs(life)
         monkeypatch.setattr(file_writer, "os", mortal)
         monkeypatch.setattr(resume_point, "os", mortal)
         before = self._stream.fragments[self.consumed - 1][2] if self.consumed else 0
@@ -114,6 +129,7 @@ class Reception:
                 assert batch.is_released
                 self.consumed += count
         except Killed:
+            mortal.end()
             return None
         return writer
 

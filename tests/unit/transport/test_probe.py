@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from framelane.transport.probe import run_probes
+from framelane.transport.probe import Unanswered, run_probes
 from framelane.transport.registry import discover
 from framelane.transport.spec import Fact
 
@@ -21,6 +21,7 @@ FAILURES = {
     "raises": ("raise OSError('libvendor.so: cannot open shared object file')", "libvendor.so"),
     "stops": ("os.kill(os.getpid(), signal.SIGSTOP)", "did not answer within 2 s"),
     "hangs": ("signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65)); time.sleep(60)", "did not answer within 2 s"),
+    "computes": ("while True: pass", "did not answer within 2 s"),
     "returns": ("return {'usable': True}", "returned dict and not a Verdict"),
     "unpickled": ("return Verdict(usable=True, facts=(Fact('socket', object()),))", "object"),
     "mistypes": ("return Verdict(usable='yes')", "verdict is malformed: usable"),
@@ -41,7 +42,7 @@ def test_every_misbehaviour_is_a_verdict_and_the_good_probe_is_heard(site):
     begin = time.monotonic()
     plugins = [plugin for name, plugin in registry.plugins.items() if name != "sockets"]
     verdicts = run_probes(plugins, settings)
-    assert time.monotonic() - begin < 30, "they run side by side, and each within its limit"
+    assert time.monotonic() - begin < 60, "they run side by side, and each within its limit"
     assert verdicts["good"].usable
     assert verdicts["good"].facts == (Fact("port", "40123"),)
     found = {name: verdict.obstacles[0].found for name, verdict in verdicts.items() if name != "good"}
@@ -49,6 +50,9 @@ def test_every_misbehaviour_is_a_verdict_and_the_good_probe_is_heard(site):
     for name, (_, expected) in FAILURES.items():
         assert expected in found[name], name
         assert not verdicts[name].usable
+    unanswered = {name for name, verdict in verdicts.items() if isinstance(verdict, Unanswered)}
+    assert unanswered == {"crash", "aborts", "stops", "hangs", "computes", "floods"}
+    assert "a driver probes again" in verdicts["hangs"].obstacles[0].next
     assert Fact("output", "vendor panic: no huge pages") in verdicts["aborts"].facts
     assert any(fact.name == "traceback" and "OSError" in fact.value for fact in verdicts["raises"].facts)
 
@@ -60,10 +64,8 @@ def test_what_a_probe_started_is_killed_with_it(site, tmp_path):
         f"pid = os.fork()\nif pid == 0:\n    time.sleep(600)\nopen({str(note)!r}, 'w').write(str(pid))\n"
         "return Verdict(usable=True)",
     )
-    begin = time.monotonic()
     verdicts = run_probes([discover(environ={}).plugins["forks"]], {})
     assert verdicts["forks"].usable
-    assert time.monotonic() - begin < 30
     limit = time.monotonic() + 60
     while time.monotonic() < limit:
         try:

@@ -1,4 +1,4 @@
-/* What every part of the data plane offers to Python: error text and clocks. */
+/* What every part of the data plane offers to Python: error text, clocks and the end of a process. */
 #ifndef FL_API_COMMON_H
 #define FL_API_COMMON_H
 
@@ -13,6 +13,10 @@ int fl_error_code(void);
 
 /* Forget the calling thread's error text and code. */
 void fl_error_clear(void);
+
+/* Have the kernel send this process a signal when the thread that started it ends, or now if that process is not
+ * parent_id any more. Not inherited by what this process starts. Any thread. */
+void fl_process_end_with(int parent_id, int signal_number);
 
 typedef struct fl_clock fl_clock_t;
 

@@ -175,7 +175,8 @@ def count_frames(options: Options) -> int:
 def drivers(options: Options, sites: Sequence[Site]) -> Iterator[list[DriverProcess]]:
     """A driver at each site."""
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="framelane-bench-"))
+        prefix = f"framelane-bench-{os.getpid()}-"
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix=prefix))
         started = []
         for index, site in enumerate(sites):
             driver = DriverProcess(site, Path(folder) / str(index), options.transport)

@@ -18,7 +18,7 @@ from typing import Any
 from framelane._native import ffi, lib
 from framelane.bench.streams import published, subscribed, useful_calls
 from framelane.errors import FramelaneError, TransportError
-from framelane.interrupts import release
+from framelane.interrupts import end_with_parent, release
 from framelane.transport.address import Address
 from framelane.transport.native import NativeHost, open_transport, raise_native
 from framelane.transport.registry import discover
@@ -261,6 +261,7 @@ def parse_job(line: str) -> Job:
 def main() -> None:
     """Run the jobs on standard input until it ends. An interrupt from the terminal is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     release()
     for line in sys.stdin:
         job = parse_job(line)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from framelane.errors import FramelaneError
-from framelane.interrupts import hold
+from framelane.interrupts import end_with_parent, hold
 
 __all__ = ["COMMANDS", "main"]
 
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     :param arguments: ``None``: those of the process.
     """
     hold()  # until the command can be interrupted, which is when all is imported
+    end_with_parent()
     if arguments is None:
         arguments = sys.argv[1:]
     from framelane.cli.app import build  # not above: framelaned, which needs no typer, is a module of this package

@@ -64,7 +64,7 @@ class _Running:
 
 @contextlib.contextmanager
 def _driver() -> Iterator[_Running]:
-    directory = Path(tempfile.mkdtemp(prefix="framelane-demo-", dir="/dev/shm"))
+    directory = Path(tempfile.mkdtemp(prefix=f"framelane-demo-{os.getpid()}-", dir="/dev/shm"))
     arguments = [sys.executable, "-m", "framelane.cli.framelaned", "-Daeron.dir.delete.on.shutdown=true"]
     # The directory is our own: nobody else can serve it.
     arguments += [f"-Daeron.dir={directory}", "-Daeron.dir.delete.on.start=true"]

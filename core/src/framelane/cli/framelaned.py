@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framelane.errors import ConfigError, FramelaneError
-from framelane.interrupts import INTERRUPTS, hold
+from framelane.interrupts import INTERRUPTS, end_with_parent, hold
 
 if TYPE_CHECKING:
     from framelane.driver.settings import Property
@@ -96,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # Blocked before any thread exists, so that the main thread alone takes them, with sigwait.
     hold()
+    end_with_parent()
     from framelane.driver.media_driver import MediaDriver
     from framelane.driver.settings import load_settings
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
 from framelane.driver.clock import Clock
 from framelane.driver.debug import wrap_for_debugging
+from framelane.driver.log import logger
 from framelane.driver.plane_config import resolve_threading_mode
 from framelane.driver.settings import ResolvedSettings
 from framelane.driver.transports import Choice, Wanted
@@ -17,12 +20,33 @@ from framelane.netstack.routes import NetlinkRoutes
 from framelane.transport.hardware import find_hardware
 from framelane.transport.names import DEVICE_TRANSPORTS
 from framelane.transport.native import OpenTransport, open_transport
+from framelane.transport.probe import Unanswered, run_probes
 from framelane.transport.question import Question, ask
 from framelane.transport.selection import Chosen, NoTransportError, PassedOver, check_required, select
 from framelane.transport.spec import Verdict
-from framelane.transport.standing import Standing, standings
+from framelane.transport.standing import Probe, Standing, standings
 
 __all__ = ["Installed"]
+
+#: How long a doubtful verdict stands before it is taken again: the first time, and at most. It doubles in between.
+_AGAIN_NS = 5_000_000_000
+_AGAIN_AT_MOST_NS = 320_000_000_000
+
+
+@dataclass
+class _Doubt:
+    """A verdict that is taken again when an endpoint wants the transport."""
+
+    again_ns: int  #: not before, on the monotonic clock
+    interval_ns: int = _AGAIN_NS
+
+    def is_due(self, now_ns: int) -> bool:
+        return now_ns >= self.again_ns
+
+    def put_off(self, now_ns: int) -> None:
+        """It was taken in vain."""
+        self.again_ns = now_ns + self.interval_ns
+        self.interval_ns = min(2 * self.interval_ns, _AGAIN_AT_MOST_NS)
 
 
 class Installed:
@@ -33,21 +57,28 @@ class Installed:
     Without those the probes begin once clients are let in (:meth:`begin_probes`), so that they do not take the
     processor from the start.
 
+    A verdict stands for the driver's life, with two exceptions: the probe did not get to answer, or the device was lost
+    since. Such a one is in doubt, and is taken again when an endpoint wants the transport.
+
+    :param probe: instead of child processes.
     :ivar threading_mode: ``AUTO`` resolved.
     :ivar at_start: the transports that are opened before the driver serves clients.
     :raises TransportError: if ``transport.require`` cannot be met.
     """
 
-    def __init__(self, settings: ResolvedSettings, clock: Clock, seed: int) -> None:
+    def __init__(self, settings: ResolvedSettings, clock: Clock, seed: int, *, probe: Probe = run_probes) -> None:
         self._config = settings.transport
         self._driver = settings.driver
         self._registry = settings.registry
         self._clock = clock
         self._seed = seed
+        self._probe = probe
         mode = settings.driver.threading_mode
         self._is_dedicated = mode == "DEDICATED"
         self._hardware = hardware = find_hardware()
+        self._lock = threading.Lock()  #: over what has been found, for endpoints of several lanes
         self._found: dict[str, Standing] | None = None
+        self._doubts: dict[str, _Doubt] = {}
         self._prober = None if mode == "INVOKER" else ThreadPoolExecutor(1, thread_name_prefix="framelane-probe")
         self._probing: Future[dict[str, Standing]] | None = None
         self._openings: dict[str, count[int]] = {}
@@ -69,7 +100,7 @@ class Installed:
         self.threading_mode = resolve_threading_mode(mode, verdicts.values())
 
     def _look(self) -> dict[str, Standing]:
-        return standings(self._registry, self._config, hardware=self._hardware)
+        return standings(self._registry, self._config, hardware=self._hardware, probe=self._probe)
 
     def begin_probes(self) -> None:
         """Begin to probe on the thread, if there is one and that has not happened. Not from two threads at once."""
@@ -78,25 +109,72 @@ class Installed:
 
     def _standings(self) -> dict[str, Standing]:
         """Wait for the probes."""
-        if self._found is None:
-            self.begin_probes()
-            self._found = self._look() if self._probing is None else self._probing.result()
-        return self._found
+        with self._lock:
+            if self._found is None:
+                self.begin_probes()
+                self._found = self._look() if self._probing is None else self._probing.result()
+                now_ns = self._clock.nano()
+                for name, one in self._found.items():
+                    if isinstance(one.verdict, Unanswered):
+                        self._doubt(name).put_off(now_ns)
+            return dict(self._found)
+
+    def on_lost(self, name: str) -> None:
+        """See :class:`framelane.driver.transports.TransportSource`."""
+        self._doubt(name)
+
+    def _doubt(self, name: str) -> _Doubt:
+        return self._doubts.setdefault(name, _Doubt(again_ns=self._clock.nano()))
+
+    def _probe_again(self, names: Collection[str]) -> bool:
+        """Take the verdicts on these transports again that are in doubt; returns whether one is new.
+
+        One that is not usable after the loss of its device does not count: opening the device decides then, and says
+        why it fails.
+        """
+        with self._lock:
+            assert self._found is not None
+            now_ns = self._clock.nano()
+            due = [name for name in sorted(names) if name in self._doubts and self._doubts[name].is_due(now_ns)]
+            plugins = [self._registry.plugins[name] for name in due]
+            verdicts = self._probe(plugins, self._config.plugins) if plugins else {}
+            is_new = False
+            for name, verdict in verdicts.items():
+                before = self._found[name].verdict
+                if isinstance(verdict, Unanswered) or (not verdict.usable and before is not None and before.usable):
+                    self._doubts[name].put_off(self._clock.nano())
+                    continue
+                logger.info("transport probed again", transport=name, usable=verdict.usable)
+                self._found[name] = replace(self._found[name], verdict=verdict)
+                del self._doubts[name]
+                is_new = True
+            return is_new
 
     def choose(self, wanted: Wanted, without: Mapping[str, str]) -> Choice:
         """See :class:`framelane.driver.transports.TransportSource`."""
+        # A netlink socket belongs to the thread that opened it, and look-ups come from helper threads.
+        with NetlinkRoutes() as routes:
+            question = ask(routes, **vars(wanted))
+        try:
+            choice, looked_at = self._choose(question, without)
+        except NoTransportError as error:
+            if not self._probe_again({one.name for one in error.passed_over} - set(without)):
+                raise
+            return self._choose(question, without)[0]
+        return self._choose(question, without)[0] if self._probe_again(looked_at - set(without)) else choice
+
+    def _choose(self, question: Question, without: Mapping[str, str]) -> tuple[Choice, set[str]]:
+        """Choose by what is known; returns the names of those that were looked at too."""
         standing = {
             **self._standings(),
             **{name: Standing(name, reason=why, is_wanted=True) for name, why in without.items()},
         }
-        # A netlink socket belongs to the thread that opened it, and look-ups come from helper threads.
-        with NetlinkRoutes() as routes:
-            question = ask(routes, **vars(wanted))
         chosen = select(self._config, standing, question, dedicated=self._is_dedicated)
         self._insist(chosen, question, without)
         verdict = standing[chosen.transport].verdict
         has_devices = verdict is not None and verdict.devices is not None
-        return Choice(chosen, question.source if has_devices and not question.address.is_multicast else None)
+        source = question.source if has_devices and not question.address.is_multicast else None
+        return Choice(chosen, source), {chosen.transport, *(one.name for one in chosen.passed_over)}
 
     def _insist(self, chosen: Chosen, question: Question, without: Mapping[str, str]) -> None:
         """Let nothing stand in for the required transport where it is missed only because its device was lost.
@@ -125,6 +203,8 @@ class Installed:
             clock=self._clock.native,
             seed=self._seed,
         )
+        if name in self._doubts:  # its device is back
+            self._doubts[name].again_ns = self._clock.nano()
         return wrap_for_debugging(
             transport,
             send=self._driver.debug_send_faults,

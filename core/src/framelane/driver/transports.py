@@ -66,7 +66,7 @@ class Choice:
 
 
 class TransportSource(Protocol):
-    """Where transports come from. Both methods may block; they are called on a helper thread."""
+    """Where transports come from. ``choose`` and ``open`` may block; they are called on a helper thread."""
 
     def choose(self, wanted: Wanted, without: Mapping[str, str]) -> Choice:
         """Choose a transport for an endpoint, not one of ``without``.
@@ -81,6 +81,10 @@ class TransportSource(Protocol):
 
         :raises FramelaneError: if that fails.
         """
+        ...
+
+    def on_lost(self, name: str) -> None:
+        """Take note that a transport's device is gone. Called on the control thread; must not block."""
         ...
 
 
@@ -102,6 +106,9 @@ class GivenTransport:
     def open(self, name: str) -> OpenTransport:  # noqa: ARG002 - there is one only
         """See :class:`TransportSource`."""
         return self._transport
+
+    def on_lost(self, name: str) -> None:
+        """See :class:`TransportSource`. Nothing is known of the device that may be outdated."""
 
 
 @dataclass(eq=False)
@@ -301,6 +308,7 @@ class Transports:
         transport = self._open.pop(name)
         self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: its device is gone: {text}")
         self._lost[name] = _Lost(text, transport.capabilities, self._services.clock.nano() + RETRY_NS)
+        self._source.on_lost(name)
         for take_endpoints_off in self.on_removed:
             take_endpoints_off(name, text)
         try:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from framelane.errors import FramelaneError, NativeError
-from framelane.interrupts import release
+from framelane.interrupts import end_with_parent, release
 from framelane.testing.station import Datagram, Endpoint, Run, Station
 from framelane.transport.address import Address
 from framelane.transport.native import OpenTransport
@@ -77,5 +77,6 @@ def _serve(opener: str, commands: Connection, answers: Connection) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle: its end is the end of the commands
+    end_with_parent()
     release()
     _serve(sys.argv[1], Connection(int(sys.argv[2]), writable=False), Connection(int(sys.argv[3]), readable=False))

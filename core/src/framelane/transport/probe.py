@@ -16,15 +16,18 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from framelane.transport.own_time import OwnTime
 from framelane.transport.probe_child import READY
 from framelane.transport.registry import Plugin
 from framelane.transport.spec import Fact, Obstacle, TransportSettings, Verdict
 
-__all__ = ["PROBE_LIMIT_S", "run_probes"]
+__all__ = ["PROBE_LIMIT_S", "Unanswered", "run_probes"]
 
+#: Of the probe's own time: an overloaded machine, or one that reads a library from a slow disk, is no verdict on it.
 PROBE_LIMIT_S = 2.0
-#: For the interpreter and framelane itself, which the probe is not to blame for. A verdict is kept for the life of a
-#: driver, so a machine that stands still for a while, reading a library from a slow disk, must not give one.
+#: After this many times its limit a probe is stopped all the same: it may wait for a device that hangs.
+_PATIENCE = 10
+#: For the interpreter and framelane itself, which the probe is not to blame for.
 _START_LIMIT_S = 60.0
 _KILL_LIMIT_S = 1.0
 _LIFETIME_S = 120  # longer than any of the above: for a child whose parent has died
@@ -41,6 +44,14 @@ _BOOT = (
 )
 
 
+@dataclass(frozen=True)
+class Unanswered(Verdict):
+    """What stands for the verdict of a probe that could not be started, was stopped or was killed.
+
+    The machine may be to blame for that, so it is not to be kept: another probe may answer.
+    """
+
+
 @dataclass(eq=False)
 class _Child:
     plugin: Plugin
@@ -50,7 +61,7 @@ class _Child:
     deadline: float
     answer: bytearray = field(default_factory=bytearray)
     output: bytearray = field(default_factory=bytearray)
-    started: bool = False
+    own_time: OwnTime | None = None  #: since it was ready
     stopped_because: str = ""
 
     def close(self) -> None:
@@ -66,10 +77,11 @@ def run_probes(
 ) -> dict[str, Verdict]:
     """Probe transports side by side, each in a process of its own. Never raises for what a probe does.
 
-    Takes about as long as the slowest of them, and at most ``limit_s`` after all interpreters have started. Whatever is
-    left of a probe's process group is killed when it ends.
+    Takes about as long as the slowest of them. Whatever is left of a probe's process group is killed when it ends.
 
     :param settings: by transport name; a missing one is the transport unconfigured.
+    :param limit_s: how much of its own time (:class:`OwnTime`) a probe may take; ten times that on any clock.
+    :returns: by transport name. Where the probe did not end by itself, :class:`Unanswered`.
     """
     verdicts: dict[str, Verdict] = {}
     running: list[_Child] = []
@@ -79,7 +91,7 @@ def run_probes(
                 try:
                     child = _start(plugin, settings.get(plugin.name) or plugin.spec.settings())
                 except (OSError, ValueError) as error:
-                    verdicts[plugin.name] = _failed(plugin, f"its process could not be started: {error}")
+                    verdicts[plugin.name] = _unanswered(plugin, f"its process could not be started: {error}")
                     continue
                 running.append(child)
                 for fd in (child.answer_fd, child.output_fd):
@@ -106,15 +118,22 @@ def _verdict_if_over(child: _Child, selector: selectors.BaseSelector, limit_s: f
     if _has_ended(child):
         _finish(child, selector)
         return _verdict(child)
-    if time.monotonic() < child.deadline:
+    if time.monotonic() < child.deadline and not _has_had_its_time(child, limit_s):
         return None
     if child.stopped_because:
         # It sits in the kernel, in a driver most likely, and is left to end there.
         for fd in (child.answer_fd, child.output_fd):
             _forget(fd, selector)
-        return _failed(child.plugin, f"{child.stopped_because}, which process {child.process.pid} still resists")
-    _stop(child, f"it did not answer within {limit_s if child.started else _START_LIMIT_S:g} s and was killed")
+        return _unanswered(child.plugin, f"{child.stopped_because}, which process {child.process.pid} still resists")
+    _stop(child, f"it did not answer within {limit_s if child.own_time else _START_LIMIT_S:g} s and was killed")
     return None
+
+
+def _has_had_its_time(child: _Child, limit_s: float) -> bool:
+    if child.own_time is None or child.stopped_because:
+        return False
+    child.own_time.look()
+    return child.own_time.seconds >= limit_s
 
 
 def _has_ended(child: _Child) -> bool:
@@ -176,9 +195,9 @@ def _read(child: _Child, fd: int, selector: selectors.BaseSelector, limit_s: flo
         del child.output[:-_OUTPUT_KEPT]
     else:
         child.answer += data
-        if not child.started and child.answer.startswith(READY):
-            child.started = True
-            child.deadline = time.monotonic() + limit_s
+        if child.own_time is None and child.answer.startswith(READY):
+            child.own_time = OwnTime(child.process.pid)
+            child.deadline = time.monotonic() + _PATIENCE * limit_s
         if len(child.answer) > _ANSWER_LIMIT and not child.stopped_because:
             _stop(child, f"its answer is longer than {_ANSWER_LIMIT} bytes")
     return bool(data)
@@ -217,9 +236,9 @@ def _verdict(child: _Child) -> Verdict:
     plugin, status = child.plugin, child.process.returncode
     output = child.output.decode(errors="replace").strip()
     if child.stopped_because:
-        return _failed(plugin, child.stopped_because, output)
+        return _unanswered(plugin, child.stopped_because, output)
     if status < 0:
-        return _failed(plugin, f"it was killed by {_signal_name(-status)}", output)
+        return _unanswered(plugin, f"it was killed by {_signal_name(-status)}", output)
     if status != 0:
         return _failed(plugin, f"it ended its process with status {status}", output)
     try:
@@ -243,14 +262,19 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _failed(plugin: Plugin, found: str, output: str = "", trace: str = "") -> Verdict:
+def _unanswered(plugin: Plugin, found: str, output: str = "") -> Verdict:
+    failed = _failed(plugin, found, output, again="a driver probes again when a later endpoint wants it; ")
+    return Unanswered(usable=False, facts=failed.facts, obstacles=failed.obstacles)
+
+
+def _failed(plugin: Plugin, found: str, output: str = "", trace: str = "", *, again: str = "") -> Verdict:
     facts = [Fact(name, text) for name, text in (("output", output), ("traceback", trace)) if text]
     claim = plugin.claim
     obstacle = Obstacle(
         asked=f"the probe of {claim.name} says whether it can be used",
         found=found,
         where=f"{claim.value} of {claim.distribution} {claim.version}, in a process of its own",
-        next=f"report this to the authors of {claim.distribution}; "
+        next=f"{again}report this to the authors of {claim.distribution}; "
         f"FRAMELANE_DISABLE_TRANSPORTS={claim.name} leaves it out",
     )
     return Verdict(usable=False, facts=tuple(facts), obstacles=(obstacle,))

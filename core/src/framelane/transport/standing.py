@@ -15,7 +15,7 @@ from framelane.transport.probe import run_probes
 from framelane.transport.registry import Plugin, Registry
 from framelane.transport.spec import TransportSettings, Verdict
 
-__all__ = ["Standing", "considered", "stand", "standings"]
+__all__ = ["Probe", "Standing", "considered", "stand", "standings"]
 
 Probe = Callable[[Iterable[Plugin], Mapping[str, TransportSettings]], dict[str, Verdict]]
 
