@@ -245,7 +245,8 @@ def test_property_files_definitions_and_environment_are_taken_and_later_ones_win
         (["missing.properties"], {}, 1, ["missing.properties"]),
         ([], {"FRAMELANE_CONFIG": "missing.toml"}, 1, ["missing.toml"]),
         ([], {"FRAMELANE_USER": "nobody-of-that-name"}, 1, ["there is no user 'nobody-of-that-name'"]),
-        ([], {"FRAMELANE_TRANSPORT_REQUIRE": "dpdk"}, 1, ["transport.require", "dpdk", "not installed"]),
+        ([], {"FRAMELANE_TRANSPORT_REQUIRE": "vma"}, 1, ["transport.require", "vma", "not installed"]),
+        ([], {"FRAMELANE_TRANSPORT_REQUIRE": "dpdk"}, 1, ["transport.require", "dpdk", "not usable", "asked", "next"]),
     ],
 )
 def test_what_is_wrong_is_one_message_and_leaves_nothing(tmp_path, arguments, settings, code, expected):
