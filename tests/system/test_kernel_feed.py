@@ -249,3 +249,17 @@ def test_lost_messages_lead_to_a_full_reading(link, followed, tmp_path):
     wait_until(lambda: len(tables.known) == 190, "all neighbours")
     ip("-n", link.left, "neighbour", "flush", "nud", "permanent", "dev", "eth0")
     wait_until(lambda: not tables.known, "none of them any more")
+
+
+def test_a_reading_that_fails_is_tried_again(link, followed, monkeypatch):
+    tables, said = followed()
+    read = NetlinkRequests.routes
+
+    def fail(self, interface_index):
+        monkeypatch.setattr(NetlinkRequests, "routes", read)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(NetlinkRequests, "routes", fail)
+    ip("-n", link.left, "route", "add", "10.9.0.0/16", "via", FAR)
+    wait_until(lambda: ip_network("10.9.0.0/16") in [route.network for route in tables.routes], "the route")
+    assert said == ["eth0: what the kernel knows could not be read: timed out"]

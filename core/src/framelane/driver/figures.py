@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from framelane.driver.counters import STATIC_OWNER
 from framelane.driver.log import logger
 from framelane.driver.services import Services
+from framelane.netstack.routes import IpInterface
 from framelane.netstack.tables import Neighbour, NetstackView
 from framelane.shm.counter_types import CounterType, NetstackLabel
 from framelane.shm.figure_types import figure_type
@@ -18,6 +19,7 @@ __all__ = ["TransportFigures"]
 @dataclass(frozen=True)
 class _Seen:
     counter_id: int
+    label: str
     view: NetstackView
 
 
@@ -52,21 +54,21 @@ class TransportFigures:
         label = NetstackLabel(name, view.mode, view.interface or "", view.mtu, tuple(map(str, view.addresses))).encode()
         if seen is None:
             counter_id = counters.allocate(CounterType.TRANSPORT_NETSTACK, name.encode(), label, owner_id=STATIC_OWNER)
-            seen = _Seen(counter_id, NetstackView(view.mode, view.interface, view.mtu, view.addresses, ()))
+            seen = _Seen(counter_id, label, replace(view, neighbours=()))
             logger.info("netstack", transport=name, network=label)
-        elif seen.view.addresses != view.addresses:
+        elif seen.label != label:
             counters.update_label(seen.counter_id, label)
-            self._tell_addresses(name, seen.view, view)
+        self._tell_addresses(name, seen.view.addresses, view.addresses)
         self._tell_neighbours(name, seen.view.neighbours, view.neighbours)
         counters.set(seen.counter_id, sum(neighbour.state.has_mac for neighbour in view.neighbours))
-        self._seen[name] = _Seen(seen.counter_id, view)
+        self._seen[name] = _Seen(seen.counter_id, label, view)
 
-    def _tell_addresses(self, name: str, before: NetstackView, now: NetstackView) -> None:
-        for lost in (address for address in before.addresses if address not in now.addresses):
+    def _tell_addresses(self, name: str, before: tuple[IpInterface, ...], now: tuple[IpInterface, ...]) -> None:
+        for lost in (own for own in before if own.ip not in {one.ip for one in now}):
             self._services.errors.note(
                 f"transport {name}: address {lost} is gone; what is bound to it receives nothing until it is back"
             )
-        for new in (address for address in now.addresses if address not in before.addresses):
+        for new in (own for own in now if own.ip not in {one.ip for one in before}):
             logger.info("address added", transport=name, address=str(new))
 
     def _tell_neighbours(self, name: str, before: tuple[Neighbour, ...], now: tuple[Neighbour, ...]) -> None:

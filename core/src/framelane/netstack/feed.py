@@ -32,6 +32,9 @@ _SETTLE_NS = 50_000_000
 _KEEP_ALIVE_LONGEST_NS = 2_000_000_000
 _KEEP_ALIVE_SHORTEST_NS = 250_000_000
 _DISCARD_PORT = 9
+#: After a failure: until everything is read again, and the least time until anything is tried.
+_RETRY_NS = 1_000_000_000
+_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ class Feed:
                 self.advance()
             except Exception as error:  # such as a netlink answer that does not come; the news go on
                 self._say_once(f"{self._interface.name}: what the kernel knows could not be read: {error}")
+                self._view_due_ns = self._now_ns() + _RETRY_NS
+                select.select([self._wake_reader], [], [], _PAUSE_S)
 
     def advance(self) -> None:
         """Do what there is to do, without waiting. The feed's thread, or without one the caller's."""
