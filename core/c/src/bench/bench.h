@@ -2,6 +2,7 @@
 #ifndef FL_BENCH_BENCH_H
 #define FL_BENCH_BENCH_H
 
+#include <poll.h>
 #include <time.h>
 
 #include "api/bench.h"
@@ -49,7 +50,6 @@ static inline int64_t fl_bench_cpu(void)
  * in it. */
 typedef struct fl_bench_watch
 {
-    int64_t begin_ns;
     int64_t first_ns;
     int64_t last_ns;
     int64_t cpu_ns;              /* when the first came */
@@ -59,7 +59,6 @@ typedef struct fl_bench_watch
 
 static inline void fl_bench_watch_begin(fl_bench_watch_t *watch)
 {
-    watch->begin_ns = fl_bench_now();
     watch->first_ns = watch->last_ns = watch->seen_ns = 0;
     watch->cpu_ns = watch->end_cpu_ns = fl_bench_cpu();
 }
@@ -74,17 +73,17 @@ static inline void fl_bench_watch_arrived(fl_bench_watch_t *watch)
     }
 }
 
-/* Nothing came this time. Returns whether it is over. */
+/* Nothing came this time. Returns whether it is over: a pause alone may be that of a sending side which waits for its
+ * processor. */
 static inline int fl_bench_watch_is_over(fl_bench_watch_t *watch, const fl_bench_params_t *params)
 {
-    const int64_t now_ns = fl_bench_now();
     if (watch->seen_ns != watch->last_ns)
     {
         watch->seen_ns = watch->last_ns;
         watch->end_cpu_ns = fl_bench_cpu();
     }
-    return 0 == watch->first_ns ? now_ns - watch->begin_ns > params->duration_ns
-                                : now_ns - watch->last_ns > params->idle_ns;
+    struct pollfd end = { .fd = params->end_fd, .events = POLLIN };
+    return fl_bench_now() - watch->last_ns > params->idle_ns && poll(&end, 1, 0) > 0;
 }
 
 static inline void fl_bench_watch_end(const fl_bench_watch_t *watch, fl_bench_result_t *result)

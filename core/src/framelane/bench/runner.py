@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import subprocess
@@ -14,14 +15,14 @@ from hdrh.histogram import HdrHistogram
 
 from framelane.bench.model import Measurement
 from framelane.bench.network import Site
-from framelane.bench.worker import Job, Outcome
+from framelane.bench.worker import END, Job, Outcome
 from framelane.errors import FramelaneError
 from framelane.interrupts import start_child
 
 __all__ = ["Pair", "Watched", "alternate", "measure_rate", "measure_round_trips"]
 
 #: Longest that a worker may take beyond the duration of its loop.
-SLACK_S = 20.0
+SLACK_S = 60.0
 
 
 class Worker:
@@ -37,12 +38,14 @@ class Worker:
 
     def start(self, job: Job) -> None:
         """Begin a job, and wait until what it needs is open."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asdict(job)) + "\n")
-        self._process.stdin.flush()
+        self._write(json.dumps(asdict(job)) + "\n")
         line = self._read(job, SLACK_S)
         if line != "ready":
             self._raise(job, line)
+
+    def end(self) -> None:
+        """Tell a receiving side that nothing more is sent."""
+        self._write(END)
 
     def finish(self, job: Job) -> Outcome:
         """Wait for the job's end."""
@@ -50,6 +53,12 @@ class Worker:
         if not line or "error" in (fields := json.loads(line)):
             self._raise(job, line)
         return Outcome(**fields)
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # its end is found where the answer is read
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
 
     def _read(self, job: Job, limit_s: float) -> str:
         assert self._process.stdout is not None
@@ -114,6 +123,7 @@ class Pair:
         cpu_ns = sum(process.cpu_ns() for process in watched)
         near_outcome = self.near.finish(near)
         cpu_ns = sum(process.cpu_ns() for process in watched) - cpu_ns
+        self.far.end()
         far_outcome = self.far.finish(far)
         calls = sum(process.system_calls() for process in watched) - calls
         return Turn(near_outcome, far_outcome, cpu_ns, calls)

@@ -99,7 +99,7 @@ def socket_jobs(options: Options, length: Lengths, bounds: tuple[int, int], near
         idle_s=0.05,
         transport=options.transport,
     )
-    return send, replace(send, loop="socket_receive", local=(far.address, PORT), peer=None, duration_s=5.0)
+    return send, replace(send, loop="socket_receive", local=(far.address, PORT), peer=None)
 
 
 def floor_measurements(pair: Pair, send: Job, receive: Job, floors: Sequence[str]) -> list[Callable[[], Measurement]]:
@@ -232,7 +232,6 @@ def run_throughput(options: Options, progress: Progress) -> list[Result]:
                 for length in MESSAGE_LENGTHS:
                     publish = stream_job(options, "publish", from_driver, length, [channel])
                     subscribe = stream_job(options, "subscribe", to_driver, length, [channel])
-                    subscribe = replace(subscribe, duration_s=10.0)
                     ours = partial(measure_streams, measure_rate, pair, publish, subscribe, serving)
                     send, receive = socket_jobs(options, length, MESSAGE_BOUNDS, near, far)
                     floors = floors_of(length)
@@ -258,14 +257,14 @@ def run_latency(options: Options, progress: Progress) -> list[Result]:
             f"aeron:udp?endpoint={near.address}:{PORT + 2}",
         ]
         for length in MESSAGE_LENGTHS:
-            limit_s = options.seconds + 20
+            limit_s = options.seconds + 60
             ping = replace(
                 stream_job(options, "ping", serving[0], length, channels),
                 count=trips,
                 warm_up=trips // 10,
                 duration_s=limit_s,
             )
-            pong = replace(stream_job(options, "pong", serving[1], length, channels), duration_s=20.0)
+            pong = stream_job(options, "pong", serving[1], length, channels)
             send, receive = socket_jobs(options, length, MESSAGE_BOUNDS, near, far)
             floor = partial(
                 measure_round_trips,
@@ -291,7 +290,7 @@ def run_ipc(options: Options, progress: Progress) -> list[Result]:
     with loopback() as (near, far), drivers(options, (near,)) as serving, Pair(near, far) as pair, ring_file() as ring:
         for length in MESSAGE_LENGTHS:
             publish = stream_job(options, "publish", serving[0], length, ["aeron:ipc"])
-            subscribe = replace(publish, loop="subscribe", duration_s=10.0)
+            subscribe = replace(publish, loop="subscribe")
             ours = partial(measure_streams, measure_rate, pair, publish, subscribe, serving)
             floor = partial(
                 measure_rate,

@@ -1,7 +1,8 @@
 """One side of the measurements, in a process of its own: ``python -m framelane.bench.worker``.
 
 Reads jobs, each a line of JSON, from standard input. For each it writes ``ready`` when what has to be open is open, and
-when the loop is over its outcome, or ``{"error": ...}``, as a line of JSON.
+when the loop is over its outcome, or ``{"error": ...}``, as a line of JSON. The loop of a receiving side goes on until
+the line :data:`END` comes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from framelane.transport.native import NativeHost, open_transport, raise_native
 from framelane.transport.registry import discover
 from framelane.transport.spec import OpenContext, Transport
 
-__all__ = ["Job", "Outcome"]
+__all__ = ["END", "Job", "Outcome"]
+
+#: Tells a receiving side that the sending side has ended.
+END = "end\n"
 
 METHODS = {"sendto": lib.FL_BENCH_SENDTO, "sendmmsg": lib.FL_BENCH_SENDMMSG, "segment": lib.FL_BENCH_SEGMENT}
 
@@ -80,6 +84,7 @@ def native_params(job: Job) -> Any:
     params.length, params.min_length, params.max_length = job.length, job.min_length, job.max_length
     params.seed, params.method, params.buffer_length = job.seed, METHODS[job.method], job.buffer_length
     params.duration_ns, params.idle_ns = int(job.duration_s * 1e9), int(job.idle_s * 1e9)
+    params.end_fd = sys.stdin.fileno()
     params.count, params.warm_up = job.count, job.warm_up
     params.warm_up_ns = int(job.warm_up_s * 1e9)
     params.region_length, params.batch, params.checksums = job.region_length, job.batch, job.checksums
@@ -264,6 +269,8 @@ def main() -> None:
     end_with_parent()
     release()
     for line in sys.stdin:
+        if line == END:  # of the job before
+            continue
         job = parse_job(line)
         try:
             answer = asdict(LOOPS[job.loop](job))
