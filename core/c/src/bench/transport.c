@@ -137,7 +137,8 @@ static void fl_bench_drain(fl_bench_endpoint_t *at)
     }
 }
 
-/* Send until a run was taken whole; what was taken is counted. Returns 0, or -FL_EAGAIN with the error text set if none was for five seconds. */
+/* Send until a run was taken whole; what was taken is counted. Returns 0, or -FL_EAGAIN with the error text set if none
+ * was for five seconds. */
 static int fl_bench_wait_for_way(
     fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_bench_lengths_t *lengths, int64_t *upkeep_ns,
     fl_bench_result_t *result)
