@@ -11,6 +11,9 @@ import pytest
 # A shell that starts the tests in the background has them ignore SIGINT, and so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A driver that waits for its processor is not dead: for clients of this process, in milliseconds.
+os.environ.setdefault("AERON_DRIVER_TIMEOUT", "60000")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:

@@ -20,6 +20,9 @@ _BASE = {
     "AERON_TERM_BUFFER_LENGTH": "4m",
     "AERON_IPC_TERM_BUFFER_LENGTH": "4m",
     "AERON_DIR_DELETE_ON_SHUTDOWN": "1",
+    # A process that waits for its processor is not dead; tests of these timeouts set them.
+    "AERON_CLIENT_LIVENESS_TIMEOUT": "60s",
+    "AERON_PUBLICATION_UNBLOCK_TIMEOUT": "65s",
 }
 
 

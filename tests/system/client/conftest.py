@@ -13,6 +13,9 @@ import pytest
 
 LIMIT_S = 60.0
 
+#: A process that waits for its processor is not dead; tests of these timeouts set them.
+_PATIENCE = {"aeron.client.liveness.timeout": "60s", "aeron.publication.unblock.timeout": "65s"}
+
 
 def wait_until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
     """Wait for a condition; fail after a limit."""
@@ -39,7 +42,7 @@ class Driver:
     def __init__(self, directory: Path, *, is_stock: bool, settings: dict[str, str]) -> None:
         self.directory = directory
         program = [str(stock_binary("aeronmd"))] if is_stock else [sys.executable, "-m", "framelane.cli.framelaned"]
-        settings = {"aeron.dir": str(directory), "aeron.threading.mode": "SHARED", **settings}
+        settings = {"aeron.dir": str(directory), "aeron.threading.mode": "SHARED", **_PATIENCE, **settings}
         arguments = [f"-D{name}={value}" for name, value in settings.items()]
         self.process = subprocess.Popen([*program, *arguments], stdout=subprocess.DEVNULL)
 

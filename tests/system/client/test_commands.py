@@ -17,6 +17,7 @@ import pytest
 from framelane.cli.resume_point import PointFile, point_path
 from framelane.client import Client
 from framelane.shm.counter_types import CounterType
+from support.mortal import bury, killed_at, subscribers
 
 MIB = 1 << 20
 IPC = "aeron:ipc?term-length=256k"
@@ -85,25 +86,29 @@ def test_an_empty_file_arrives(run: Run, tmp_path: Path, udp: str) -> None:
     assert (tmp_path / "target").read_bytes() == b""
 
 
-def kill_in_the_middle(run: Run, wait: Wait, target: Path, channel: str) -> None:
-    """Start a resuming subscriber, and kill it when it has written some of the file."""
-    subscriber = run("subscribe", "-c", channel, "-o", target, "--resume", "--json")
-    wait(lambda: target.exists() and target.stat().st_size > MIB)
-    subscriber.send_signal(signal.SIGKILL)
-    subscriber.wait(LIMIT_S)
+def start_mortal(run: Run, target: Path, channel: str, goal: int) -> subprocess.Popen[bytes]:
+    """Start a resuming subscriber that is killed when it has written so many bytes of the file."""
+    environment = {**os.environ, **killed_at(target.parent, goal)}
+    return run("subscribe", "-c", channel, "-o", target, "--resume", "--json", env=environment)
 
 
 def test_a_killed_subscriber_that_is_restarted_in_time_has_every_byte(
-    run: Run, wait: Wait, source: Path, tmp_path: Path, channel: str
+    run: Run, driver: Any, source: Path, tmp_path: Path, channel: str
 ) -> None:
     target = tmp_path / "target.bin"
     publisher = run("publish", "-c", channel, "-f", source, "--json")
-    for _ in range(2):
-        kill_in_the_middle(run, wait, target, channel)
+    dead: list[int] = []
+    for goal in (2 * MIB + 1, 12 * MIB + 1):
+        subscriber = start_mortal(run, target, channel, goal)
+        if dead:
+            bury(driver.directory, dead)
+        assert subscriber.wait(LIMIT_S) == -signal.SIGKILL
+        dead = subscribers(driver.directory)
         # What was written behind the last point does not count: it comes again.
         with target.open("ab") as file:
             file.write(b"torn")
     subscriber = run("subscribe", "-c", channel, "-o", target, "--resume", "--json")
+    bury(driver.directory, dead)
     received = json.loads(finish(subscriber))
     finish(publisher)
     assert received["resumed"] and received["sha256_matches"]
@@ -115,16 +120,16 @@ def test_a_killed_subscriber_that_is_restarted_late_says_what_is_missing(
     start_driver: Any, run_on: Run, wait: Wait, source: Path, tmp_path: Path, udp: str
 ) -> None:
     driver = start_driver(
-        client_liveness_timeout="700ms",
-        image_liveness_timeout="700ms",
+        client_liveness_timeout="3s",
+        image_liveness_timeout="3s",
         timer_interval="100ms",
-        publication_unblock_timeout="1s",
-        publication_connection_timeout="500ms",
+        publication_unblock_timeout="4s",
+        publication_connection_timeout="3s",
     )
     run = partial(run_on, driver)
     target = tmp_path / "target.bin"
     publisher = run("publish", "-c", udp, "-f", source, "--json")
-    kill_in_the_middle(run, wait, target, udp)
+    assert start_mortal(run, target, udp, 2 * MIB + 1).wait(LIMIT_S) == -signal.SIGKILL
     kinds = (CounterType.SUBSCRIBER_POSITION, CounterType.RECEIVER_POSITION)
     with Client(driver.directory) as client:
         wait(lambda: not any(counter.type_id in kinds for counter in client.counters))
@@ -138,12 +143,10 @@ def test_a_killed_subscriber_that_is_restarted_late_says_what_is_missing(
     assert written[begin:end] != sent[begin:end]
 
 
-def test_a_subscriber_whose_publication_is_gone_says_what_is_missing(
-    run: Run, wait: Wait, source: Path, tmp_path: Path
-) -> None:
-    target = tmp_path / "target.bin"
+def test_a_subscriber_whose_publication_is_gone_says_what_is_missing(run: Run, source: Path, tmp_path: Path) -> None:
+    target, goal = tmp_path / "target.bin", 2 * MIB + 1
     publisher = run("publish", "-c", IPC, "-f", source)
-    kill_in_the_middle(run, wait, target, IPC)
+    assert start_mortal(run, target, IPC, goal).wait(LIMIT_S) == -signal.SIGKILL
     publisher.kill()
     points = PointFile(point_path(target))
     point = points.load()
@@ -154,8 +157,8 @@ def test_a_subscriber_whose_publication_is_gone_says_what_is_missing(
     points.close()
     command = run("subscribe", "-c", IPC, "-o", target, "--resume", "--timeout", "0.5", "--json")
     received = json.loads(finish(command, 1))
-    assert received["missing"] == [[point.offset, source.stat().st_size]]
-    assert target.read_bytes()[: point.offset] == source.read_bytes()[: point.offset]
+    assert received["missing"] == [[goal, source.stat().st_size]]
+    assert target.read_bytes()[:goal] == source.read_bytes()[:goal]
 
 
 def test_lines_go_from_standard_input_to_standard_output(run: Run) -> None:
