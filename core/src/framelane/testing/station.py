@@ -29,6 +29,7 @@ __all__ = [
 
 POLL_CAPACITY = 64
 WAIT_LIMIT_S = 10.0
+HOUSEKEEPING_NS = 100_000_000
 
 
 def wait_for(condition: Callable[[], bool], what: str, limit_s: float = WAIT_LIMIT_S) -> None:
@@ -245,6 +246,7 @@ class Station:
         self.companions: list[Station] = []  #: in this process; they are cycled while this one waits
         self._contexts = itertools.count(1)
         self._peers: dict[Address, Any] = {}
+        self._kept_house_ns = 0
         self._runs = ffi.new("fl_run_t[]", POLL_CAPACITY)
         self._completions = ffi.new("fl_completion_t[]", POLL_CAPACITY)
         self.poller = self.open_poller(queue)
@@ -403,7 +405,14 @@ class Station:
         return [(self._completions[i].token, self._completions[i].status) for i in range(count)]
 
     def cycle(self) -> int:
-        """Do one duty cycle: reap, poll, sort into the inboxes, release. Returns how many runs came."""
+        """Do one duty cycle: reap, poll, sort into the inboxes, release. Returns how many runs came.
+
+        Every tenth of a second, as the driver's conductor does, the transport keeps house before.
+        """
+        now_ns = lib.fl_clock_nano(self.transport.host.clock)
+        if now_ns - self._kept_house_ns >= HOUSEKEEPING_NS:
+            self._kept_house_ns = now_ns
+            self.ops.housekeeping(self.transport.binding.transport, now_ns)
         self.reap()
         runs = self.poll()
         for run in runs:

@@ -1,0 +1,45 @@
+"""The conformance kit on DPDK's net_af_packet, whose interface stays with Linux, facing sockets in a child process.
+
+Run by ``test_dpdk.py`` inside the near one of two namespaces; ``FAR_NAMESPACE`` names the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
+from framelane.transport.native import OpenTransport
+from support.far_transport import open_plugin, start_far
+
+IPV4 = Family("10.77.0.1", "10.77.0.2", group="239.20.90.1", absent="192.0.2.1")
+IPV6 = Family("fd77::1", "fd77::2", group="ff15::4241", absent="2001:db8::1")
+SETTINGS = {
+    "vdev": "net_af_packet",
+    "vdev_args": {"iface": "eth0"},
+    "rx_queue_size": 512,
+    "tx_queue_size": 512,
+    "link_wait_ms": 10_000,
+}
+
+
+def open_near() -> OpenTransport:
+    return open_plugin("dpdk", SETTINGS)
+
+
+class TestAfPacketToSockets(BaseTransportConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def far_station(cls) -> Iterator[RemoteStation]:
+        station = start_far("sockets", {}, ("ip", "netns", "exec", os.environ["FAR_NAMESPACE"]))
+        yield station
+        station.close()
+
+    @pytest.fixture
+    def transport_pair(self, far_station: RemoteStation) -> Iterator[TransportPair]:
+        far_station.near = Station(open_near())
+        yield TransportPair(near=far_station.near, far=far_station, reopen=open_near, ipv4=IPV4, ipv6=IPV6)
+        far_station.reset()
+        far_station.near.close()

@@ -1,0 +1,57 @@
+"""The conformance kit on the AF_XDP transport over a veth pair, with the far end in a child process in the other
+namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
+from framelane.transport.native import OpenTransport
+from support.far_transport import open_plugin, start_far
+from support.inside import inside
+from support.namespaces import Link
+
+pytest.importorskip("framelane_xdp._native", reason="built without the headers of libxdp", exc_type=ImportError)
+
+pytestmark = pytest.mark.root
+
+IPV4 = Family("10.77.0.1", "10.77.0.2", group="239.20.90.1", absent="192.0.2.1")
+IPV6 = Family("fd77::1", "fd77::2", group="ff15::4241", absent="2001:db8::1")
+
+
+class XdpConformance(BaseTransportConformance):
+    """The kit, with both ends' settings as class variables."""
+
+    near_settings: ClassVar[dict[str, Any]] = {"interface": "eth0", "mode": "native"}
+    far: ClassVar[tuple[str, dict[str, Any]]] = ("sockets", {})
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def far_station(cls, wire: Link) -> Iterator[RemoteStation]:
+        """The far end, for all cases of a class."""
+        station = start_far(*cls.far, prefix=("ip", "netns", "exec", wire.right))
+        yield station
+        station.close()
+
+    @pytest.fixture
+    def transport_pair(self, wire: Link, far_station: RemoteStation) -> Iterator[TransportPair]:
+        with inside(wire.left):
+            far_station.near = Station(self.open_near())
+            yield TransportPair(near=far_station.near, far=far_station, reopen=self.open_near, ipv4=IPV4, ipv6=IPV6)
+            far_station.reset()
+            far_station.near.close()
+
+    def open_near(self) -> OpenTransport:
+        return open_plugin("xdp", self.near_settings)
+
+
+class TestNativeXdpToSockets(XdpConformance):
+    pass
+
+
+class TestGenericXdpToXdp(XdpConformance):
+    near_settings: ClassVar[dict[str, Any]] = {"interface": "eth0", "mode": "generic"}
+    far: ClassVar[tuple[str, dict[str, Any]]] = ("xdp", {"interface": "eth0", "mode": "native"})
