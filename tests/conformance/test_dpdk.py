@@ -6,18 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
-from framelane.testing.station import FarEndpoint, Run, wait_for
-from framelane.transport.address import Address
 from framelane.transport.native import OpenTransport
-from support.far_transport import open_plugin, start_far
 from support.namespaces import Link
+from support.transport_pairs import open_plugin, resolve, start_far
 
 pytest.importorskip("framelane_dpdk._native", reason="built without libdpdk", exc_type=ImportError)
 
@@ -42,24 +39,6 @@ def memif(host: int, role: str) -> dict[str, Any]:
     socket = f"framelane-test-{os.getpid()}"
     arguments = {"role": role, "socket": socket, "socket-abstract": True, "mac": f"02:00:00:00:00:0{host}"}
     return vdev("net_memif", host, arguments)
-
-
-def resolve(pair: TransportPair) -> None:
-    """Let each end find the other, so that the first run of a case is not held up as more than a neighbour may have."""
-    for family in pair.families:
-        far = pair.far.open(bind=Address.of(family.far))
-        near = pair.near.open(bind=Address.of(family.near))
-
-        def arrives(run: Run, sender: FarEndpoint = near, receiver: FarEndpoint = far) -> bool:
-            # The near end answers, and hears answers, only while it is polled; the far one does all the time.
-            sender.send_all([run])
-            pair.near.settle()
-            return receiver.receive(1, limit_s=0.01) != []
-
-        wait_for(partial(arrives, Run(b"there", peer=far.local)), "a datagram to the far end")
-        wait_for(partial(arrives, Run(b"back", peer=near.local), far, near), "one from it")
-        near.close()
-        far.close()
 
 
 class TestRing(BaseTransportConformance):

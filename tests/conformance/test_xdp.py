@@ -10,9 +10,9 @@ import pytest
 
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
 from framelane.transport.native import OpenTransport
-from support.far_transport import open_plugin, start_far
 from support.inside import inside
 from support.namespaces import Link
+from support.transport_pairs import open_plugin, resolve, start_far
 
 pytest.importorskip("framelane_xdp._native", reason="built without the headers of libxdp", exc_type=ImportError)
 
@@ -40,9 +40,13 @@ class XdpConformance(BaseTransportConformance):
     def transport_pair(self, wire: Link, far_station: RemoteStation) -> Iterator[TransportPair]:
         with inside(wire.left):
             far_station.near = Station(self.open_near())
-            yield TransportPair(near=far_station.near, far=far_station, reopen=self.open_near, ipv4=IPV4, ipv6=IPV6)
-            far_station.reset()
-            far_station.near.close()
+            pair = TransportPair(near=far_station.near, far=far_station, reopen=self.open_near, ipv4=IPV4, ipv6=IPV6)
+            try:
+                resolve(pair)
+                yield pair
+            finally:
+                far_station.reset()
+                far_station.near.close()
 
     def open_near(self) -> OpenTransport:
         return open_plugin("xdp", self.near_settings)

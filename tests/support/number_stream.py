@@ -1,6 +1,6 @@
 """Programs of tests: publish numbered messages at full rate, and check that a subscriber gets them without a gap.
 
-    python -m support.number_stream publish DIRECTORY CHANNEL SECONDS
+    python -m support.number_stream publish DIRECTORY CHANNEL SECONDS [BATCH]
     python -m support.number_stream subscribe DIRECTORY CHANNEL SECONDS
 
 The subscriber's time begins with its first message and ends early on SIGUSR1. Every quarter of a second it prints
@@ -26,13 +26,13 @@ _INTERVAL_S = 0.25
 _PATIENCE_S = 30.0
 
 
-def publish(directory: str, channel: str, seconds: str) -> None:
+def publish(directory: str, channel: str, seconds: str, batch_length: str = str(_BATCH)) -> None:
     number, end = 0, time.monotonic() + float(seconds)
     padding = bytes(_LENGTH - _NUMBER.size)
     with Client(directory) as client, client.add_exclusive_publication(channel, _STREAM_ID) as publication:
         print("ready", flush=True)
         while time.monotonic() < end:
-            batch = [_NUMBER.pack(number + i) + padding for i in range(_BATCH)]
+            batch = [_NUMBER.pack(number + i) + padding for i in range(int(batch_length))]
             accepted, _ = publication.offer_batch(batch)
             number += accepted
             if not accepted:

@@ -13,7 +13,7 @@ from framelane.transport import Capabilities, Device, Obstacle, Verdict
 from framelane.transport.config import Rule, TransportConfig
 from framelane.transport.question import Question, ask
 from framelane.transport.registry import BrokenPlugin, Claim, Registry, discover
-from framelane.transport.selection import check_required, effective_order, select
+from framelane.transport.selection import check_required, effective_order, select, source_for
 from framelane.transport.standing import Standing, considered, stand
 
 SOCKETS = Verdict(True, Capabilities(multicast=True, ipv6=True, queues=0, loops_back=True))
@@ -115,6 +115,20 @@ def test_the_route_decides_among_usable_transports(question, transport):
 def test_a_send_endpoint_takes_the_preferred_source_of_its_route():
     assert to("10.2.0.9").source == ip_address("10.2.0.5")
     assert to("10.2.0.9", interface_address=ip_address("10.0.0.5")).interface == "eth0"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "question", "source"),
+    [
+        (EFVI, to("10.2.0.9"), "10.2.0.5"),  # of the kernel's route
+        (DPDK, to("10.3.0.9"), "10.3.0.5"),  # the kernel's route leads elsewhere
+        (DPDK, to("10.4.0.9"), None),  # the transport knows its gateways
+        (DPDK, to("224.0.1.1", interface_address=ip_address("10.3.0.5")), None),
+        (SOCKETS, to("10.2.0.9"), None),
+    ],
+)
+def test_an_endpoint_on_a_device_is_bound_to_the_device_s_own_address(verdict, question, source):
+    assert source_for(verdict, question) == (None if source is None else ip_address(source))
 
 
 def test_an_unusable_transport_is_a_fallback_with_its_reason_and_an_absent_one_is_silent():

@@ -161,6 +161,17 @@ static bool fl_send_region(fl_transport_t *netstack, const fl_run_t *run, uint64
     return false;
 }
 
+/* Try what waits for its neighbour, if one may be known now: it goes before what is sent next. */
+static void fl_send_waiting(fl_poller_t *poller, uint64_t generation)
+{
+    if (0 != poller->pending_count && generation != poller->generation)
+    {
+        poller->generation = generation;
+        fl_flows_clear(poller);
+        fl_pending_retry(poller);
+    }
+}
+
 int fl_netstack_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t capacity)
 {
     fl_completion_t done[FL_NETSTACK_BURST];
@@ -168,6 +179,7 @@ int fl_netstack_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t
     {
         return -FL_ENODEV;
     }
+    fl_send_waiting(poller, fl_netstack_generation(poller->netstack));
     const int reaped = fl_netstack_note(
         poller->netstack, poller->ops->tx_reap(poller->port, poller->queue, done, FL_NETSTACK_BURST));
     for (int i = 0; i < reaped; i++)
@@ -439,13 +451,7 @@ int fl_netstack_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
     if (0 == sending.stopped)
     {
         generation = fl_netstack_generation(poller->netstack);
-        if (0 != poller->pending_count && generation != poller->generation)
-        {
-            /* What waits goes before what is sent now. */
-            poller->generation = generation;
-            fl_flows_clear(poller);
-            fl_pending_retry(poller);
-        }
+        fl_send_waiting(poller, generation);
     }
     bool has_failed = false;
     for (uint32_t i = 0; i < count; i++)

@@ -34,7 +34,7 @@ _IFF_MULTICAST = 0x1000
 
 
 class Interface(Protocol):
-    """A network interface of this host."""
+    """A network interface of this host, or a device with addresses of its own; its index is 0 then."""
 
     @property
     def name(self) -> str: ...
@@ -122,13 +122,18 @@ class LocalInterface:
     """An interface chosen for a channel.
 
     :ivar address: its address, with the port that the parameter gave.
-    :ivar index: 0 if any interface will do; then the address is the wildcard.
-    :ivar name: empty if any interface will do.
+    :ivar index: the kernel's; 0 if any interface will do, and for a device that the kernel does not have.
+    :ivar name: empty if any interface will do; then the address is the wildcard.
     """
 
     address: Address
     index: int = 0
     name: str = ""
+
+    @property
+    def is_any(self) -> bool:
+        """Whether any interface will do."""
+        return not self.name
 
 
 def parse_interface(text: str) -> InterfaceSpec:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from ipaddress import ip_interface
 from itertools import count
 from pathlib import Path
 
+from framelane.channel.interface import Interface, Interfaces, NetworkInterface
 from framelane.driver.clock import Clock
 from framelane.driver.debug import wrap_for_debugging
 from framelane.driver.log import logger
@@ -22,11 +24,11 @@ from framelane.transport.names import DEVICE_TRANSPORTS
 from framelane.transport.native import OpenTransport, open_transport
 from framelane.transport.probe import Unanswered, run_probes
 from framelane.transport.question import Question, ask
-from framelane.transport.selection import Chosen, NoTransportError, PassedOver, check_required, select
+from framelane.transport.selection import Chosen, NoTransportError, PassedOver, check_required, select, source_for
 from framelane.transport.spec import Verdict
 from framelane.transport.standing import Probe, Standing, standings
 
-__all__ = ["Installed"]
+__all__ = ["Installed", "InterfacesAndDevices"]
 
 #: How long a doubtful verdict stands before it is taken again: the first time, and at most. It doubles in between.
 _AGAIN_NS = 5_000_000_000
@@ -172,9 +174,27 @@ class Installed:
         chosen = select(self._config, standing, question, dedicated=self._is_dedicated)
         self._insist(chosen, question, without)
         verdict = standing[chosen.transport].verdict
-        has_devices = verdict is not None and verdict.devices is not None
-        source = question.source if has_devices and not question.address.is_multicast else None
+        source = None if verdict is None else source_for(verdict, question)
         return Choice(chosen, source), {chosen.transport, *(one.name for one in chosen.passed_over)}
+
+    def own_devices(self) -> list[NetworkInterface]:
+        """Return the devices that the kernel does not have as interfaces, for channels that name their addresses.
+
+        These have addresses by configuration alone, and what is configured is probed before clients are served.
+        """
+        verdicts = [one.verdict for one in (self._found or {}).values() if one.verdict is not None]
+        return [
+            NetworkInterface(
+                name=device.name,
+                index=0,
+                is_multicast=verdict.capabilities.multicast,
+                addresses=tuple(map(ip_interface, device.addresses)),
+            )
+            for verdict in verdicts
+            if verdict.usable
+            for device in verdict.devices or ()
+            if device.interface is None
+        ]
 
     def _insist(self, chosen: Chosen, question: Question, without: Mapping[str, str]) -> None:
         """Let nothing stand in for the required transport where it is missed only because its device was lost.
@@ -229,3 +249,15 @@ class Installed:
         """Wait for probes, which end by their own limit."""
         if self._prober is not None:
             self._prober.shutdown(cancel_futures=True)
+
+
+class InterfacesAndDevices:
+    """The :class:`~framelane.channel.interface.Interfaces` of a driver: the kernel's, then devices it does not have."""
+
+    def __init__(self, kernel: Interfaces, installed: Installed) -> None:
+        self._kernel = kernel
+        self._installed = installed
+
+    def interfaces(self) -> Sequence[Interface]:
+        """See :class:`~framelane.channel.interface.Interfaces`."""
+        return [*self._kernel.interfaces(), *self._installed.own_devices()]

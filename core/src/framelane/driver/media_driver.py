@@ -24,7 +24,7 @@ from framelane.driver.conductor import Conductor, Nouns
 from framelane.driver.errors import ErrorRecorder
 from framelane.driver.events import Events
 from framelane.driver.images import Images
-from framelane.driver.installed import Installed
+from framelane.driver.installed import Installed, InterfacesAndDevices
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
 from framelane.driver.log import logger
@@ -174,6 +174,8 @@ class MediaDriver:
             surroundings.resolver or SystemNameResolver(), clock, settings.driver_name_resolver_threshold
         )
         interfaces = surroundings.interfaces or NetlinkInterfaces()
+        if self._installed is not None:
+            interfaces = InterfacesAndDevices(interfaces, self._installed)
         links = Links(services)
         transports = Transports(services, source)
         send_endpoints = SendEndpoints(services, transports, resolver, interfaces)

@@ -83,7 +83,7 @@ class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
             port=bind.port,
             endpoint=params.endpoint.text if params.endpoint else "",
             sends=False,
-            interface_address=channel.interface.address.ip if channel.interface.index else None,
+            interface_address=None if channel.interface.is_any else channel.interface.address.ip,
             mtu_length=mtu_length,
             transport=params.transport,
         )
@@ -98,7 +98,7 @@ class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
         settings, params = self._services.settings, channel.params
         return EndpointParams(
             bind=bind,
-            interface_address=native_address(channel.interface.address) if channel.interface.index else None,
+            interface_address=None if channel.interface.is_any else native_address(channel.interface.address),
             interface_index=channel.interface.index,
             flags=lib.FL_ENDPOINT_REUSE_ADDRESS if channel.is_multicast else 0,
             ttl=params.ttl or settings.socket_multicast_ttl,

@@ -84,7 +84,7 @@ class SendEndpoints(Endpoints[PlaneSendEndpoint]):
             port=toward.port,
             endpoint=params.endpoint.text if params.endpoint else "",
             sends=peer is not None,
-            interface_address=channel.interface.address.ip if channel.interface.index else None,
+            interface_address=None if channel.interface.is_any else channel.interface.address.ip,
             mtu_length=mtu_length,
             transport=params.transport,
         )
@@ -104,7 +104,7 @@ class SendEndpoints(Endpoints[PlaneSendEndpoint]):
         return EndpointParams(
             bind=bind,
             peer=None if peer is None else native_address(peer),
-            interface_address=native_address(channel.interface.address) if channel.interface.index else None,
+            interface_address=None if channel.interface.is_any else native_address(channel.interface.address),
             interface_index=channel.interface.index,
             flags=flags,
             ttl=params.ttl or settings.socket_multicast_ttl,

@@ -14,7 +14,7 @@ from framelane.transport.question import Question
 from framelane.transport.spec import Device, Verdict
 from framelane.transport.standing import Standing
 
-__all__ = ["Chosen", "NoTransportError", "PassedOver", "check_required", "effective_order", "select"]
+__all__ = ["Chosen", "NoTransportError", "PassedOver", "check_required", "effective_order", "select", "source_for"]
 
 
 _ONE_QUEUE = (
@@ -97,6 +97,24 @@ def effective_order(config: TransportConfig, standings: Mapping[str, Standing]) 
         for name in config.order
         if not config.use_is_default or (name in standings and standings[name].is_mentioned)
     )
+
+
+def source_for(verdict: Verdict, question: Question) -> IpAddress | None:
+    """Return what a send endpoint on a device is bound to in place of the wildcard: its own address toward the peer.
+
+    :returns: ``None`` if the transport finds it by routes of its own, or has no devices.
+    """
+    if question.address.is_multicast:
+        return None
+    for device in verdict.devices or ():
+        if device.interface is not None:
+            if device.interface == question.interface:
+                return question.source
+        elif question.sends:
+            for own in map(ip_interface, device.addresses):
+                if question.address.version == own.version and question.address in own.network:
+                    return own.ip
+    return None
 
 
 def check_required(config: TransportConfig, standings: Mapping[str, Standing], *, dedicated: bool = False) -> None:

@@ -1,0 +1,60 @@
+"""The ends of a conformance pair of network devices: opened here or in a child, and made to know each other."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from framelane.testing import RemoteStation, TransportPair
+from framelane.testing.station import FarEndpoint, Run, wait_for
+from framelane.transport.address import Address
+from framelane.transport.native import OpenTransport, open_transport
+
+__all__ = ["open_far", "open_plugin", "resolve", "start_far"]
+
+_VARIABLE = "FAR_TRANSPORT"
+
+
+def open_plugin(name: str, settings: Mapping[str, Any]) -> OpenTransport:
+    """Open a transport of the plugin ``framelane_NAME``."""
+    spec = importlib.import_module(f"framelane_{name}.plugin").framelane_transport()
+    return open_transport(spec, spec.settings(**settings))
+
+
+def start_far(name: str, settings: Mapping[str, Any], prefix: Sequence[str] = ()) -> RemoteStation:
+    """Start a child process whose station is on a transport of the plugin ``framelane_NAME``.
+
+    :param prefix: put before the child's command line.
+    """
+    described = json.dumps({"name": name, "settings": dict(settings)})
+    environment = (f"PYTHONPATH={Path(__file__).parents[1]}", f"{_VARIABLE}={described}")
+    return RemoteStation("support.transport_pairs:open_far", ("env", *environment, *prefix))
+
+
+def open_far() -> OpenTransport:
+    """Open what :func:`start_far` described; called in the child."""
+    described = json.loads(os.environ[_VARIABLE])
+    return open_plugin(described["name"], described["settings"])
+
+
+def resolve(pair: TransportPair) -> None:
+    """Let each end find the other, so that the first run of a case is not held up as more than a neighbour may have."""
+    for family in pair.families:
+        far = pair.far.open(bind=Address.of(family.far))
+        near = pair.near.open(bind=Address.of(family.near))
+
+        def arrives(run: Run, sender: FarEndpoint = near, receiver: FarEndpoint = far) -> bool:
+            # The near end answers, and hears answers, only while it is polled; the far one does all the time.
+            sender.send_all([run])
+            pair.near.settle()
+            return receiver.receive(1, limit_s=0.01) != []
+
+        wait_for(partial(arrives, Run(b"there", peer=far.local)), "a datagram to the far end")
+        wait_for(partial(arrives, Run(b"back", peer=near.local), far, near), "one from it")
+        near.close()
+        far.close()
