@@ -43,6 +43,7 @@ class Target:
     least_descriptors: int = 0
     any_length: bool = False  #: its buffers alone say how long a frame may be
     waits_for_peer: bool = False  #: it cannot be started before its peer is there
+    shares_mac: bool = False  #: Linux, at its far end, has the same MAC address
 
     @property
     def is_ena(self) -> bool:
@@ -136,6 +137,7 @@ def _virtual(settings: DpdkSettings, version: tuple[int, int]) -> Target:
         least_descriptors=vdev.least_descriptors,
         any_length=vdev.buffer is not None,
         waits_for_peer=arguments.get("role") == "client",
+        shares_mac=driver == "net_tap" and "remote" not in arguments,
     )
 
 
