@@ -103,7 +103,7 @@ for name in ("v0", "v1"):
     subprocess.run(f"ip link set {name} mtu 9000".split(), check=True)
 port = Port(vdev="net_af_packet", vdev_args={"iface": "v0"}, link_wait_ms=10_000)
 assert port.attributes.mtu_length == 9000
-exchange(port, raw_socket("v1"), [60, 9014])
+exchange(port, raw_socket("v1"), [60, 9014] * 300)  # once around the rings of 512
 port.close()
 """)
 
