@@ -218,13 +218,18 @@ static uint32_t fl_port_offered_queues(const fl_port_t *port)
     return most < there ? most : there;
 }
 
-/* Rings have no address, and their two ends need different ones. */
+/* The two ends of a device need different addresses. Rings have none; a TAP device has one, which its interface under Linux
+ * takes, and everything that Linux sends there comes up, whatever its destination. */
 static int fl_port_find_mac(fl_port_t *port)
 {
     const int code = rte_eth_macaddr_get(port->ethdev, &port->mac);
     if (0 == code && rte_is_zero_ether_addr(&port->mac))
     {
         rte_eth_random_addr(port->mac.addr_bytes);
+    }
+    else if (0 == code && 0 != port->settings.shares_mac)
+    {
+        port->mac.addr_bytes[RTE_ETHER_ADDR_LEN - 1] ^= 1;
     }
     return code;
 }

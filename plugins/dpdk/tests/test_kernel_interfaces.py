@@ -103,7 +103,7 @@ for name in ("v0", "v1"):
     subprocess.run(f"ip link set {name} mtu 9000".split(), check=True)
 port = Port(vdev="net_af_packet", vdev_args={"iface": "v0"}, link_wait_ms=10_000)
 assert port.attributes.mtu_length == 9000
-exchange(port, raw_socket("v1"), [60, 9014])
+exchange(port, raw_socket("v1"), [60, 9014] * 300)  # once around the rings of 512
 port.close()
 """)
 
@@ -165,6 +165,8 @@ def test_tap_makes_an_interface_whose_other_side_is_the_port(run_inside: RunInsi
 for _ in range(2):
     port = Port(vdev="net_tap", vdev_args={"iface": "t0"}, link_wait_ms=10_000)
     assert not port.attributes.offloads & lib.FL_PORT_KERNEL_COEXISTS
+    shown = subprocess.run("ip -br link show t0".split(), capture_output=True, text=True, check=True).stdout
+    assert bytes(port.attributes.mac).hex(":") not in shown  # two hosts, two addresses
     exchange(port, raw_socket("t0"), [60, 1514])
     port.close()
     assert not os.path.exists("/proc/sys/net/ipv4/conf/t0")

@@ -27,6 +27,7 @@ typedef struct fl_dpdk_settings
     uint32_t kernel_coexists;   /* 1: the kernel's stack still sees the interface */
     uint32_t needs_timers;      /* 1: the device's driver lives on rte_timer_manage (ENA) */
     uint32_t no_multicast;      /* 1: the network behind the device has no multicast (ENA) */
+    uint32_t shares_mac;        /* 1: the far end has the MAC address that DPDK tells, so the port takes another (TAP) */
 } fl_dpdk_settings_t;
 
 /* What was compiled against and what is loaded. */

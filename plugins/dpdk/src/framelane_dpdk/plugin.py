@@ -71,6 +71,7 @@ class DpdkTransport:
                 "kernel_coexists": target.kernel_coexists,
                 "needs_timers": target.is_ena,
                 "no_multicast": target.is_ena,
+                "shares_mac": target.shares_mac,
             },
         )
         text = ffi.new("char[1024]")

@@ -43,6 +43,7 @@ class Target:
     least_descriptors: int = 0
     any_length: bool = False  #: its buffers alone say how long a frame may be
     waits_for_peer: bool = False  #: it cannot be started before its peer is there
+    shares_mac: bool = False  #: Linux, at its far end, has the same MAC address
 
     @property
     def is_ena(self) -> bool:
@@ -136,6 +137,7 @@ def _virtual(settings: DpdkSettings, version: tuple[int, int]) -> Target:
         least_descriptors=vdev.least_descriptors,
         any_length=vdev.buffer is not None,
         waits_for_peer=arguments.get("role") == "client",
+        shares_mac=driver == "net_tap" and "remote" not in arguments,
     )
 
 
@@ -161,11 +163,13 @@ def _buffer_arguments(driver: str, mtu: int) -> dict[str, ArgumentValue]:
         frame += _PACKET_HEADER
     if frame <= usual:
         return {}
-    length = -(-frame // 64) * 64
     if driver != "net_af_packet":
-        return {name: length}
-    # The kernel wants whole blocks: as many frames in each as divide DPDK's number of frames, 512.
-    return {name: length, "blocksz": -(-length * _BLOCK_FRAMES // _PAGE) * _PAGE}
+        return {name: -(-frame // 64) * 64}
+    # Blocks are whole pages for the kernel, and DPDK looks for frame after frame without regard to blocks: frames fill
+    # them without a rest. As many in each as divide DPDK's number of frames, 512.
+    unit = _PAGE // _BLOCK_FRAMES
+    length = -(-frame // unit) * unit
+    return {name: length, "blocksz": length * _BLOCK_FRAMES}
 
 
 _used_names: set[str] = set()

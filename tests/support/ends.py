@@ -1,0 +1,161 @@
+"""Two hosts whose drivers reach each other over what a test names for each of them.
+
+======================= ===========================================================================================
+``sockets``             the kernel's UDP stack, on a veth pair between two namespaces
+``xdp``                 AF_XDP on the veth, which stays with Linux
+``af_packet``           DPDK on the veth, which stays with Linux
+``own af_packet``       DPDK on the veth; the kernel has no address on it, and the driver answers for itself
+``af_xdp``              DPDK has the veth's queue, as before
+``tap``                 DPDK makes an interface in place of the veth, and the other host has it
+``memif``               DPDK over shared memory, both hosts; needs neither root nor namespaces
+======================= ===========================================================================================
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from framelane.driver.verdicts import read_verdicts
+from support.drivers import DriverProcess, start_driver
+from support.namespaces import Link
+from support.processes import Processes, wait_until
+from support.transfers import faults
+
+__all__ = ["KINDS", "LEFT", "RIGHT", "Ends", "channel", "check_served_by", "figures", "run_in"]
+
+LEFT = ("10.77.0.1", "fd77::1")
+RIGHT = ("10.77.0.2", "fd77::2")
+KINDS = ("IPv4", "IPv6", "multicast")
+
+_ON_VETH = {
+    "af_packet": 'vdev = "net_af_packet"\nvdev_args = { iface = "eth0" }\n',
+    "own af_packet": 'vdev = "net_af_packet"\nvdev_args = { iface = "eth0" }\nneighbours = "own"\n',
+    "af_xdp": 'vdev = "net_af_xdp"\nvdev_args = { iface = "eth0" }\n',
+}
+_HAS_OWN_ADDRESSES = {"own af_packet", "af_xdp", "tap", "memif"}
+
+
+def channel(kind: str, host: tuple[str, str], port: int = 40123) -> str:
+    """Return the channel of subscribers on a host."""
+    endpoint = {
+        "IPv4": f"{host[0]}:{port}",
+        "IPv6": f"[{host[1]}]:{port}",
+        "multicast": f"224.20.30.39:{port}|interface=10.77.0.0/24",
+    }[kind]
+    return f"aeron:udp?endpoint={endpoint}"
+
+
+def run_in(namespace: str, *words: str) -> str:
+    """Run a program in a namespace and return what it prints."""
+    done = subprocess.run(
+        ["ip", "netns", "exec", namespace, *words], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr or done.stdout}"
+    return done.stdout
+
+
+@dataclass
+class Ends:
+    """Starts the drivers of both hosts.
+
+    :ivar link: ``None`` for memif.
+    :ivar transports: what serves the left host, and the right one.
+    :ivar settings: further names of the environment, for both drivers.
+    """
+
+    processes: Processes
+    shared: Path
+    link: Link | None
+    transports: tuple[str, str]
+    mtu: int = 1500
+    vlan: int | None = None
+    settings: Mapping[str, str] | None = None
+
+    def start(self, loss: float = 0.0, seed: int = 1) -> tuple[DriverProcess, DriverProcess]:
+        """Set the network up and start both; ``loss`` is between them, in both directions."""
+        if self.link is not None:
+            self._set_up(self.link)
+        left = self.start_one("left", loss, seed)
+        if self.link is not None and "tap" in self.transports:
+            self._set_up_tap(self.link)
+        return left, self.start_one("right")
+
+    def start_one(self, side: str, loss: float = 0.0, seed: int = 1) -> DriverProcess:
+        """Start a driver whose endpoints are on the transport of its host, or not at all."""
+        transport = self.transports[side == "right"]
+        settings = faults(loss, seed) | {"AERON_THREADING_MODE": "SHARED_NETWORK"} | dict(self.settings or {})
+        if transport == "sockets":
+            settings["FRAMELANE_TRANSPORT_USE"] = "sockets"
+        else:
+            file = self.shared / f"{side}.toml"
+            file.write_text(self._configuration(side, transport))
+            settings["FRAMELANE_CONFIG"] = str(file)
+        return start_driver(
+            self.processes, self.shared / side, name=side, namespace=self._namespace(side), settings=settings
+        )
+
+    def _namespace(self, side: str) -> str | None:
+        if self.link is None:
+            return None
+        return self.link.left if side == "left" else self.link.right
+
+    def _configuration(self, side: str, transport: str) -> str:
+        if transport == "xdp":
+            return '[transport]\nrequire = "xdp"\n[transport.xdp]\ninterface = "eth0"\n'
+        text = '[transport]\nrequire = "dpdk"\n[transport.dpdk]\n'
+        if transport == "memif":
+            role = "server" if side == "left" else "client"
+            text += f'vdev = "net_memif"\nvdev_args = {{ role = "{role}", socket = "{self.shared / "memif.sock"}" }}\n'
+            text += f"ip_mtu = {self.mtu}\n"
+        elif transport == "tap":
+            text += 'vdev = "net_tap"\nvdev_args = { iface = "tap0" }\n'
+        else:
+            text += _ON_VETH[transport]
+        if transport in _HAS_OWN_ADDRESSES:
+            address, address6 = LEFT if side == "left" else RIGHT
+            text += f'addresses = ["{address}/24", "{address6}/64"]\n'
+        return text + (f"vlan = {self.vlan}\n" if self.vlan is not None else "")
+
+    def _set_up(self, link: Link) -> None:
+        if "tap" in self.transports:
+            link.delete_pair()
+            return
+        hosts = ((link.left, LEFT, self.transports[0]), (link.right, RIGHT, self.transports[1]))
+        for namespace, (_, address6), transport in hosts:
+            # Checksums are computed, as on a machine behind a cable.
+            run_in(namespace, "ethtool", "-K", "eth0", "tx", "off", "txvlan", "off", "rxvlan", "off")
+            run_in(namespace, "ip", "link", "set", "eth0", "mtu", str(self.mtu))
+            if transport in _HAS_OWN_ADDRESSES:
+                run_in(namespace, "ip", "address", "flush", "dev", "eth0")
+            else:
+                run_in(namespace, "ip", "address", "add", f"{address6}/64", "dev", "eth0", "nodad")
+
+    def _set_up_tap(self, link: Link) -> None:
+        address, address6 = RIGHT
+        run_in(link.left, "ip", "link", "set", "tap0", "netns", link.right)
+        run_in(link.right, "ip", "address", "add", f"{address}/24", "dev", "tap0")
+        run_in(link.right, "ip", "address", "add", f"{address6}/64", "dev", "tap0", "nodad")
+        run_in(link.right, "ip", "link", "set", "tap0", "up")
+        run_in(link.right, "ip", "route", "add", "224.0.0.0/4", "dev", "tap0")
+
+
+def figures(driver: DriverProcess) -> dict[str, int]:
+    """Return the figures of its transports on devices; they are copied from them once a second."""
+    return {c.label: c.value for c in driver.cnc.counters() if c.label.startswith(("dpdk-", "xdp-"))}
+
+
+def check_served_by(driver: DriverProcess, transport: str) -> None:
+    """Every endpoint is on the transport, datagrams went both ways through it, and none was lost at this host."""
+    name = {"xdp": "xdp", "sockets": "sockets"}.get(transport, "dpdk")
+    assert {one.transport for one in read_verdicts(driver.cnc.counters())} <= {name}
+    if name != "sockets":
+        wait_until(
+            lambda: figures(driver).get(f"{name}-tx-pkts") and figures(driver).get(f"{name}-rx-pkts"),
+            f"datagrams over {name}",
+        )
+        now = figures(driver)
+        assert now[f"{name}-tx-unresolved"] == now[f"{name}-rx-checksum-failure-udp"] == 0
+    assert not [entry for entry in driver.errors() if entry.startswith("(")]  # the others are notes
