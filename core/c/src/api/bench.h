@@ -1,6 +1,5 @@
 /* Loops that the benchmarks time: ours and, as floors, the raw system calls. Each runs in a process of its own, in C from the
- * first datagram to the last; the sending side runs for a time, the receiving side until it is told that this is over
- * and nothing came for a while.
+ * first datagram to the last; the sending side runs for a time, the receiving side until it is told that this is over and nothing came for a while.
  */
 #ifndef FL_API_BENCH_H
 #define FL_API_BENCH_H
@@ -29,15 +28,11 @@ typedef struct fl_bench_params
     uint32_t method;               /* FL_BENCH_*, of the floors */
     uint32_t buffer_length;        /* SO_SNDBUF and SO_RCVBUF; 0: the system's default */
     int64_t duration_ns;           /* sending side: how long */
-    int64_t idle_ns;               /* receiving side: end this long after the last one, if the sending side has ended */
-    int32_t end_fd;                /* receiving side: readable when the sending side has ended */
+    int32_t end_fd;                /* receiving side: readable when the sending side has ended; */
+    int64_t idle_ns;               /* end this long after the last one then */
     uint64_t count;                /* ping: how many round trips */
     uint64_t warm_up;              /* ping: how many before those */
     int64_t warm_up_ns;            /* publish and subscribe: time that is not counted; new terms cost page faults */
-    uint32_t region_length;        /* payloads come from and go to a region so long, up to FL_BENCH_REGION, with a copy out at
-                                    * the receiving side; 0: from a short one, and nothing is copied out */
-    uint32_t batch;                /* of the port's floors: frames that one call moves, up to FL_BENCH_PORT_BATCH; 0: 32 */
-    uint32_t checksums;            /* of the port's floors: 1: computed and verified, 0: UDP's is 0 */
 } fl_bench_params_t;
 
 typedef struct fl_bench_result
@@ -59,21 +54,9 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
 int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result);
 int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *result);
 
-/* The same through a transport's ops, without a driver. system_calls stays 0: the transport's stats tell. Time begins when a
- * run was taken whole: before that a transport may have to find its neighbour. */
+/* The same through a transport's ops, without a driver. system_calls stays 0: the transport's stats tell. */
 int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
-
-/* The floor of a port: per frame the work of a netstack without one. The sending side takes a buffer, copies the payload
- * from the region with its sum, and writes a constant header; the receiving side reads the headers, verifies, and copies
- * out. IPv4 only.
- *
- * ops, port   fl_port_ops_t * and fl_port_t *, open and not started; they are stopped and left open
- */
-#define FL_BENCH_REGION 8388608
-#define FL_BENCH_PORT_BATCH 256
-int fl_bench_port_send(const void *ops, void *port, const fl_bench_params_t *params, fl_bench_result_t *result);
-int fl_bench_port_receive(const void *ops, void *port, const fl_bench_params_t *params, fl_bench_result_t *result);
 
 /* The floor for IPC: messages copied into a ring in shared memory, and counted at the other end.
  *

@@ -8,29 +8,7 @@
 #define FL_BENCH_RUNS 64
 #define FL_BENCH_MEMORY 65536
 
-/* What is sent comes from here, and what is received goes here where the parameters ask for it: from the region's begin on,
- * and again. */
-static uint8_t fl_bench_payload[FL_BENCH_REGION];
-static uint32_t fl_bench_place;
-
-/* The next `length` bytes of the region, or its first ones where it is not gone through. */
-static uint8_t *fl_bench_next(const fl_bench_params_t *params, uint32_t length)
-{
-    const uint32_t end = params->region_length < FL_BENCH_REGION ? params->region_length : FL_BENCH_REGION;
-    if (fl_bench_place + length > end)
-    {
-        fl_bench_place = 0;
-    }
-    uint8_t *place = fl_bench_payload + fl_bench_place;
-    fl_bench_place += 0 != params->region_length ? (length + 63) / 64 * 64 : 0;
-    return place;
-}
-
-/* Copy the datagrams of a run out. */
-static void fl_bench_copy_out(const fl_bench_params_t *params, const fl_run_t *run)
-{
-    memcpy(fl_bench_next(params, run->length), run->data, run->length);
-}
+static uint8_t fl_bench_payload[FL_BENCH_MEMORY];
 
 /* One endpoint on one poller, entered by the calling thread. */
 typedef struct fl_bench_endpoint
@@ -103,67 +81,17 @@ static uint32_t fl_bench_fill_runs(
         uint32_t segments = at->params.max_run_length / params->length;
         segments = segments < at->params.max_run_segments ? segments : at->params.max_run_segments;
         segments = segments > 0 ? segments : 1;
-        runs[0].data = fl_bench_next(params, segments * params->length);
+        runs[0].data = fl_bench_payload;
         runs[0].length = segments * params->length;
         runs[0].segment_length = params->length;
         return 1;
     }
     for (uint32_t i = 0; i < FL_BENCH_RUNS; i++)
     {
+        runs[i].data = fl_bench_payload;
         runs[i].length = runs[i].segment_length = fl_bench_lengths_next(lengths);
-        runs[i].data = fl_bench_next(params, runs[i].length);
     }
     return FL_BENCH_RUNS;
-}
-
-/* Slow upkeep, about ten times a second: a transport may have timers. */
-static void fl_bench_upkeep(const fl_binding_t *binding, int64_t now_ns, int64_t *last_ns)
-{
-    if (now_ns - *last_ns >= INT64_C(100000000))
-    {
-        binding->ops.housekeeping(binding->transport, now_ns);
-        *last_ns = now_ns;
-    }
-}
-
-/* Take what comes back, such as the answer of a neighbour. */
-static void fl_bench_drain(fl_bench_endpoint_t *at)
-{
-    fl_run_t runs[FL_BENCH_RUNS];
-    const int count = at->binding->ops.poll(at->poller, runs, FL_BENCH_RUNS);
-    if (count > 0)
-    {
-        at->binding->ops.release(at->poller, runs, (uint32_t)count);
-    }
-}
-
-/* Send until a run was taken whole; what was taken is counted. Returns 0, or -FL_EAGAIN with the error text set if none
- * was for five seconds. */
-static int fl_bench_wait_for_way(
-    fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_bench_lengths_t *lengths, int64_t *upkeep_ns,
-    fl_bench_result_t *result)
-{
-    fl_run_t runs[FL_BENCH_RUNS];
-    fl_completion_t completions[FL_BENCH_RUNS];
-    const int64_t begin_ns = fl_bench_now();
-    for (int64_t now_ns = begin_ns; now_ns - begin_ns < INT64_C(5000000000); now_ns = fl_bench_now())
-    {
-        fl_bench_upkeep(at->binding, now_ns, upkeep_ns);
-        const uint32_t count = fl_bench_fill_runs(at, params, lengths, runs);
-        const int whole = at->binding->ops.send(at->endpoint, runs, count);
-        at->binding->ops.reap(at->poller, completions, FL_BENCH_RUNS);
-        fl_bench_drain(at);
-        for (uint32_t i = 0; i < count; i++)
-        {
-            result->messages += runs[i].accepted;
-        }
-        if (whole == (int)count)
-        {
-            return 0;
-        }
-        sched_yield();
-    }
-    return fl_error(FL_EAGAIN, "benchmark on transport '%s': it took no run within five seconds", at->binding->name);
 }
 
 int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result)
@@ -173,19 +101,12 @@ int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *para
     fl_run_t runs[FL_BENCH_RUNS];
     fl_completion_t completions[FL_BENCH_RUNS];
     memset(result, 0, sizeof(*result));
-    int code = fl_bench_endpoint_open(&at, binding, params, FL_ROLE_SENDER);
+    const int code = fl_bench_endpoint_open(&at, binding, params, FL_ROLE_SENDER);
     if (code < 0)
     {
         return code;
     }
-    int64_t upkeep_ns = 0;
     fl_bench_lengths_init(&lengths, params);
-    code = fl_bench_wait_for_way(&at, params, &lengths, &upkeep_ns, result);
-    if (code < 0)
-    {
-        fl_bench_endpoint_close(&at);
-        return code;
-    }
     const int64_t cpu_ns = fl_bench_cpu();
     const int64_t begin_ns = fl_bench_now();
     int64_t now_ns = begin_ns;
@@ -207,9 +128,7 @@ int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *para
                 sched_yield();
             }
         }
-        fl_bench_drain(&at);
         now_ns = fl_bench_now();
-        fl_bench_upkeep(binding, now_ns, &upkeep_ns);
     }
     result->elapsed_ns = now_ns - begin_ns;
     result->cpu_ns = fl_bench_cpu() - cpu_ns;
@@ -222,24 +141,18 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
     fl_bench_endpoint_t at;
     fl_bench_watch_t watch;
     fl_run_t runs[FL_BENCH_RUNS];
-    fl_completion_t completions[FL_BENCH_RUNS];
     memset(result, 0, sizeof(*result));
     const int code = fl_bench_endpoint_open(&at, binding, params, FL_ROLE_RECEIVER);
     if (code < 0)
     {
         return code;
     }
-    int64_t upkeep_ns = 0;
     fl_bench_watch_begin(&watch);
     for (;;)
     {
         const int count = binding->ops.poll(at.poller, runs, FL_BENCH_RUNS);
         for (int i = 0; i < count; i++)
         {
-            if (0 != params->region_length)
-            {
-                fl_bench_copy_out(params, &runs[i]);
-            }
             result->bytes += runs[i].length;
             result->messages += runs[i].length > runs[i].segment_length
                 ? (runs[i].length + runs[i].segment_length - 1) / runs[i].segment_length
@@ -248,7 +161,6 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
         if (count > 0)
         {
             binding->ops.release(at.poller, runs, (uint32_t)count);
-            binding->ops.reap(at.poller, completions, FL_BENCH_RUNS);
             fl_bench_watch_arrived(&watch);
         }
         else if (fl_bench_watch_is_over(&watch, params))
@@ -257,7 +169,6 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
         }
         else
         {
-            fl_bench_upkeep(binding, fl_bench_now(), &upkeep_ns);
             sched_yield();
         }
     }

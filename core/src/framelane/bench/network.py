@@ -10,11 +10,7 @@ from dataclasses import dataclass
 
 from framelane.errors import FramelaneError
 
-__all__ = ["Site", "apart", "loopback", "veth_pair"]
-
-
-#: Of the two ends, where they have one each.
-ADDRESSES = ("10.73.0.1", "10.73.0.2")
+__all__ = ["Site", "loopback", "veth_pair"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,6 @@ class Site:
 
     address: str
     prefix: tuple[str, ...] = ()  #: before a command
-    interface: str | None = None  #: that has the address, if it was made for the benchmark
 
 
 def _run(*command: str) -> None:
@@ -39,13 +34,6 @@ def loopback() -> Iterator[tuple[Site, Site]]:
 
 
 @contextmanager
-def apart() -> Iterator[tuple[Site, Site]]:
-    """Two ends with addresses that the kernel does not have, for devices that it does not know."""
-    near, far = ADDRESSES
-    yield Site(near), Site(far)
-
-
-@contextmanager
 def veth_pair() -> Iterator[tuple[Site, Site]]:
     """Two namespaces joined by a veth pair, removed afterwards.
 
@@ -55,6 +43,7 @@ def veth_pair() -> Iterator[tuple[Site, Site]]:
         raise FramelaneError("--veth makes network namespaces, which needs root: run as root, or leave it out")
     names = [f"framelane-{os.getpid()}-{end}" for end in "ab"]
     links = [f"flb{os.getpid() % 100000}{end}" for end in "ab"]
+    addresses = ["10.73.0.1", "10.73.0.2"]
     try:
         for name in names:
             _run("ip", "netns", "add", name)
@@ -73,13 +62,12 @@ def veth_pair() -> Iterator[tuple[Site, Site]]:
             "netns",
             names[1],
         )
-        for name, link, address in zip(names, links, ADDRESSES, strict=True):
+        for name, link, address in zip(names, links, addresses, strict=True):
             _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", link)
             _run("ip", "-n", name, "link", "set", link, "up")
             _run("ip", "-n", name, "link", "set", "lo", "up")
         first, second = (
-            Site(address, ("ip", "netns", "exec", name), link)
-            for name, link, address in zip(names, links, ADDRESSES, strict=True)
+            Site(address, ("ip", "netns", "exec", name)) for name, address in zip(names, addresses, strict=True)
         )
         yield first, second
     finally:

@@ -10,21 +10,18 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from framelane._native import lib
 from framelane.bench.model import Benchmark, Lengths, Measurement, Result
 from framelane.bench.network import Site, loopback, veth_pair
-from framelane.bench.ports import PortBench, count_port_frames, run_port_frames
 from framelane.bench.runner import Pair, Watched, alternate, measure_rate, measure_round_trips
 from framelane.bench.streams import DriverProcess
 from framelane.bench.worker import Job
 from framelane.errors import TransportError
 from framelane.transport.registry import discover
-from framelane.transport.spec import Level
 
 __all__ = ["SUITES", "Options", "Suite", "run_suite"]
 
@@ -55,8 +52,6 @@ class Options:
     veth: bool = False
     seconds: float = 0.1  #: of one loop
     runs: int = 5
-    near: dict[str, Any] = field(default_factory=dict)  #: settings of a port's near end
-    far: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,19 +122,8 @@ def frame_lengths(options: Options) -> list[Lengths]:
     return [*FRAME_LENGTHS, *([] if options.veth else [lib.FL_BENCH_LARGEST])]
 
 
-def port_bench(options: Options) -> PortBench | None:
-    """Return what is measured of a transport of level ``port``; ``None`` if it is none."""
-    plugin = discover().plugins.get(options.transport)
-    if plugin is None or plugin.spec.level is not Level.PORT:
-        return None
-    return PortBench(plugin.spec, options.veth, options.seconds, options.runs, options.near, options.far)
-
-
 def run_frames(options: Options, progress: Progress) -> list[Result]:
     """Datagrams through the transport's ops, beside the raw system calls."""
-    bench = port_bench(options)
-    if bench is not None:
-        return run_port_frames(bench, progress)
     results = []
     with ends(options) as sites:
         for direction, (near, far) in (("forward", sites), ("backward", sites[::-1])):
@@ -162,9 +146,6 @@ def run_frames(options: Options, progress: Progress) -> list[Result]:
 
 def count_frames(options: Options) -> int:
     """Return how many measurements ``frames`` makes."""
-    bench = port_bench(options)
-    if bench is not None:
-        return count_port_frames(bench)
     return 2 * options.runs * sum(1 + len(floors_of(length)) for length in frame_lengths(options))
 
 

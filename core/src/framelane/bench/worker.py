@@ -18,12 +18,11 @@ from typing import Any
 
 from framelane._native import ffi, lib
 from framelane.bench.streams import published, subscribed, useful_calls
-from framelane.errors import FramelaneError, TransportError
+from framelane.errors import FramelaneError
 from framelane.interrupts import end_with_parent, release
 from framelane.transport.address import Address
-from framelane.transport.native import NativeHost, open_transport, raise_native
+from framelane.transport.native import open_transport, raise_native
 from framelane.transport.registry import discover
-from framelane.transport.spec import OpenContext, Transport
 
 __all__ = ["END", "Job", "Outcome"]
 
@@ -56,10 +55,6 @@ class Job:
     directory: str = ""  #: of a driver
     channels: tuple[str, ...] = ()
     streams: tuple[int, ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)  #: of the transport
-    region_length: int = 0  #: and the next two: see ``fl_bench_params_t``
-    batch: int = 0
-    checksums: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,6 @@ def native_params(job: Job) -> Any:
     params.end_fd = sys.stdin.fileno()
     params.count, params.warm_up = job.count, job.warm_up
     params.warm_up_ns = int(job.warm_up_s * 1e9)
-    params.region_length, params.batch, params.checksums = job.region_length, job.batch, job.checksums
     return params
 
 
@@ -136,7 +130,7 @@ def transport_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
 
     def run(job: Job) -> Outcome:
         plugin = discover().plugins[job.transport]
-        opened = open_transport(plugin.spec, plugin.spec.settings(**job.settings))
+        opened = open_transport(plugin.spec, plugin.spec.settings())
         try:
             result = ffi.new("fl_bench_result_t *")
             announce_ready()
@@ -147,39 +141,6 @@ def transport_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
             opened.close()
 
     return run
-
-
-def port_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
-    """Make a loop of one of the floors of a port: over the plugin's own ops, without a netstack."""
-
-    def run(job: Job) -> Outcome:
-        plugin = discover().plugins[job.transport]
-        host = NativeHost()
-        try:
-            context = OpenContext(host=host.address, driver_name="framelane-bench")
-            port = plugin.spec.open(plugin.spec.settings(**job.settings), context)
-            try:
-                if port.native is None:
-                    raise TransportError(f"transport '{job.transport}' gave no native half")
-                result = ffi.new("fl_bench_result_t *")
-                ops, native = (ffi.cast("void *", value) for value in (port.native.ops, port.native.object))
-                announce_ready()
-                code = function(ops, native, native_params(job), result)
-                return finish(code, job.loop, result)
-            finally:
-                close_port(port)
-        finally:
-            host.close()
-
-    return run
-
-
-def close_port(port: Transport) -> None:
-    """Close a port as its netstack would, and then what Python holds of it."""
-    assert port.native is not None
-    ops = ffi.cast("fl_port_ops_t *", port.native.ops)
-    ops.close(ffi.cast("fl_port_t *", port.native.object))
-    port.close()
 
 
 def ring_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
@@ -244,8 +205,6 @@ LOOPS: dict[str, Callable[[Job], Outcome]] = {
     "socket_pong": socket_loop(lib.fl_bench_socket_pong),
     "transport_send": transport_loop(lib.fl_bench_transport_send),
     "transport_receive": transport_loop(lib.fl_bench_transport_receive),
-    "port_send": port_loop(lib.fl_bench_port_send),
-    "port_receive": port_loop(lib.fl_bench_port_receive),
     "ring_send": ring_loop(lib.fl_bench_ring_send),
     "ring_receive": ring_loop(lib.fl_bench_ring_receive),
     "publish": publish,

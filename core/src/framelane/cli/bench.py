@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,33 +26,12 @@ def register(app: typer.Typer) -> None:
     app.command("bench")(bench)
 
 
-def settings_of(pairs: list[str] | None) -> dict[str, Any]:
-    """Return settings given as ``KEY=VALUE``; what is no TOML value is text.
-
-    :raises typer.BadParameter: if there is no ``=``.
-    """
-    found: dict[str, Any] = {}
-    for pair in pairs or []:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{pair!r} is not KEY=VALUE")
-        try:
-            found[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[key] = text
-    return found
-
-
 def bench(
     name: Annotated[Name, typer.Argument(help="What to measure.")],
     transport: Annotated[str, typer.Option(help="The transport to measure.")] = "sockets",
     veth: Annotated[bool, typer.Option("--veth", help="Between two namespaces made for it; needs root.")] = False,
     seconds: Annotated[float, typer.Option(min=0.01, help="Length of one loop.")] = 0.1,
     runs: Annotated[int, typer.Option(min=1, help="Alternating runs of each loop; the median counts.")] = 5,
-    near: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE of the near end of a port, VALUE as in TOML; frames only.")
-    ] = None,
-    far: Annotated[list[str] | None, typer.Option(help="The same of the far end.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write a PNG with the results; needs matplotlib.")] = None,
 ) -> None:
@@ -64,7 +42,7 @@ def bench(
     from framelane.bench.report import check_plot, print_table, write_plot
     from framelane.bench.suites import SUITES, Options, run_suite
 
-    options = Options(transport, veth, seconds, runs, settings_of(near), settings_of(far))
+    options = Options(transport, veth, seconds, runs)
     if plot is not None:
         check_plot()
     console = Console(stderr=True)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import typer
 
 __all__ = [
-    "BenchEnd",
     "ENTRY_POINT_GROUP",
     "Capabilities",
     "Device",
@@ -183,15 +182,6 @@ class Transport(Protocol):
 
 
 @dataclass(frozen=True)
-class BenchEnd:
-    """One end of a benchmark of a port: two processes of one machine, near and far."""
-
-    is_near: bool
-    address: str  #: with prefix length, ``10.73.0.1/24``
-    interface: str | None  #: of a veth pair in a namespace of its own; ``None`` if none was asked for
-
-
-@dataclass(frozen=True)
 class TransportSpec:
     """What a plugin provides."""
 
@@ -205,8 +195,6 @@ class TransportSpec:
     probe: Callable[[Any], Verdict]
     #: ``open(settings, context)``: open the device, or raise :class:`framelane.errors.TransportError`.
     open: Callable[[Any, OpenContext], Transport]
-    #: At level ``port``: the settings with which ``framelane bench frames`` opens an end where the user gives none.
-    bench_settings: Callable[[BenchEnd], dict[str, Any]] | None = None
 
 
 class TransportHooks:
