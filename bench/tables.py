@@ -49,8 +49,11 @@ def table(found: dict[str, Any]) -> str:
     host = ", ".join(f"{name} {value}" for name, value in found["host"].items())
     lines = [f"### {found['benchmark']}, transport {found['transport']} ({unit})", "", f"Host: {host}."]
     lines += [f"{note[:1].upper()}{note[1:]}." for note in found.get("notes", ())]
-    lines += ["", "| " + " | ".join(HEADINGS) + " |", "|---:|---|---:|---:|---:|---:|---:|---|---:|---:|"]
-    lines += ["| " + " | ".join(row(result)) + " |" for result in results]
+    for name in dict.fromkeys(result["name"] for result in results):
+        mine = [result for result in results if result["name"] == name]
+        lines += ["", f"**{name}**"] if len(mine) < len(results) else []
+        lines += ["", "| " + " | ".join(HEADINGS) + " |", "|---:|---|---:|---:|---:|---:|---:|---|---:|---:|"]
+        lines += ["| " + " | ".join(row(result)) + " |" for result in mine]
     percentiles = {
         str(result["message_length"]): result["percentiles_us"] for result in results if result.get("percentiles_us")
     }

@@ -1,6 +1,6 @@
 """How the native half is compiled, where DPDK's headers are.
 
-The ABI headers and ``c/api/dpdk.h`` are the whole surface that Python sees. They are written in the subset of C that
+The ABI headers and those in ``c/api`` are the whole surface that Python sees. They are written in the subset of C that
 cffi parses, so one declaration serves the C sources and the bindings, and a wrong one fails the build.
 
 DPDK's own compiler flags are used unchanged, its ``-march`` among them: structures and vector code depend on it. What
@@ -87,13 +87,13 @@ def declarations(header: Path) -> str:
 def make_ffibuilder() -> FFI:
     """Return the builder of ``framelane_dpdk._native``."""
     abi = Path(framelane_abi.get_include())
-    public = [abi / "framelane" / name for name in ("types.h", "host.h", "port.h")]
+    public = [abi / "framelane" / name for name in ("types.h", "host.h", "port.h", "floor.h")]
     builder = FFI()
-    for header in [*public, SOURCE / "api" / "dpdk.h"]:
+    for header in [*public, SOURCE / "api" / "dpdk.h", SOURCE / "api" / "floor.h"]:
         builder.cdef(declarations(header))
     builder.set_source(
         "framelane_dpdk._native",
-        '#include "api/dpdk.h"\n#pragma GCC diagnostic ignored "-Wextra"\n',
+        '#include "api/dpdk.h"\n#include "api/floor.h"\n#pragma GCC diagnostic ignored "-Wextra"\n',
         sources=[os.path.relpath(path, HERE) for path in sorted(SOURCE.rglob("*.c"))],
         depends=[os.path.relpath(path, HERE) for path in sorted(SOURCE.rglob("*.h"))],
         include_dirs=[str(abi), os.path.relpath(SOURCE, HERE)],

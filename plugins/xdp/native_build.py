@@ -1,6 +1,6 @@
 """How the native half is compiled.
 
-The ABI headers and ``c/api/xdp.h`` are the whole surface that Python sees. They are written in the subset of C that
+The ABI headers and those in ``c/api`` are the whole surface that Python sees. They are written in the subset of C that
 cffi parses, so one declaration serves the C sources and the bindings, and a wrong one fails the build.
 
 Environment: ``FRAMELANE_WERROR=1`` turns warnings into errors; ``FRAMELANE_SANITIZE=address`` or ``thread`` builds
@@ -71,13 +71,13 @@ def declarations(header: Path) -> str:
 def make_ffibuilder() -> FFI:
     """Return the builder of ``framelane_xdp._native``."""
     abi = Path(framelane_abi.get_include())
-    public = [abi / "framelane" / name for name in ("types.h", "host.h", "port.h")]
+    public = [abi / "framelane" / name for name in ("types.h", "host.h", "port.h", "floor.h")]
     builder = FFI()
-    for header in [*public, SOURCE / "api" / "xdp.h"]:
+    for header in [*public, SOURCE / "api" / "xdp.h", SOURCE / "api" / "floor.h"]:
         builder.cdef(declarations(header))
     builder.set_source(
         "framelane_xdp._native",
-        '#include "api/xdp.h"\n#pragma GCC diagnostic ignored "-Wextra"\n',
+        '#include "api/xdp.h"\n#include "api/floor.h"\n#pragma GCC diagnostic ignored "-Wextra"\n',
         sources=[os.path.relpath(path, HERE) for path in sorted(SOURCE.glob("*.c"))],
         depends=[os.path.relpath(path, HERE) for path in sorted(SOURCE.rglob("*.h"))],
         libraries=["xdp", "bpf"],

@@ -40,6 +40,7 @@ def run(*arguments, code=0):
     output, errors = process.communicate(timeout=100)
     assert process.returncode == code, errors
     assert processes_of_session(process.pid) == []
+    assert not list(Path("/run/netns").glob(f"framelane-{process.pid}-*"))
     return output, errors
 
 
@@ -111,15 +112,48 @@ def test_ipc_has_a_result_for_each_length():
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2")
 @pytest.mark.parametrize("name", ["frames", "throughput"])
 def test_a_veth_pair_is_measured_in_both_directions_and_removed(name):
-    before = namespaces()
     lengths = [64, 320, 1408, "mixed"] if name == "frames" else MESSAGES
     check(document(name, "--veth"), name, lengths, ["forward", "backward"], expected_floors)
-    assert namespaces() == before
 
 
-def namespaces():
-    done = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
-    return {line.split()[0] for line in done.stdout.splitlines() if line.startswith("framelane-")}
+DEVICES = {
+    "dpdk": ["dpdk ring frames", "dpdk memif frames"],
+    "xdp": ["xdp frames"],
+}
+DEVICE_FLOORS = {"dpdk": "raw DPDK bursts, batch ", "xdp": "raw AF_XDP rings, batch "}
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2")
+@pytest.mark.parametrize("transport", DEVICES)
+def test_a_device_has_a_result_for_each_arrangement_with_checksums_and_without(transport):
+    pytest.importorskip(f"framelane_{transport}._native")
+    found = document("frames", "--transport", transport)
+
+    assert (found["benchmark"], found["transport"]) == ("frames", transport)
+    keys = [(one["name"], one["direction"], one["message_length"]) for one in found["results"]]
+    assert sorted(map(str, keys)) == sorted(
+        str((name + without, direction, length))
+        for name in DEVICES[transport]
+        for without in ("", " without UDP checksums")
+        for direction in ("forward", "backward")
+        for length in (64, 320, 1408, "mixed")
+    )
+    for one in found["results"]:
+        assert set(one) >= KEYS
+        assert 0 < one["min"] <= one["median"] <= one["max"] and one["floor_median"] > 0
+        assert one["ratio"] == pytest.approx(one["median"] / one["floor_median"])
+        assert one["cpu_s_per_million"] > 0 and 0 <= one["loss"] < 1
+        batch = one["floor_name"].removeprefix(DEVICE_FLOORS[transport])
+        assert int(batch) in (32, 64, 128, 256)
+        if one["message_length"] != "mixed":
+            assert one["bytes_per_second"] == pytest.approx(one["median"] * one["message_length"])
+
+
+def test_a_device_chooses_its_ends_itself():
+    pytest.importorskip("framelane_dpdk")
+    _, errors = run("frames", "--transport", "dpdk", "--veth", *QUICK, code=1)
+    assert errors == ("framelane: transport 'dpdk' says itself between which ends it is measured: leave out --veth\n")
 
 
 def test_the_table_shows_rate_loss_cost_and_ratio():
@@ -163,10 +197,19 @@ def test_a_driver_that_does_not_start_is_one_message():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_no_process_and_no_files(number):
-    process = start("throughput", "--seconds", "5")
+@pytest.mark.parametrize(
+    ("arguments", "processes"),
+    [
+        (("throughput", "--seconds", "5"), 5),  # the command, two drivers and two workers
+        (("frames", "--transport", "dpdk", "--seconds", "5"), 2),  # the command and one worker for both ends
+    ],
+)
+def test_an_interrupt_leaves_no_process_and_no_files(number, arguments, processes):
+    if "dpdk" in arguments:
+        pytest.importorskip("framelane_dpdk._native")
+    process = start(*arguments)
     deadline = time.monotonic() + 60
-    while len(processes_of_session(process.pid)) < 5:  # this one, two drivers and two workers
+    while len(processes_of_session(process.pid)) < processes:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
 

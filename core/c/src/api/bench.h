@@ -32,6 +32,8 @@ typedef struct fl_bench_params
     int64_t idle_ns;               /* end this long after the last one then */
     uint64_t count;                /* ping: how many round trips */
     uint64_t warm_up;              /* ping: how many before those */
+    uint64_t region_length;        /* transport loops: memory walked through that is sent from, and that what comes is copied
+                                    * out to; 0: from one place, and nothing is copied out */
     int64_t warm_up_ns;            /* publish and subscribe: time that is not counted; new terms cost page faults */
 } fl_bench_params_t;
 
@@ -54,7 +56,9 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
 int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result);
 int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *result);
 
-/* The same through a transport's ops, without a driver. system_calls stays 0: the transport's stats tell. */
+/* The same through a transport's ops, without a driver. system_calls stays 0: the transport's stats tell. Sending is timed
+ * from the first call that was taken whole: a transport that resolves its neighbours itself is polled until then, for 10 s at
+ * most (-FL_EHOSTUNREACH). */
 int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
 

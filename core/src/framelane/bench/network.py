@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from framelane.errors import FramelaneError
+from framelane.transport.arrangement import VETH_INTERFACE
 
 __all__ = ["Site", "loopback", "veth_pair"]
 
@@ -34,37 +35,23 @@ def loopback() -> Iterator[tuple[Site, Site]]:
 
 
 @contextmanager
-def veth_pair() -> Iterator[tuple[Site, Site]]:
-    """Two namespaces joined by a veth pair, removed afterwards.
+def veth_pair(addresses: tuple[str, str] = ("10.73.0.1", "10.73.0.2")) -> Iterator[tuple[Site, Site]]:
+    """Two namespaces joined by a veth pair, removed afterwards. Its interface has the same name at both ends.
 
     :raises FramelaneError: without root, or without iproute2.
     """
     if os.geteuid() != 0:
-        raise FramelaneError("--veth makes network namespaces, which needs root: run as root, or leave it out")
+        raise FramelaneError("a veth pair between network namespaces needs root: run as root, or measure without")
     names = [f"framelane-{os.getpid()}-{end}" for end in "ab"]
-    links = [f"flb{os.getpid() % 100000}{end}" for end in "ab"]
-    addresses = ["10.73.0.1", "10.73.0.2"]
+    interface = VETH_INTERFACE
     try:
         for name in names:
             _run("ip", "netns", "add", name)
-        _run(
-            "ip",
-            "link",
-            "add",
-            links[0],
-            "netns",
-            names[0],
-            "type",
-            "veth",
-            "peer",
-            "name",
-            links[1],
-            "netns",
-            names[1],
-        )
-        for name, link, address in zip(names, links, addresses, strict=True):
-            _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", link)
-            _run("ip", "-n", name, "link", "set", link, "up")
+        link = f"ip link add {interface} netns {names[0]} type veth peer name {interface} netns {names[1]}"
+        _run(*link.split())
+        for name, address in zip(names, addresses, strict=True):
+            _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", interface)
+            _run("ip", "-n", name, "link", "set", interface, "up")
             _run("ip", "-n", name, "link", "set", "lo", "up")
         first, second = (
             Site(address, ("ip", "netns", "exec", name)) for name, address in zip(names, addresses, strict=True)

@@ -14,7 +14,7 @@ from framelane.errors import FramelaneError
 __all__ = ["check_plot", "print_table", "write_plot"]
 
 
-_FILE_WIDTH = 160
+_FILE_WIDTH = 200
 
 
 def quantity(value: float, unit: str) -> str:
@@ -31,7 +31,8 @@ def print_table(benchmark: Benchmark) -> None:
     """Print the results, a line each."""
     unit = benchmark.results[0].unit if benchmark.results else ""
     table = Table(title=f"{benchmark.benchmark} in {unit}, transport {benchmark.transport}", title_justify="left")
-    for heading in ("length", "direction"):
+    has_names = len({result.name for result in benchmark.results}) > 1
+    for heading in (*(("name",) if has_names else ()), "length", "direction"):
         table.add_column(heading)
     for heading in ("median", "min", "max", "bytes/s", "loss", "CPU s/M", "calls/msg"):
         table.add_column(heading, justify="right")
@@ -39,7 +40,7 @@ def print_table(benchmark: Benchmark) -> None:
     for heading in ("floor median", "ratio"):
         table.add_column(heading, justify="right")
     for result in benchmark.results:
-        table.add_row(*row(result))
+        table.add_row(*((result.name,) if has_names else ()), *row(result))
     console = Console()
     console = console if console.is_terminal else Console(width=_FILE_WIDTH)
     console.print(table)
@@ -100,7 +101,7 @@ def write_plot(benchmark: Benchmark, path: Path) -> None:
     places = range(len(results))
     axes.bar([place - 0.2 for place in places], [r.median for r in results], width=0.4, label=benchmark.transport)
     axes.bar([place + 0.2 for place in places], [r.floor_median for r in results], width=0.4, label="floor")
-    labels = [f"{r.message_length} {r.direction}\n{r.floor_name}\n{r.ratio:.2f}x" for r in results]
+    labels = [f"{r.name}\n{r.message_length} {r.direction}\n{r.floor_name}\n{r.ratio:.2f}x" for r in results]
     axes.set_xticks(list(places), labels, rotation=60, ha="right", fontsize=7)
     axes.set_yscale("log")  # from sendto to segmentation is a factor of a hundred
     axes.set_ylabel(results[0].unit if results else "")

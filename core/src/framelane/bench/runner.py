@@ -13,20 +13,20 @@ from typing import NoReturn, Protocol, Self
 
 from hdrh.histogram import HdrHistogram
 
+from framelane.bench.jobs import END, Job, Outcome
 from framelane.bench.model import Measurement
 from framelane.bench.network import Site
-from framelane.bench.worker import END, Job, Outcome
 from framelane.errors import FramelaneError
 from framelane.interrupts import start_child
 
-__all__ = ["Pair", "Watched", "alternate", "measure_rate", "measure_round_trips"]
+__all__ = ["Pair", "Processes", "Threads", "Watched", "alternate", "measure_rate", "measure_round_trips"]
 
 #: Longest that a worker may take beyond the duration of its loop.
 SLACK_S = 60.0
 
 
 class Worker:
-    """A process at one site that runs one job after another."""
+    """A process at one site that runs one job after another, or two together."""
 
     def __init__(self, site: Site) -> None:
         self._process = start_child(
@@ -36,23 +36,24 @@ class Worker:
             text=True,
         )
 
-    def start(self, job: Job) -> None:
-        """Begin a job, and wait until what it needs is open."""
-        self._write(json.dumps(asdict(job)) + "\n")
-        line = self._read(job, SLACK_S)
+    def start(self, *jobs: Job) -> None:
+        """Begin a job, and wait until what it needs is open. Two jobs: the near and the far one."""
+        fields = [asdict(job) for job in jobs]
+        self._write(json.dumps(fields if len(fields) > 1 else fields[0]) + "\n")
+        line = self._read(jobs[0], SLACK_S)
         if line != "ready":
-            self._raise(job, line)
+            self._raise(jobs[0], line)
 
     def end(self) -> None:
         """Tell a receiving side that nothing more is sent."""
         self._write(END)
 
-    def finish(self, job: Job) -> Outcome:
-        """Wait for the job's end."""
-        line = self._read(job, job.duration_s + job.idle_s + SLACK_S)
-        if not line or "error" in (fields := json.loads(line)):
-            self._raise(job, line)
-        return Outcome(**fields)
+    def finish(self, *jobs: Job) -> list[Outcome]:
+        """Wait for the end of what was started."""
+        line = self._read(jobs[0], max(job.duration_s + job.idle_s for job in jobs) + SLACK_S)
+        if not line or "error" in (answer := json.loads(line)):
+            self._raise(jobs[0], line)
+        return [Outcome(**fields) for fields in (answer if isinstance(answer, list) else [answer])]
 
     def _write(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -109,22 +110,30 @@ class Turn:
         return cpu_ns / 1e3 / messages, calls / messages if calls else None
 
 
-class Pair:
+class Pair(Protocol):
     """The two sides of a benchmark: the near one sends and times, the far one receives or answers."""
+
+    def run(self, near: Job, far: Job, watched: Sequence[Watched] = ()) -> Turn:
+        """Run both jobs. The far side is ready before the near one begins."""
+        ...
+
+
+class Processes:
+    """A pair of two processes."""
 
     def __init__(self, near: Site, far: Site) -> None:
         self.near, self.far = Worker(near), Worker(far)
 
     def run(self, near: Job, far: Job, watched: Sequence[Watched] = ()) -> Turn:
-        """Run both jobs. The far side is ready before the near one begins."""
+        """See :class:`Pair`."""
         self.far.start(far)
         calls = sum(process.system_calls() for process in watched)
         self.near.start(near)
         cpu_ns = sum(process.cpu_ns() for process in watched)
-        near_outcome = self.near.finish(near)
+        (near_outcome,) = self.near.finish(near)
         cpu_ns = sum(process.cpu_ns() for process in watched) - cpu_ns
         self.far.end()
-        far_outcome = self.far.finish(far)
+        (far_outcome,) = self.far.finish(far)
         calls = sum(process.system_calls() for process in watched) - calls
         return Turn(near_outcome, far_outcome, cpu_ns, calls)
 
@@ -132,6 +141,30 @@ class Pair:
         """End both processes."""
         self.near.close()
         self.far.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Threads:
+    """A pair of two threads in one process."""
+
+    def __init__(self, site: Site) -> None:
+        self.worker = Worker(site)
+
+    def run(self, near: Job, far: Job, watched: Sequence[Watched] = ()) -> Turn:
+        """See :class:`Pair`. Nothing can be watched."""
+        assert not watched
+        self.worker.start(near, far)
+        near_outcome, far_outcome = self.worker.finish(near, far)
+        return Turn(near_outcome, far_outcome, 0, 0)
+
+    def close(self) -> None:
+        """End the process."""
+        self.worker.close()
 
     def __enter__(self) -> Self:
         return self

@@ -31,7 +31,7 @@ def useful_calls(figures: Mapping[str, int]) -> int:
 
     Receiving calls that brought nothing are busy waiting, and a matter of the idle strategy.
     """
-    sign = {"-tx-syscalls": 1, "-rx-syscalls": 1, "-rx-empty": -1}
+    sign = {"-tx-syscalls": 1, "-rx-syscalls": 1, "-rx-empty": -1, "-kicks": 1, "-rx-wakeups": 1}
     return sum(factor * value for name, value in figures.items() for end, factor in sign.items() if name.endswith(end))
 
 

@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 
 from framelane._native import lib
+from framelane.bench.arrangements import count_arrangements, has_arrangements, run_arrangements
+from framelane.bench.jobs import Job
 from framelane.bench.model import Benchmark, Lengths, Measurement, Result
 from framelane.bench.network import Site, loopback, veth_pair
-from framelane.bench.runner import Pair, Watched, alternate, measure_rate, measure_round_trips
+from framelane.bench.runner import Pair, Processes, Watched, alternate, measure_rate, measure_round_trips
 from framelane.bench.streams import DriverProcess
-from framelane.bench.worker import Job
 from framelane.errors import TransportError
 from framelane.transport.registry import discover
 
@@ -123,11 +124,25 @@ def frame_lengths(options: Options) -> list[Lengths]:
 
 
 def run_frames(options: Options, progress: Progress) -> list[Result]:
-    """Datagrams through the transport's ops, beside the raw system calls."""
-    results = []
+    """Datagrams through the transport's ops, beside the raw system calls, or its own floor where it brings one."""
+    results: list[Result] = []
+    plugin = discover().plugins[options.transport]
+    if has_arrangements(plugin):
+        if options.veth:
+            raise TransportError(
+                f"transport '{options.transport}' says itself between which ends it is measured: leave out --veth"
+            )
+        return run_arrangements(
+            plugin,
+            seconds=options.seconds,
+            runs=options.runs,
+            lengths=FRAME_LENGTHS,
+            bounds=FRAME_BOUNDS,
+            progress=progress,
+        )
     with ends(options) as sites:
         for direction, (near, far) in (("forward", sites), ("backward", sites[::-1])):
-            with Pair(near, far) as pair:
+            with Processes(near, far) as pair:
                 for length in frame_lengths(options):
                     send, receive = socket_jobs(options, length, FRAME_BOUNDS, near, far)
                     ours: Callable[[], Measurement] = partial(
@@ -146,6 +161,9 @@ def run_frames(options: Options, progress: Progress) -> list[Result]:
 
 def count_frames(options: Options) -> int:
     """Return how many measurements ``frames`` makes."""
+    plugin = discover().plugins.get(options.transport)
+    if plugin is not None and has_arrangements(plugin):
+        return count_arrangements(plugin, options.runs, len(FRAME_LENGTHS))
     return 2 * options.runs * sum(1 + len(floors_of(length)) for length in frame_lengths(options))
 
 
@@ -209,7 +227,7 @@ def run_throughput(options: Options, progress: Progress) -> list[Result]:
             step = 1 if direction == "forward" else -1
             (near, far), (from_driver, to_driver) = sites[::step], serving[::step]
             channel = f"aeron:udp?endpoint={far.address}:{PORT + 1}"
-            with Pair(near, far) as pair:
+            with Processes(near, far) as pair:
                 for length in MESSAGE_LENGTHS:
                     publish = stream_job(options, "publish", from_driver, length, [channel])
                     subscribe = stream_job(options, "subscribe", to_driver, length, [channel])
@@ -232,7 +250,7 @@ def run_latency(options: Options, progress: Progress) -> list[Result]:
     """Round trips through two drivers, beside a raw UDP ping/pong."""
     results = []
     trips = max(200, int(options.seconds * TRIPS_PER_S))
-    with ends(options) as (near, far), drivers(options, (near, far)) as serving, Pair(near, far) as pair:
+    with ends(options) as (near, far), drivers(options, (near, far)) as serving, Processes(near, far) as pair:
         channels = [
             f"aeron:udp?endpoint={far.address}:{PORT + 1}",
             f"aeron:udp?endpoint={near.address}:{PORT + 2}",
@@ -268,7 +286,12 @@ def count_latency(options: Options) -> int:
 def run_ipc(options: Options, progress: Progress) -> list[Result]:
     """Messages from a publication to a subscription of one driver, beside a plain ring."""
     results: list[Result] = []
-    with loopback() as (near, far), drivers(options, (near,)) as serving, Pair(near, far) as pair, ring_file() as ring:
+    with (
+        loopback() as (near, far),
+        drivers(options, (near,)) as serving,
+        Processes(near, far) as pair,
+        ring_file() as ring,
+    ):
         for length in MESSAGE_LENGTHS:
             publish = stream_job(options, "publish", serving[0], length, ["aeron:ipc"])
             subscribe = replace(publish, loop="subscribe")

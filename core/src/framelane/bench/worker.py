@@ -2,72 +2,40 @@
 
 Reads jobs, each a line of JSON, from standard input. For each it writes ``ready`` when what has to be open is open, and
 when the loop is over its outcome, or ``{"error": ...}``, as a line of JSON. The loop of a receiving side goes on until
-the line :data:`END` comes.
+the line :data:`~framelane.bench.jobs.END` comes. A line with two jobs runs them together, each on a thread of its own,
+and gives two outcomes.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from framelane._native import ffi, lib
+from framelane.bench.devices import floor_loop, open_end
+from framelane.bench.jobs import END, Job, Outcome, Ready, parse_job
 from framelane.bench.streams import published, subscribed, useful_calls
 from framelane.errors import FramelaneError
 from framelane.interrupts import end_with_parent, release
 from framelane.transport.address import Address
-from framelane.transport.native import open_transport, raise_native
+from framelane.transport.native import OpenTransport, open_transport, raise_native
 from framelane.transport.registry import discover
 
-__all__ = ["END", "Job", "Outcome"]
+__all__ = ["main"]
 
-#: Tells a receiving side that the sending side has ended.
-END = "end\n"
+Loop = Callable[[Job, Ready], Outcome]
 
 METHODS = {"sendto": lib.FL_BENCH_SENDTO, "sendmmsg": lib.FL_BENCH_SENDMMSG, "segment": lib.FL_BENCH_SEGMENT}
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to run. ``loop`` names a function of :data:`LOOPS`."""
-
-    loop: str
-    local: tuple[str, int] | None = None
-    peer: tuple[str, int] | None = None
-    length: int = 0  #: 0: mixed
-    min_length: int = 0
-    max_length: int = 0
-    seed: int = 1
-    method: str = "sendto"
-    buffer_length: int = 0
-    duration_s: float = 1.0
-    idle_s: float = 0.2
-    count: int = 0
-    warm_up: int = 0
-    warm_up_s: float = 0.0
-    transport: str = "sockets"
-    ring: str = ""  #: file in shared memory, of the IPC floor
-    directory: str = ""  #: of a driver
-    channels: tuple[str, ...] = ()
-    streams: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the loop counted."""
-
-    messages: int
-    warm_up_messages: int  #: before those; the CPU time is of both
-    bytes: int
-    system_calls: int
-    elapsed_ns: int
-    cpu_ns: int
-    samples_ns: list[int] = field(default_factory=list)
 
 
 def native_params(job: Job) -> Any:
@@ -79,9 +47,10 @@ def native_params(job: Job) -> Any:
     params.length, params.min_length, params.max_length = job.length, job.min_length, job.max_length
     params.seed, params.method, params.buffer_length = job.seed, METHODS[job.method], job.buffer_length
     params.duration_ns, params.idle_ns = int(job.duration_s * 1e9), int(job.idle_s * 1e9)
-    params.end_fd = sys.stdin.fileno()
+    params.end_fd = job.end_fd
     params.count, params.warm_up = job.count, job.warm_up
     params.warm_up_ns = int(job.warm_up_s * 1e9)
+    params.region_length = job.region_length
     return params
 
 
@@ -101,56 +70,52 @@ def finish(code: int, what: str, result: Any, samples: Any = None, count: int = 
     )
 
 
-def announce_ready() -> None:
-    """Tell the parent that the other side may begin: what has to be open is open."""
-    print("ready", flush=True)
-
-
-def socket_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
+def socket_loop(function: Callable[..., int]) -> Loop:
     """Make a loop of one of the socket floors."""
 
-    def run(job: Job) -> Outcome:
+    def run(job: Job, ready: Ready) -> Outcome:
         result = ffi.new("fl_bench_result_t *")
-        announce_ready()
+        ready()
         return finish(function(native_params(job), result), job.loop, result)
 
     return run
 
 
-def socket_ping(job: Job) -> Outcome:
+def socket_ping(job: Job, ready: Ready) -> Outcome:
     """Raw round trips."""
     result, samples = ffi.new("fl_bench_result_t *"), ffi.new("int64_t[]", job.count)
-    announce_ready()
+    ready()
     code = lib.fl_bench_socket_ping(native_params(job), samples, result)
     return finish(code, job.loop, result, samples, job.count)
 
 
-def transport_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
+def transport_loop(function: Callable[..., int]) -> Loop:
     """Make a loop over the ops of an installed transport, and count its system calls."""
 
-    def run(job: Job) -> Outcome:
-        plugin = discover().plugins[job.transport]
-        opened = open_transport(plugin.spec, plugin.spec.settings())
-        try:
-            result = ffi.new("fl_bench_result_t *")
-            announce_ready()
+    def run(job: Job, ready: Ready) -> Outcome:
+        result = ffi.new("fl_bench_result_t *")
+        if job.arrangement is None:
+            plugin = discover().plugins[job.transport]
+            opening: AbstractContextManager[OpenTransport] = closing(open_transport(plugin.spec))
+        else:
+            opening = open_end(job)
+        with opening as opened:
+            ready()
             code = function(opened.binding, native_params(job), result)
             result.system_calls = useful_calls(opened.stats())
             return finish(code, job.loop, result)
-        finally:
-            opened.close()
 
     return run
 
 
-def ring_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
+def ring_loop(function: Callable[..., int]) -> Loop:
     """Make a loop over the IPC floor's ring."""
 
-    def run(job: Job) -> Outcome:
+    def run(job: Job, ready: Ready) -> Outcome:
         with Path(job.ring).open("r+b") as file, mmap.mmap(file.fileno(), lib.FL_BENCH_RING_LENGTH) as memory:
             result = ffi.new("fl_bench_result_t *")
             view = ffi.from_buffer(memory, require_writable=True)
-            announce_ready()
+            ready()
             code = function(view, native_params(job), result)
             ffi.release(view)
             return finish(code, job.loop, result)
@@ -158,47 +123,48 @@ def ring_loop(function: Callable[..., int]) -> Callable[[Job], Outcome]:
     return run
 
 
-def publish(job: Job) -> Outcome:
+def publish(job: Job, ready: Ready) -> Outcome:
     """Offer messages through a driver."""
     with published(job.directory, job.channels[0], job.streams[0]) as publication:
         result = ffi.new("fl_bench_result_t *")
-        announce_ready()
+        ready()
         return finish(lib.fl_bench_publish(publication.native, native_params(job), result), job.loop, result)
 
 
-def subscribe(job: Job) -> Outcome:
+def subscribe(job: Job, ready: Ready) -> Outcome:
     """Count messages that a driver delivers."""
     with subscribed(job.directory, job.channels[0], job.streams[0]) as subscription:
         result = ffi.new("fl_bench_result_t *")
-        announce_ready()
+        ready()
         return finish(lib.fl_bench_subscribe(subscription.native, native_params(job), result), job.loop, result)
 
 
-def ping(job: Job) -> Outcome:
+def ping(job: Job, ready: Ready) -> Outcome:
     """Round trips through two drivers: there on the first channel, back on the second."""
     with (
         subscribed(job.directory, job.channels[1], job.streams[1]) as subscription,
         published(job.directory, job.channels[0], job.streams[0]) as publication,
     ):
         result, samples = ffi.new("fl_bench_result_t *"), ffi.new("int64_t[]", job.count)
-        announce_ready()
+        ready()
         code = lib.fl_bench_ping(publication.native, subscription.native, native_params(job), samples, result)
         return finish(code, job.loop, result, samples, job.count)
 
 
-def pong(job: Job) -> Outcome:
+def pong(job: Job, ready: Ready) -> Outcome:
     """Send back what comes."""
     with (
         subscribed(job.directory, job.channels[0], job.streams[0]) as subscription,
         published(job.directory, job.channels[1], job.streams[1], wait=False) as publication,
     ):
         result = ffi.new("fl_bench_result_t *")
-        announce_ready()
+        ready()
         code = lib.fl_bench_pong(publication.native, subscription.native, native_params(job), result)
         return finish(code, job.loop, result)
 
 
-LOOPS: dict[str, Callable[[Job], Outcome]] = {
+LOOPS: dict[str, Loop] = {
+    "floor": floor_loop,
     "socket_send": socket_loop(lib.fl_bench_socket_send),
     "socket_receive": socket_loop(lib.fl_bench_socket_receive),
     "socket_ping": socket_ping,
@@ -214,12 +180,40 @@ LOOPS: dict[str, Callable[[Job], Outcome]] = {
 }
 
 
-def parse_job(line: str) -> Job:
-    """Return the job of a line."""
-    fields: dict[str, Any] = json.loads(line)
-    for key in ("local", "peer", "channels", "streams"):
-        fields[key] = tuple(fields[key]) if fields[key] is not None else None
-    return Job(**fields)
+def run_together(near: Job, far: Job) -> list[Outcome]:
+    """Run two jobs on threads of this process; the near one begins when the far one is ready.
+
+    :returns: their outcomes. Processor time is of the process, and so stands in the near one's alone.
+    """
+    is_ready = threading.Event()
+    end_fd, end = os.pipe()
+    with os.fdopen(end_fd), os.fdopen(end, "w") as sending, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(LOOPS[far.loop], replace(far, end_fd=end_fd), is_ready.set)
+        while not is_ready.wait(0.01):
+            if waiting.done():
+                waiting.result()
+        try:
+            outcome = LOOPS[near.loop](near, announce_ready)
+        finally:
+            sending.close()
+        return [outcome, replace(waiting.result(), cpu_ns=0)]
+
+
+def announce_ready() -> None:
+    """Tell the parent that the other side may begin: what has to be open is open."""
+    print("ready", flush=True)
+
+
+def run_line(line: str) -> Any:
+    """Run the job, or the two jobs, of a line; return the answer."""
+    read = json.loads(line)
+    try:
+        if isinstance(read, list):
+            return [asdict(outcome) for outcome in run_together(*map(parse_job, read))]
+        job = parse_job(read)
+        return asdict(LOOPS[job.loop](job, announce_ready))
+    except FramelaneError as error:
+        return {"error": str(error)}
 
 
 def main() -> None:
@@ -228,14 +222,8 @@ def main() -> None:
     end_with_parent()
     release()
     for line in sys.stdin:
-        if line == END:  # of the job before
-            continue
-        job = parse_job(line)
-        try:
-            answer = asdict(LOOPS[job.loop](job))
-        except FramelaneError as error:
-            answer = {"error": f"{job.loop}: {error}"}
-        print(json.dumps(answer), flush=True)
+        if line != END:  # else it was of the job before
+            print(json.dumps(run_line(line)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,13 @@
 """Frame transports: the hook specification that plugins implement, their discovery and their selection."""
 
+from framelane.transport.arrangement import (
+    VETH_INTERFACE,
+    Arrangement,
+    ArrangementEnd,
+    Floor,
+    FloorJob,
+    FloorOutcome,
+)
 from framelane.transport.port_settings import PortSettings, RouteSettings
 from framelane.transport.spec import (
     ENTRY_POINT_GROUP,
@@ -21,9 +29,15 @@ from framelane.transport.spec import (
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "VETH_INTERFACE",
+    "Arrangement",
+    "ArrangementEnd",
     "Capabilities",
     "Device",
     "Fact",
+    "Floor",
+    "FloorJob",
+    "FloorOutcome",
     "Level",
     "NativeTransport",
     "Obstacle",

@@ -7,7 +7,7 @@ A plugin is a module behind an entry point of the group ``framelane.transports``
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_interface, ip_network
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -16,7 +16,11 @@ import pluggy
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import typer
+
+    from framelane.transport.arrangement import Arrangement
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -218,6 +222,19 @@ class TransportHooks:
         Called at the start of the ``framelane`` command, on the main thread. Must be cheap.
 
         :raises Exception: logged as a warning with the plugin's name; the other commands work.
+        """
+
+    @hookspec
+    def framelane_bench(self, directory: Path) -> Sequence[Arrangement]:  # type: ignore[empty-body]
+        """Say how two ends of this transport are put up on one machine for ``framelane bench frames``.
+
+        Called on the main thread of the command and of its worker processes, with the same answer expected from each.
+        Must be cheap and open nothing. A transport above the kernel's stack leaves it out: it is measured against
+        system calls.
+
+        :param directory: of this benchmark, empty at first, for sockets and the like; the same in every process.
+        :returns: the arrangements to measure.
+        :raises Exception: ends the benchmark.
         """
 
     @hookspec

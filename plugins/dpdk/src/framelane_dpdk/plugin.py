@@ -6,10 +6,13 @@ The native module is loaded by ``probe`` and ``open``, not by importing this one
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from framelane.errors import TransportError
 from framelane.transport import (
+    Arrangement,
     Capabilities,
     Level,
     NativeTransport,
@@ -21,7 +24,14 @@ from framelane.transport import (
 from framelane_dpdk.commands import framelane_register_commands
 from framelane_dpdk.settings import DpdkSettings
 
-__all__ = ["DpdkTransport", "framelane_register_commands", "framelane_transport", "open_transport", "probe"]
+__all__ = [
+    "DpdkTransport",
+    "framelane_bench",
+    "framelane_register_commands",
+    "framelane_transport",
+    "open_transport",
+    "probe",
+]
 
 #: ``FL_ABI_VERSION`` of the headers that this plugin is written against.
 ABI_VERSION = 1
@@ -138,6 +148,14 @@ def probe(settings: DpdkSettings) -> Verdict:
 def open_transport(settings: DpdkSettings, context: OpenContext) -> DpdkTransport:
     """Open the device; see :class:`framelane.transport.TransportSpec`."""
     return DpdkTransport(settings, context)
+
+
+@hookimpl
+def framelane_bench(directory: Path) -> Sequence[Arrangement]:
+    """Offer a pair of rings in one process, and memif between two."""
+    from framelane_dpdk.bench import arrangements
+
+    return arrangements(directory)
 
 
 @hookimpl

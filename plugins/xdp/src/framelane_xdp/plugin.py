@@ -5,10 +5,12 @@ The native module is loaded by ``probe`` and ``open``, not by importing this one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from framelane.errors import TransportError
 from framelane.transport import (
+    Arrangement,
     Capabilities,
     Level,
     NativeTransport,
@@ -20,7 +22,7 @@ from framelane_xdp.network import read_network
 from framelane_xdp.probe import device_capabilities, probe
 from framelane_xdp.settings import XdpSettings
 
-__all__ = ["XdpTransport", "framelane_transport", "open_transport"]
+__all__ = ["XdpTransport", "framelane_bench", "framelane_transport", "open_transport"]
 
 #: ``FL_ABI_VERSION`` of the headers that this plugin is written against.
 ABI_VERSION = 1
@@ -126,6 +128,14 @@ def native_settings(settings: XdpSettings) -> dict[str, Any]:
 def open_transport(settings: XdpSettings, context: OpenContext) -> XdpTransport:
     """Open the transport; see :class:`framelane.transport.TransportSpec`."""
     return XdpTransport(settings, context)
+
+
+@hookimpl
+def framelane_bench() -> Sequence[Arrangement]:
+    """Offer two ends of a veth pair."""
+    from framelane_xdp.bench import arrangements
+
+    return arrangements()
 
 
 @hookimpl
