@@ -10,6 +10,7 @@
 #include <rte_errno.h>
 
 #define FL_UNPLUG_LIMIT_MS 1000
+#define FL_LOOKS_A_RESTART 10   /* without a link, to a restart of a device that had found its peer */
 #define FL_LOOKS_A_TRY 5   /* of housekeeping, ten a second, to one try at starting a device without its peer */
 
 void fl_port_event(fl_port_t *port, uint32_t kind, const char *format, ...)
@@ -215,7 +216,16 @@ int fl_port_housekeeping(fl_port_t *port, int64_t now_ns)
     }
     if (!atomic_load_explicit(&port->is_waiting, memory_order_acquire))
     {
-        return fl_port_look_at_link(port);
+        const int code = fl_port_look_at_link(port);
+        port->looks = port->is_link_up ? 0 : port->looks + 1;
+        /* A memif server listens before it is started, and turns away a client that comes meanwhile; the client stays
+         * without a link then until it is started anew. */
+        if (0 == code && 0 != port->settings.waits_for_peer && port->looks >= FL_LOOKS_A_RESTART)
+        {
+            port->looks = 0;
+            fl_dpdk_request_reset(port);
+        }
+        return code;
     }
     if (0 == ++port->looks % FL_LOOKS_A_TRY)
     {
