@@ -106,7 +106,7 @@ static inline bool fl_checksum_has_avx2(void)
 uint64_t fl_checksum_sum(const uint8_t *bytes, size_t length)
 {
 #if defined(__x86_64__)
-    if (length >= 128 && fl_checksum_has_avx2())
+    if (length >= 2 * sizeof(fl_lanes_t) && fl_checksum_has_avx2())
     {
         return fl_checksum_sum_avx2(bytes, length);
     }
@@ -117,7 +117,7 @@ uint64_t fl_checksum_sum(const uint8_t *bytes, size_t length)
 uint64_t fl_checksum_copy(uint8_t *to, const uint8_t *from, size_t length)
 {
 #if defined(__x86_64__)
-    if (length >= 128 && fl_checksum_has_avx2())
+    if (length >= 2 * sizeof(fl_lanes_t) && fl_checksum_has_avx2())
     {
         return fl_checksum_copy_avx2(to, from, length);
     }

@@ -30,11 +30,11 @@ static inline uint64_t fl_checksum_add(uint64_t a, uint64_t b)
 /* Fold a sum to 16 bits. Over bytes whose checksum field is right it is 0xffff. */
 static inline uint16_t fl_checksum_fold(uint64_t sum)
 {
-    sum = (sum & 0xffffffff) + (sum >> 32);
-    sum = (sum & 0xffffffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)sum;
+    /* Added to itself with its halves exchanged, the upper half is the sum of both with the carry brought round. */
+    sum += sum << 32 | sum >> 32;
+    uint32_t half = (uint32_t)(sum >> 32);
+    half += half << 16 | half >> 16;
+    return (uint16_t)(half >> 16);
 }
 
 /* The value for a checksum field, as it is stored with memcpy. */
