@@ -31,8 +31,8 @@
 #define FL_EVENTS 32
 #define FL_VLAN_NONE 0xffff
 
-/* Room for the frame's IP header to lie on a multiple of four. */
-#define FL_TX_OFFSET (RTE_PKTMBUF_HEADROOM + 2)
+/* Of a frame in its buffer: the IP header lies on a multiple of four, the payload of UDP over IPv4 on one of 64. */
+#define FL_TX_OFFSET (RTE_PKTMBUF_HEADROOM + 22)
 /* Ethernet header and one tag. */
 #define FL_L2_LENGTH 18
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <rte_ether.h>
+#include <rte_prefetch.h>
 
 #define FL_LEAST_FRAME 60       /* without FCS */
 #define FL_REAPS_A_CLEANUP 32   /* a clean-up walks the device's ring, so not every idle cycle pays for one */
@@ -35,6 +36,8 @@ int fl_port_tx_alloc(fl_port_t *port, uint32_t queue_id, fl_tx_frame_t *frames, 
         {
             mbufs[i]->data_off = FL_TX_OFFSET;
             frames[total + i].data = rte_pktmbuf_mtod(mbufs[i], uint8_t *);
+            rte_prefetch0_write(frames[total + i].data);
+            rte_prefetch0_write(frames[total + i].data + RTE_CACHE_LINE_SIZE);
             frames[total + i].token = (uint64_t)(uintptr_t)mbufs[i];
         }
         total += part;
