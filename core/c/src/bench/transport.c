@@ -112,9 +112,9 @@ static uint32_t fl_bench_fill_runs(
     const fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_bench_lengths_t *lengths,
     fl_bench_region_t *region, fl_run_t *runs)
 {
-    memset(runs, 0, sizeof(*runs) * FL_BENCH_RUNS);
     if (0 != params->length)
     {
+        memset(runs, 0, sizeof(*runs));
         uint32_t segments = at->params.max_run_length / params->length;
         segments = segments < at->params.max_run_segments ? segments : at->params.max_run_segments;
         segments = segments > 0 ? segments : 1;
@@ -123,6 +123,7 @@ static uint32_t fl_bench_fill_runs(
         runs[0].segment_length = params->length;
         return 1;
     }
+    memset(runs, 0, sizeof(*runs) * FL_BENCH_RUNS);
     for (uint32_t i = 0; i < FL_BENCH_RUNS; i++)
     {
         runs[i].length = runs[i].segment_length = fl_bench_lengths_next(lengths);

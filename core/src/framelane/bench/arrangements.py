@@ -135,7 +135,7 @@ def jobs(series: Series, arrangement: Arrangement, length: Lengths, ends: tuple[
     """Return the sending and the receiving job of the transport, from the first of the ends to the second."""
     near, far = (arrangement.ends[end].address for end in ends)
     send = Job(
-        loop="transport_send",
+        loop="device_send",
         local=(near, 0),
         peer=(far, PORT),
         length=0 if length == "mixed" else length,
@@ -149,7 +149,7 @@ def jobs(series: Series, arrangement: Arrangement, length: Lengths, ends: tuple[
         end=ends[0],
         region_length=REGION_LENGTH,
     )
-    receive = replace(send, loop="transport_receive", local=(far, PORT), peer=None, duration_s=FIRST_S, end=ends[1])
+    receive = replace(send, loop="device_receive", local=(far, PORT), peer=None, duration_s=FIRST_S, end=ends[1])
     return send, receive
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from framelane._native import ffi
@@ -15,7 +15,7 @@ from framelane.transport.arrangement import Arrangement, FloorJob
 from framelane.transport.native import OpenTransport, open_transport
 from framelane.transport.registry import Plugin, discover
 
-__all__ = ["arrangements_of", "floor_loop", "open_end"]
+__all__ = ["arrangements_of", "floor_loop", "open_end", "upkeep"]
 
 _UPKEEP_S = 0.02
 _EVENTS = 16
@@ -35,20 +35,27 @@ def _arrangement(job: Job) -> tuple[Plugin, Arrangement]:
     raise FramelaneError(f"transport '{job.transport}' no longer offers the arrangement {job.arrangement!r}")
 
 
-@contextmanager
-def open_end(job: Job) -> Iterator[OpenTransport]:
-    """Open the transport at one end of an arrangement, with the upkeep that a driver's control thread does."""
+def open_end(job: Job, held: ExitStack) -> OpenTransport:
+    """Open the transport at one end of an arrangement.
+
+    :param held: closes it when the other end is done too: not every device bears that its peer goes while it polls.
+    """
     plugin, arrangement = _arrangement(job)
     settings = plugin.spec.settings(**{**arrangement.ends[job.end].settings, "udp_checksum": job.has_checksums})
-    with closing(open_transport(plugin.spec, settings)) as opened:
-        is_over = threading.Event()
-        upkeep = threading.Thread(target=_keep_up, args=(opened, is_over), daemon=True)
-        upkeep.start()
-        try:
-            yield opened
-        finally:
-            is_over.set()
-            upkeep.join()
+    return held.enter_context(closing(open_transport(plugin.spec, settings)))
+
+
+@contextmanager
+def upkeep(opened: OpenTransport) -> Iterator[None]:
+    """Do meanwhile for a transport what a driver's control threads do."""
+    is_over = threading.Event()
+    keeper = threading.Thread(target=_keep_up, args=(opened, is_over), daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        keeper.join()
 
 
 def _keep_up(opened: OpenTransport, is_over: threading.Event) -> None:
@@ -61,22 +68,25 @@ def _keep_up(opened: OpenTransport, is_over: threading.Event) -> None:
             return
 
 
-def floor_loop(job: Job, ready: Ready) -> Outcome:
-    """Run a loop of an arrangement's floor; the one with a peer sends."""
+def floor_loop(job: Job, ready: Ready, held: ExitStack) -> Outcome:
+    """Run a loop of an arrangement's floor; the one with a peer sends.
+
+    :param held: see :func:`open_end`.
+    """
     _, arrangement = _arrangement(job)
-    with closing(arrangement.ends[job.end].floor()) as floor:
-        ready()
-        found = floor.run(
-            FloorJob(
-                is_sender=job.peer is not None,
-                length=job.length,
-                min_length=job.min_length,
-                max_length=job.max_length,
-                seed=job.seed,
-                batch=job.batch,
-                has_checksums=job.has_checksums,
-                duration_ns=int(job.duration_s * 1e9),
-                idle_ns=int(job.idle_s * 1e9),
-            )
+    floor = held.enter_context(closing(arrangement.ends[job.end].floor()))
+    ready()
+    found = floor.run(
+        FloorJob(
+            is_sender=job.peer is not None,
+            length=job.length,
+            min_length=job.min_length,
+            max_length=job.max_length,
+            seed=job.seed,
+            batch=job.batch,
+            has_checksums=job.has_checksums,
+            duration_ns=int(job.duration_s * 1e9),
+            idle_ns=int(job.idle_s * 1e9),
         )
+    )
     return Outcome(found.messages, 0, found.bytes, found.system_calls, found.elapsed_ns, found.cpu_ns)

@@ -16,13 +16,13 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from framelane._native import ffi, lib
-from framelane.bench.devices import floor_loop, open_end
+from framelane.bench.devices import floor_loop, open_end, upkeep
 from framelane.bench.jobs import END, Job, Outcome, Ready, parse_job
 from framelane.bench.streams import published, subscribed, useful_calls
 from framelane.errors import FramelaneError
@@ -34,6 +34,9 @@ from framelane.transport.registry import discover
 __all__ = ["main"]
 
 Loop = Callable[[Job, Ready], Outcome]
+
+#: Devices of the last line: they stay until the next one, by when the other process has done with theirs too.
+held = ExitStack()
 
 METHODS = {"sendto": lib.FL_BENCH_SENDTO, "sendmmsg": lib.FL_BENCH_SENDMMSG, "segment": lib.FL_BENCH_SEGMENT}
 
@@ -93,19 +96,31 @@ def transport_loop(function: Callable[..., int]) -> Loop:
     """Make a loop over the ops of an installed transport, and count its system calls."""
 
     def run(job: Job, ready: Ready) -> Outcome:
-        result = ffi.new("fl_bench_result_t *")
-        if job.arrangement is None:
-            plugin = discover().plugins[job.transport]
-            opening: AbstractContextManager[OpenTransport] = closing(open_transport(plugin.spec))
-        else:
-            opening = open_end(job)
-        with opening as opened:
-            ready()
-            code = function(opened.binding, native_params(job), result)
-            result.system_calls = useful_calls(opened.stats())
-            return finish(code, job.loop, result)
+        plugin = discover().plugins[job.transport]
+        with closing(open_transport(plugin.spec)) as opened:
+            return run_transport(function, opened, job, ready)
 
     return run
+
+
+def device_loop(function: Callable[..., int]) -> Loop:
+    """Make such a loop at one end of an arrangement."""
+
+    def run(job: Job, ready: Ready) -> Outcome:
+        opened = open_end(job, held)
+        with upkeep(opened):
+            return run_transport(function, opened, job, ready)
+
+    return run
+
+
+def run_transport(function: Callable[..., int], opened: OpenTransport, job: Job, ready: Ready) -> Outcome:
+    """Run a loop over an open transport."""
+    result = ffi.new("fl_bench_result_t *")
+    ready()
+    code = function(opened.binding, native_params(job), result)
+    result.system_calls = useful_calls(opened.stats())
+    return finish(code, job.loop, result)
 
 
 def ring_loop(function: Callable[..., int]) -> Loop:
@@ -164,7 +179,9 @@ def pong(job: Job, ready: Ready) -> Outcome:
 
 
 LOOPS: dict[str, Loop] = {
-    "floor": floor_loop,
+    "floor": lambda job, ready: floor_loop(job, ready, held),
+    "device_send": device_loop(lib.fl_bench_transport_send),
+    "device_receive": device_loop(lib.fl_bench_transport_receive),
     "socket_send": socket_loop(lib.fl_bench_socket_send),
     "socket_receive": socket_loop(lib.fl_bench_socket_receive),
     "socket_ping": socket_ping,
@@ -208,6 +225,7 @@ def run_line(line: str) -> Any:
     """Run the job, or the two jobs, of a line; return the answer."""
     read = json.loads(line)
     try:
+        held.close()
         if isinstance(read, list):
             return [asdict(outcome) for outcome in run_together(*map(parse_job, read))]
         job = parse_job(read)
