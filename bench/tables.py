@@ -2,6 +2,8 @@
 
 python bench/tables.py results/*.json                            print them
 python bench/tables.py results/*.json --into docs/performance.md replace what stands between the two marks there
+
+A document may have several pairs of marks: ``--section devices`` is for ``<!-- tables devices: begin -->`` and its end.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 HEADINGS = ("length", "direction", "median", "min", "max", "CPU s/M", "calls/msg", "floor", "floor median", "ratio")
 
 
@@ -67,16 +68,17 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replace_tables(text: str, tables: str) -> str:
-    """Return a document with the text between its marks replaced.
+def replace_tables(text: str, tables: str, section: str = "") -> str:
+    """Return a document with the text between the marks of a section replaced.
 
     :raises ValueError: if the marks are not there once each, in this order.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in after:
-        raise ValueError(f"the document needs the lines {BEGIN} and {END}, once each and in this order")
-    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+    first, last = (f"<!-- tables{' ' * bool(section)}{section}: {word} -->" for word in ("begin", "end"))
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in after or last in after:
+        raise ValueError(f"the document needs the lines {first} and {last}, once each and in this order")
+    return f"{before}{first}\n\n{tables}\n{last}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,13 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Tables from the output of framelane bench --json.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--into", type=Path, metavar="DOCUMENT", help="write between the marks of this document")
+    parser.add_argument("--section", default="", metavar="NAME", help="of the marks")
     options = parser.parse_args(arguments)
     try:
         tables = "\n".join(table(json.loads(file.read_text())) for file in options.files)
         if options.into is None:
             print(tables, end="")
         else:
-            options.into.write_text(replace_tables(options.into.read_text(), tables))
+            options.into.write_text(replace_tables(options.into.read_text(), tables, options.section))
     except (OSError, ValueError) as error:
         print(f"tables: {error}", file=sys.stderr)
         return 1

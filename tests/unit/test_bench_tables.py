@@ -71,3 +71,20 @@ def test_a_document_without_marks_stays_as_it_is(files, tmp_path, capsys):
     assert tables.main([*files, "--into", str(document)]) == 1
     assert document.read_text() == "# Only text\n"
     assert capsys.readouterr().err.startswith("tables: the document needs the lines")
+
+
+def test_tables_of_several_names_are_apart_and_go_to_their_own_section(files, tmp_path):
+    one = [Measurement(1e6)]
+    names = ["dpdk ring frames", "dpdk memif frames"]
+    results = [Result(name, 64, "forward", "messages/s", "raw DPDK bursts, batch 64", one, one) for name in names]
+    file = tmp_path / "dpdk.json"
+    file.write_text(json.dumps(Benchmark("frames", "dpdk", results, host={}).as_json()))
+    document = tmp_path / "performance.md"
+    document.write_text(
+        "<!-- tables: begin -->\nkept\n<!-- tables: end -->\n<!-- tables x: begin --><!-- tables x: end -->"
+    )
+    assert tables.main([str(file), "--into", str(document), "--section", "x"]) == 0
+    text = document.read_text()
+    assert text.startswith("<!-- tables: begin -->\nkept\n<!-- tables: end -->\n<!-- tables x: begin -->")
+    first, second = (text.index(f"**{name}**") for name in names)
+    assert text.count("| length | direction |") == 2 and first < text.index("| length |") < second
