@@ -170,8 +170,8 @@ def _start(plugin: Plugin, settings: BaseModel) -> _Child:
                 stdout=output_write,
                 stderr=output_write,
                 pass_fds=(answer_write,),
-                # Not a session: that is a group of its own to the scheduler, and starves beside a busy one on some
-                # kernels.
+                # Not a session: that is a group of its own to the scheduler, and on some kernels one that begins
+                # beside a busy one starves.
                 process_group=0,
             )
     except BaseException:
