@@ -66,7 +66,7 @@ class Ends:
     :ivar settings: further names of the environment, for both drivers.
     :ivar right: the right host's addresses, elsewhere than in the left one's networks.
     :ivar gateways: of the left host and of the right one, of each family.
-    :ivar program: in place of ``framelaned``.
+    :ivar programs: of the left host and of the right one, in place of ``framelaned``.
     """
 
     processes: Processes
@@ -76,7 +76,7 @@ class Ends:
     mtu: int = 1500
     vlan: int | None = None
     settings: Mapping[str, str] | None = None
-    program: Sequence[str] | None = None
+    programs: tuple[Path | Sequence[str] | None, Path | Sequence[str] | None] = (None, None)
     right: tuple[str, str] = RIGHT
     gateways: tuple[tuple[str, str], tuple[str, str]] | None = None
     required: bool = True  #: else a device is only the first choice, before sockets
@@ -105,7 +105,7 @@ class Ends:
             name=side,
             namespace=self._namespace(side),
             settings=settings | ENVIRONMENT,
-            program=self.program,
+            program=self.programs[side == "right"],
         )
 
     def _namespace(self, side: str) -> str | None:

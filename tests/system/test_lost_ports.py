@@ -120,7 +120,7 @@ def test_a_program_detached_by_force_fails_over_to_sockets_and_loses_nothing(sta
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_an_unplugged_virtual_device_fails_over_to_sockets_and_loses_nothing(start, side: str) -> None:
     program = [sys.executable, "-m", "support.unpluggable"]
-    stream = start("af_packet", "af_packet", required=False, program=program)
+    stream = start("af_packet", "af_packet", required=False, programs=(program, program))
     assert stream.endpoint(side).transport == "dpdk"
 
     stream.drivers[side].process.kill(signal.SIGUSR1)
