@@ -21,6 +21,8 @@ import pytest
 from framelane.shm.counter_types import CounterType
 from framelane.shm.system_counters import SystemCounter
 from support.drivers import DriverProcess, start_driver
+from support.ends import LEFT, RIGHT, Ends, check_served_by
+from support.ends import channel as channel_to
 from support.namespaces import Link
 from support.processes import Process, Processes, wait_until
 from support.transfers import ENVIRONMENT
@@ -62,7 +64,7 @@ def channel(request: pytest.FixtureRequest, port: int) -> str:
     return f"aeron:udp?endpoint=127.0.0.1:{port}" if request.param == "udp" else IPC
 
 
-class Ends:
+class Programs:
     """Starts the ends of a stream of a million messages on drivers."""
 
     def __init__(self, processes: Processes, peers: Path, shared: Path) -> None:
@@ -87,8 +89,8 @@ class Ends:
 
 
 @pytest.fixture
-def ends(processes: Processes, peers: Path, shared: Path) -> Ends:
-    return Ends(processes, peers, shared)
+def ends(processes: Processes, peers: Path, shared: Path) -> Programs:
+    return Programs(processes, peers, shared)
 
 
 def check_printed(subscriber: Process) -> None:
@@ -112,7 +114,9 @@ def check_retransmits(sender: DriverProcess) -> None:
     assert sender.count(SystemCounter.NAK_MESSAGES_RECEIVED) < 0.001 * COUNT
 
 
-def test_a_stock_publisher_reaches_our_subscriber_on_our_driver(start: StartDriver, ends: Ends, channel: str) -> None:
+def test_a_stock_publisher_reaches_our_subscriber_on_our_driver(
+    start: StartDriver, ends: Programs, channel: str
+) -> None:
     driver = start("ours")
     subscriber = ends.ours("subscribe", driver, channel)
     ends.stock_publisher(driver, channel).succeed(60)
@@ -122,7 +126,7 @@ def test_a_stock_publisher_reaches_our_subscriber_on_our_driver(start: StartDriv
 
 
 @pytest.mark.parametrize("kind", ["ours", "stock"])
-def test_our_publisher_reaches_a_stock_subscriber(start: StartDriver, ends: Ends, channel: str, kind: str) -> None:
+def test_our_publisher_reaches_a_stock_subscriber(start: StartDriver, ends: Programs, channel: str, kind: str) -> None:
     driver = start(kind)
     subscriber = ends.stock_subscriber(driver, channel)
     publisher = ends.ours("publish", driver, channel)
@@ -131,7 +135,7 @@ def test_our_publisher_reaches_a_stock_subscriber(start: StartDriver, ends: Ends
     check_retransmits(driver)
 
 
-def test_our_clients_work_on_a_stock_driver(start: StartDriver, ends: Ends, channel: str) -> None:
+def test_our_clients_work_on_a_stock_driver(start: StartDriver, ends: Programs, channel: str) -> None:
     driver = start("stock")
     subscriber = ends.ours("subscribe", driver, channel)
     ends.ours("publish", driver, channel).succeed(60)
@@ -141,7 +145,7 @@ def test_our_clients_work_on_a_stock_driver(start: StartDriver, ends: Ends, chan
 @pytest.mark.parametrize("kinds", [("ours", "stock"), ("stock", "ours")], ids=["to-stock", "from-stock"])
 @pytest.mark.parametrize("endpoint", ["10.77.0.2:40123", "224.20.30.39:40456|interface=10.77.0.0/24"])
 def test_two_drivers_exchange_a_million_messages(
-    start: StartDriver, ends: Ends, link: Link, kinds: tuple[str, str], endpoint: str
+    start: StartDriver, ends: Programs, link: Link, kinds: tuple[str, str], endpoint: str
 ) -> None:
     sender, receiver = start(kinds[0], link.left), start(kinds[1], link.right)
     channel = f"aeron:udp?endpoint={endpoint}"
@@ -158,6 +162,58 @@ def test_two_drivers_exchange_a_million_messages(
     assert sender.count(SystemCounter.INVALID_PACKETS) == 0
 
 
+@pytest.fixture
+def start_on(processes: Processes, shared: Path, peers: Path, link: Link) -> Callable[..., tuple[DriverProcess, ...]]:
+    """Starts the drivers of both hosts: ours on a device, or the right one ``stock``."""
+
+    def start(left: str, right: str) -> tuple[DriverProcess, ...]:
+        is_stock = right == "stock"
+        return Ends(
+            processes,
+            shared,
+            None if left == "memif" else link,
+            (left, "sockets" if is_stock else right),
+            settings={"AERON_TERM_BUFFER_LENGTH": "16m"},
+            programs=(None, peers / "aeronmd" if is_stock else None),
+        ).start()
+
+    return start
+
+
+@pytest.mark.parametrize("direction", ["to-stock", "from-stock"])
+@pytest.mark.parametrize("kind", ["IPv4", "multicast"])
+@pytest.mark.parametrize("transport", ["xdp", "af_packet", "tap"])
+def test_a_driver_on_a_device_and_a_stock_driver_exchange_a_million_messages(
+    start_on: Callable[..., tuple[DriverProcess, ...]], ends: Programs, transport: str, kind: str, direction: str
+) -> None:
+    ours, stock = start_on(transport, "stock")
+    if direction == "to-stock":
+        printer = ends.stock_subscriber(stock, channel_to(kind, RIGHT))
+        ends.ours("publish", ours, channel_to(kind, RIGHT)).succeed(120)
+        check_printed(printer)
+    else:
+        subscriber = ends.ours("subscribe", ours, channel_to(kind, LEFT))
+        ends.stock_publisher(stock, channel_to(kind, LEFT)).succeed(120)
+        subscriber.succeed(120)
+    check_served_by(ours, transport)
+    assert ours.count(SystemCounter.INVALID_PACKETS) == stock.count(SystemCounter.INVALID_PACKETS) == 0
+
+
+@pytest.mark.parametrize("transport", ["xdp", "af_packet", "memif"])
+def test_stock_clients_work_unchanged_on_drivers_on_devices(
+    start_on: Callable[..., tuple[DriverProcess, ...]], ends: Programs, transport: str
+) -> None:
+    left, right = start_on(transport, transport)
+    subscriber = ends.ours("subscribe", right, channel_to("IPv4", RIGHT, 40123))
+    ends.stock_publisher(left, channel_to("IPv4", RIGHT, 40123)).succeed(120)
+    subscriber.succeed(120)
+    printer = ends.stock_subscriber(right, channel_to("IPv4", RIGHT, 40124))
+    ends.ours("publish", left, channel_to("IPv4", RIGHT, 40124)).succeed(120)
+    check_printed(printer)
+    check_served_by(left, transport)
+    check_served_by(right, transport)
+
+
 @pytest.mark.parametrize("kinds", [("ours", "stock"), ("stock", "ours")], ids=["ping-on-ours", "ping-on-stock"])
 def test_ping_and_pong_on_different_drivers(
     processes: Processes, start: StartDriver, link: Link, peers: Path, kinds: tuple[str, str]
@@ -171,7 +227,7 @@ def test_ping_and_pong_on_different_drivers(
 
 
 def test_the_stock_counter_tool_reads_our_counters(
-    processes: Processes, start: StartDriver, ends: Ends, peers: Path, port: int
+    processes: Processes, start: StartDriver, ends: Programs, peers: Path, port: int
 ) -> None:
     driver = start("ours")
     channel = f"aeron:udp?endpoint=127.0.0.1:{port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from framelane.errors import FramelaneError
@@ -76,14 +76,15 @@ def start_driver(
     name: str = "driver",
     namespace: str | None = None,
     settings: Mapping[str, str] | None = None,
-    program: Path | None = None,
+    program: Path | Sequence[str] | None = None,
 ) -> DriverProcess:
     """Start a driver on a directory and wait until it serves clients.
 
-    :param program: ``None``: ours, ``framelaned``.
+    :param program: with its arguments, if it has any; ``None``: ours, ``framelaned``.
     :param settings: names of the environment, ``AERON_*`` and ``FRAMELANE_*``.
     """
     if program is None:
         program = Path(sys.executable).with_name("framelaned")
+    command = [program] if isinstance(program, Path) else program
     environment = _BASE | {"AERON_DIR": str(directory)} | dict(settings or {})
-    return DriverProcess(processes.start(name, [program], namespace=namespace, environment=environment), directory)
+    return DriverProcess(processes.start(name, command, namespace=namespace, environment=environment), directory)

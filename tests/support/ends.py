@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from framelane.driver.verdicts import read_verdicts
 from support.drivers import DriverProcess, start_driver
 from support.namespaces import Link
 from support.processes import Processes, wait_until
-from support.transfers import faults
+from support.transfers import ENVIRONMENT, faults
 
 __all__ = ["KINDS", "LEFT", "RIGHT", "Ends", "channel", "check_served_by", "figures", "run_in"]
 
@@ -64,6 +64,9 @@ class Ends:
     :ivar link: ``None`` for memif.
     :ivar transports: what serves the left host, and the right one.
     :ivar settings: further names of the environment, for both drivers.
+    :ivar right: the right host's addresses, elsewhere than in the left one's networks.
+    :ivar gateways: of the left host and of the right one, of each family.
+    :ivar programs: of the left host and of the right one, in place of ``framelaned``.
     """
 
     processes: Processes
@@ -73,11 +76,14 @@ class Ends:
     mtu: int = 1500
     vlan: int | None = None
     settings: Mapping[str, str] | None = None
+    programs: tuple[Path | Sequence[str] | None, Path | Sequence[str] | None] = (None, None)
+    right: tuple[str, str] = RIGHT
+    gateways: tuple[tuple[str, str], tuple[str, str]] | None = None
+    required: bool = True  #: else a device is only the first choice, before sockets
 
     def start(self, loss: float = 0.0, seed: int = 1) -> tuple[DriverProcess, DriverProcess]:
         """Set the network up and start both; ``loss`` is between them, in both directions."""
-        if self.link is not None:
-            self._set_up(self.link)
+        self.set_up()
         left = self.start_one("left", loss, seed)
         if self.link is not None and "tap" in self.transports:
             self._set_up_tap(self.link)
@@ -94,7 +100,12 @@ class Ends:
             file.write_text(self._configuration(side, transport))
             settings["FRAMELANE_CONFIG"] = str(file)
         return start_driver(
-            self.processes, self.shared / side, name=side, namespace=self._namespace(side), settings=settings
+            self.processes,
+            self.shared / side,
+            name=side,
+            namespace=self._namespace(side),
+            settings=settings | ENVIRONMENT,
+            program=self.programs[side == "right"],
         )
 
     def _namespace(self, side: str) -> str | None:
@@ -104,8 +115,8 @@ class Ends:
 
     def _configuration(self, side: str, transport: str) -> str:
         if transport == "xdp":
-            return '[transport]\nrequire = "xdp"\n[transport.xdp]\ninterface = "eth0"\n'
-        text = '[transport]\nrequire = "dpdk"\n[transport.dpdk]\n'
+            return f'{self._order("xdp")}[transport.xdp]\ninterface = "eth0"\n'
+        text = f"{self._order('dpdk')}[transport.dpdk]\n"
         if transport == "memif":
             role = "server" if side == "left" else "client"
             text += f'vdev = "net_memif"\nvdev_args = {{ role = "{role}", socket = "{self.shared / "memif.sock"}" }}\n'
@@ -115,16 +126,25 @@ class Ends:
         else:
             text += _ON_VETH[transport]
         if transport in _HAS_OWN_ADDRESSES:
-            address, address6 = LEFT if side == "left" else RIGHT
+            address, address6 = LEFT if side == "left" else self.right
             text += f'addresses = ["{address}/24", "{address6}/64"]\n'
+            if self.gateways is not None:
+                text += "gateway = [{}]\n".format(", ".join(f'"{one}"' for one in self.gateways[side == "right"]))
         return text + (f"vlan = {self.vlan}\n" if self.vlan is not None else "")
 
-    def _set_up(self, link: Link) -> None:
+    def _order(self, name: str) -> str:
+        return f'[transport]\nrequire = "{name}"\n' if self.required else f'[transport]\nuse = ["{name}", "sockets"]\n'
+
+    def set_up(self) -> None:
+        """Make the network fit; once more after the pair was made again."""
+        link = self.link
+        if link is None:
+            return
         if "tap" in self.transports:
             link.delete_pair()
             return
-        hosts = ((link.left, LEFT, self.transports[0]), (link.right, RIGHT, self.transports[1]))
-        for namespace, (_, address6), transport in hosts:
+        hosts = ((link.left, LEFT, self.transports[0]), (link.right, self.right, self.transports[1]))
+        for place, (namespace, (_, address6), transport) in enumerate(hosts):
             # Checksums are computed, as on a machine behind a cable.
             run_in(namespace, "ethtool", "-K", "eth0", "tx", "off", "txvlan", "off", "rxvlan", "off")
             run_in(namespace, "ip", "link", "set", "eth0", "mtu", str(self.mtu))
@@ -132,6 +152,8 @@ class Ends:
                 run_in(namespace, "ip", "address", "flush", "dev", "eth0")
             else:
                 run_in(namespace, "ip", "address", "add", f"{address6}/64", "dev", "eth0", "nodad")
+                if self.gateways is not None:
+                    run_in(namespace, "ip", "route", "add", "fd00::/8", "via", self.gateways[place][1])
 
     def _set_up_tap(self, link: Link) -> None:
         address, address6 = RIGHT

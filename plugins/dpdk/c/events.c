@@ -181,7 +181,9 @@ static int fl_port_look_at_link(fl_port_t *port)
     bool is_up = port->is_link_up;
     if (0 != fl_ethernet_look_at_link(port, &is_up))
     {
-        fl_port_lose(port, "the kernel's interface was deleted");
+        char why[64];
+        snprintf(why, sizeof(why), "the kernel's interface %s was deleted", port->settings.interface);
+        fl_port_lose(port, why);
         return -FL_ENODEV;
     }
     if (is_up != port->is_link_up)

@@ -1,0 +1,177 @@
+"""Ports whose device goes away, or whose network changes, under running drivers."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from framelane.driver.verdicts import ServedEndpoint, read_verdicts
+from framelane.shm.counter_types import ChannelStatus
+from support.drivers import DriverProcess
+from support.ends import RIGHT, Ends, channel, run_in
+from support.namespaces import Link
+from support.processes import Process, Processes, wait_until
+from support.transfers import ENVIRONMENT
+
+pytest.importorskip("framelane_xdp")
+pytest.importorskip("framelane_dpdk")
+
+pytestmark = pytest.mark.root
+
+SECONDS = 120  # at most
+DEVICES = ["xdp", "af_packet"]
+NAMES = {"xdp": "xdp", "af_packet": "dpdk", "own af_packet": "dpdk"}
+
+
+@dataclass
+class Stream:
+    """Numbered messages from left to right; the subscriber checks that none is missing."""
+
+    ends: Ends
+    drivers: dict[str, DriverProcess]
+    subscriber: Process
+
+    def endpoint(self, side: str) -> ServedEndpoint:
+        found: list[ServedEndpoint] = []
+        # While it changes transports an endpoint may be left out.
+        wait_until(lambda: found or found.extend(read_verdicts(self.drivers[side].cnc.counters())), "endpoint")
+        (one,) = found
+        return one
+
+    def count(self) -> int:
+        """How many intervals of the subscriber had messages."""
+        lines = [line.split() for line in self.subscriber.output.splitlines()]
+        return sum(words[0] == "rate" and int(words[1]) > 0 for words in lines if len(words) == 2)
+
+    def goes_on(self) -> None:
+        before = self.count()
+        wait_until(lambda: self.count() > before + 2, "messages")
+
+    def finish(self) -> None:
+        """Nothing was missing up to now."""
+        self.subscriber.kill(signal.SIGUSR1)
+        self.subscriber.succeed()
+
+    def errors(self, side: str) -> str:
+        return "\n".join(self.drivers[side].errors())
+
+
+@pytest.fixture
+def start(processes: Processes, shared: Path, link: Link) -> Callable[..., Stream]:
+    def start(left: str, right: str, **given: object) -> Stream:
+        ends = Ends(processes, shared, link, (left, right), **given)
+        drivers = dict(zip(("left", "right"), ends.start(), strict=True))
+        words = [sys.executable, "-m", "support.number_stream"]
+        programs = {
+            what: processes.start(
+                what,
+                [*words, what, drivers[side].directory, channel("IPv4", RIGHT), str(SECONDS)],
+                environment=ENVIRONMENT,
+            )
+            for what, side in (("subscribe", "right"), ("publish", "left"))
+        }
+        programs["subscribe"].wait_for("first")
+        stream = Stream(ends, drivers, programs["subscribe"])
+        stream.goes_on()
+        return stream
+
+    return start
+
+
+def detach_program(namespace: str) -> None:
+    """Take the XDP program off eth0 by force."""
+    shown = run_in(namespace, "ip", "-d", "link", "show", "eth0")
+    program = int(re.search(r"prog/xdp id (\d+)", shown)[1])
+    links = json.loads(subprocess.run(["bpftool", "-j", "link"], check=True, capture_output=True, text=True).stdout)
+    (number,) = [one["id"] for one in links if one.get("prog_id") == program]
+    subprocess.run(["bpftool", "link", "detach", "id", str(number)], check=True, capture_output=True)
+
+
+def check_failed_over(stream: Stream, side: str, transport: str, why: str) -> None:
+    """The endpoint goes on over sockets, at the address that it had, and says what it passed over."""
+    before = stream.endpoint(side)
+    wait_until(lambda: stream.endpoint(side).transport == "sockets", "fail-over")
+    stream.goes_on()
+    after = stream.endpoint(side)
+    assert (after.status, after.label) == (ChannelStatus.ACTIVE, before.label)
+    passed = dict(after.passed_over)
+    assert "has lost its device" in passed[transport] and why in passed[transport]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_program_detached_by_force_fails_over_to_sockets_and_loses_nothing(start, link: Link, side: str) -> None:
+    stream = start("xdp", "xdp", required=False)
+    assert stream.endpoint(side).transport == "xdp"
+
+    detach_program(link.left if side == "left" else link.right)
+
+    check_failed_over(stream, side, "xdp", "was detached from interface eth0")
+    stream.finish()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_an_unplugged_virtual_device_fails_over_to_sockets_and_loses_nothing(start, side: str) -> None:
+    program = [sys.executable, "-m", "support.unpluggable"]
+    stream = start("af_packet", "af_packet", required=False, programs=(program, program))
+    assert stream.endpoint(side).transport == "dpdk"
+
+    stream.drivers[side].process.kill(signal.SIGUSR1)
+
+    check_failed_over(stream, side, "dpdk", "it was unplugged")
+    stream.finish()
+
+
+@pytest.mark.parametrize("transport", DEVICES)
+def test_an_interface_deleted_and_made_again_is_bound_again_and_the_stream_goes_on(
+    start, link: Link, transport: str
+) -> None:
+    stream = start(transport, transport)
+    labels = {side: stream.endpoint(side).label for side in ("left", "right")}
+
+    link.delete_pair()
+    for side in labels:
+        wait_until(lambda side=side: stream.endpoint(side).status == ChannelStatus.ERRORED, "status -1")
+        address = labels[side].split()[-1]
+        assert f"at {address} is on no transport since {NAMES[transport]} lost its device" in stream.errors(side)
+        assert "eth0" in stream.errors(side)
+    link.make_pair()
+    stream.ends.set_up()
+
+    for side in labels:
+        wait_until(lambda side=side: stream.endpoint(side).status == ChannelStatus.ACTIVE, "status 1")
+        assert (stream.endpoint(side).transport, stream.endpoint(side).label) == (NAMES[transport], labels[side])
+    stream.goes_on()
+    stream.finish()
+
+
+@pytest.mark.parametrize("transport", [*DEVICES, "own af_packet"])
+def test_a_link_that_goes_down_and_comes_up_loses_nothing(start, link: Link, transport: str) -> None:
+    stream = start(transport, "sockets")
+
+    run_in(link.right, "ip", "link", "set", "eth0", "down")
+    wait_until(lambda: "link down" in stream.errors("left"), "link down")
+    run_in(link.right, "ip", "link", "set", "eth0", "up")
+    run_in(link.right, "ip", "route", "replace", "224.0.0.0/4", "dev", "eth0")
+
+    stream.goes_on()
+    assert stream.endpoint("left").transport == NAMES[transport]
+    stream.finish()
+
+
+@pytest.mark.parametrize("transport", [*DEVICES, "own af_packet"])
+def test_a_neighbour_that_changes_its_mac_address_is_followed(start, link: Link, transport: str) -> None:
+    stream = start(transport, "sockets")
+
+    # The far end sends on from its new address, and Linux there asks for ours.
+    run_in(link.right, "ip", "link", "set", "eth0", "address", "02:00:00:00:77:02")
+
+    stream.goes_on()
+    stream.finish()
