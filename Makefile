@@ -10,17 +10,21 @@ NATIVE := $(shell find core/abi/src core/c/src plugins/*/c -name '*.[ch]' -type 
 	$(wildcard core/native_build.py core/setup.py plugins/*/native_build.py plugins/*/setup.py)
 METADATA := $(wildcard pyproject.toml core/pyproject.toml core/abi/pyproject.toml plugins/*/pyproject.toml)
 
-.PHONY: venv demo test acceptance interop test-vm bench lint sanitize clean system-packages
+.PHONY: venv demo test acceptance interop test-vm bench lint sanitize clean build-packages test-packages vm-packages
 
-venv: $(VENV)/.native
+venv: build-packages $(VENV)/.native
 
-# What a build needs of the system: installed through apt where that is allowed, else named.
-system-packages:
-	@$(PYTHON) -c 'import sysconfig, pathlib, sys; \
-		sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())' 2>/dev/null \
-		&& command -v cc >/dev/null || tools/install-packages python3-dev python3-venv gcc
+# What is needed of the system: installed through apt where that is allowed, else named. tools/install-packages has the list.
+build-packages:
+	@PYTHON=$(PYTHON) tools/install-packages build plugins
 
-$(VENV)/.packages: $(METADATA) | system-packages
+test-packages:
+	@PYTHON=$(PYTHON) tools/install-packages build plugins tests
+
+vm-packages:
+	@tools/install-packages vm
+
+$(VENV)/.packages: $(METADATA) | build-packages
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) 'setuptools>=77' wheel 'cffi>=1.17' build
 	$(PIP) --no-build-isolation -e core/abi
@@ -37,21 +41,19 @@ $(VENV)/.native: $(VENV)/.packages $(NATIVE)
 demo: venv
 	$(BIN)/framelane demo
 
-test: venv
+test: test-packages venv
 	$(PYTEST) -m "not acceptance and not interop and not vm"
 
-acceptance: venv
+acceptance: test-packages venv
 	$(PYTEST) -m acceptance --timeout 7200
 
 # Stock peers are built outside the repository; PEERS names the folder that holds their programs.
-interop: venv
+interop: test-packages venv
 	@test -n "$(PEERS)" || { echo "make interop PEERS=DIR: DIR holds the stock programs (aeronmd, AeronStat, ...)" >&2; exit 2; }
 	PEERS="$(abspath $(PEERS))" $(PYTEST) -m interop --timeout 1800
 
 # Boots Debian's kernel in software emulation; needs root, for the bind mount that is the machine's root.
-VM_PACKAGES := qemu-system-x86 linux-image-amd64 busybox-static cpio kmod iproute2 iputils-ping dpdk-dev
-test-vm: venv
-	@dpkg -s $(VM_PACKAGES) >/dev/null 2>&1 || tools/install-packages $(VM_PACKAGES)
+test-vm: vm-packages venv
 	$(PYTEST) -m vm
 
 bench: venv
@@ -65,7 +67,7 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy core/src core/abi/src $(PLUGINS:%=%/src)
 
-sanitize: venv
+sanitize: test-packages venv
 	tools/sanitize address
 	tools/sanitize thread
 
