@@ -9,6 +9,8 @@
 #define FL_LEAST_FRAME 60       /* without FCS */
 #define FL_REAPS_A_CLEANUP 32   /* a clean-up walks the device's ring, so not every idle cycle pays for one */
 
+/* An mbuf in a pool has one reference and one segment, and where its data lies follows from its address; the rest of it is
+ * written when its frame is. So nothing of it is touched here. */
 int fl_port_tx_alloc(fl_port_t *port, uint32_t queue_id, fl_tx_frame_t *frames, uint32_t count)
 {
     fl_queue_t *queue = &port->queues[queue_id];
@@ -22,10 +24,10 @@ int fl_port_tx_alloc(fl_port_t *port, uint32_t queue_id, fl_tx_frame_t *frames, 
     while (total < count)
     {
         uint32_t part = count - total < FL_BURST ? count - total : FL_BURST;
-        if (0 != rte_pktmbuf_alloc_bulk(queue->tx_pool, mbufs, part))
+        if (0 != rte_mempool_get_bulk(queue->tx_pool, (void **)mbufs, part))
         {
             /* A bulk is all or nothing; the last ones come one by one. */
-            if (0 != rte_pktmbuf_alloc_bulk(queue->tx_pool, mbufs, 1))
+            if (0 != rte_mempool_get_bulk(queue->tx_pool, (void **)mbufs, 1))
             {
                 fl_counters_add(&queue->counters, FL_TX_NOBUFS, count - total);
                 break;
@@ -34,10 +36,11 @@ int fl_port_tx_alloc(fl_port_t *port, uint32_t queue_id, fl_tx_frame_t *frames, 
         }
         for (uint32_t i = 0; i < part; i++)
         {
-            mbufs[i]->data_off = FL_TX_OFFSET;
-            frames[total + i].data = rte_pktmbuf_mtod(mbufs[i], uint8_t *);
-            rte_prefetch0_write(frames[total + i].data);
-            rte_prefetch0_write(frames[total + i].data + RTE_CACHE_LINE_SIZE);
+            uint8_t *data = (uint8_t *)rte_mbuf_buf_addr(mbufs[i], queue->tx_pool) + FL_TX_OFFSET;
+            rte_prefetch0_write(mbufs[i]);
+            rte_prefetch0_write(data);
+            rte_prefetch0_write(data + RTE_CACHE_LINE_SIZE);
+            frames[total + i].data = data;
             frames[total + i].token = (uint64_t)(uintptr_t)mbufs[i];
         }
         total += part;
@@ -134,6 +137,7 @@ static inline bool fl_frame_prepare(fl_queue_t *queue, struct rte_mbuf *mbuf, co
         memset(frame->data + length, 0, FL_LEAST_FRAME - length);
         length = FL_LEAST_FRAME;
     }
+    mbuf->data_off = FL_TX_OFFSET;
     mbuf->data_len = (uint16_t)length;
     mbuf->pkt_len = length;
     mbuf->ol_flags = 0;
