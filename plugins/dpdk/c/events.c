@@ -10,7 +10,7 @@
 #include <rte_errno.h>
 
 #define FL_UNPLUG_LIMIT_MS 1000
-#define FL_LOOKS_A_RESTART 10   /* without a link, to a restart of a device that had found its peer */
+#define FL_LOOKS_A_RESTART 50   /* without a link, to a restart of a device that had found its peer */
 #define FL_LOOKS_A_TRY 5   /* of housekeeping, ten a second, to one try at starting a device without its peer */
 
 void fl_port_event(fl_port_t *port, uint32_t kind, const char *format, ...)

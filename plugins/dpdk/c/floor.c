@@ -22,7 +22,7 @@
 #define FL_FLOOR_CACHE 512
 #define FL_FLOOR_BUFFERS (4 * FL_FLOOR_DESCRIPTORS + 4 * FL_FLOOR_CACHE)
 #define FL_FLOOR_WAIT_NS INT64_C(10000000000)         /* for the other end */
-#define FL_FLOOR_LINK_MS 50
+#define FL_FLOOR_LINK_MS 500
 #define FL_FLOOR_OFFSET (RTE_PKTMBUF_HEADROOM + 22)   /* of a frame in its buffer: payload begins on a multiple of 64 */
 
 struct fl_dpdk_floor

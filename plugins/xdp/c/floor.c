@@ -22,6 +22,7 @@
 #define FL_FLOOR_RECEIVE (2 * FL_FLOOR_RING)          /* chunks that are received into; the others are sent from */
 #define FL_FLOOR_OFFSET 22                            /* of a frame in its chunk: payload begins on a multiple of 64 */
 #define FL_FLOOR_REBINDS 400
+#define FL_FLOOR_DRAIN_NS 100000000
 #ifndef XDP_MAX_TX_SKB_BUDGET
 #define XDP_MAX_TX_SKB_BUDGET 9
 #endif
@@ -259,7 +260,7 @@ int fl_xdp_floor_send(fl_xdp_floor_t *floor, const fl_floor_params_t *params, fl
     result->elapsed_ns = now_ns - begin_ns;
     result->cpu_ns = fl_floor_cpu() - cpu_ns;
     /* What the kernel had no time for counts as sent, so it is to leave. */
-    for (int i = 0; i < 1000 && 0 != fl_floor_waiting(floor); i++)
+    while (0 != fl_floor_waiting(floor) && fl_floor_now() - now_ns < FL_FLOOR_DRAIN_NS)
     {
         fl_floor_reap(floor);
         fl_floor_kick(floor, result);

@@ -55,6 +55,13 @@ class Worker:
             self._raise(jobs[0], line)
         return [Outcome(**fields) for fields in (answer if isinstance(answer, list) else [answer])]
 
+    def release(self, job: Job) -> None:
+        """Have the process close what the job left open."""
+        self._write("null\n")
+        line = self._read(job, SLACK_S)
+        if line != "null":
+            self._raise(job, line)
+
     def _write(self, line: str) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # its end is found where the answer is read
@@ -135,6 +142,8 @@ class Processes:
         self.far.end()
         (far_outcome,) = self.far.finish(far)
         calls = sum(process.system_calls() for process in watched) - calls
+        self.near.release(near)
+        self.far.release(far)
         return Turn(near_outcome, far_outcome, cpu_ns, calls)
 
     def close(self) -> None:
@@ -160,6 +169,7 @@ class Threads:
         assert not watched
         self.worker.start(near, far)
         near_outcome, far_outcome = self.worker.finish(near, far)
+        self.worker.release(near)
         return Turn(near_outcome, far_outcome, 0, 0)
 
     def close(self) -> None:

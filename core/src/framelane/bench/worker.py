@@ -3,7 +3,7 @@
 Reads jobs, each a line of JSON, from standard input. For each it writes ``ready`` when what has to be open is open, and
 when the loop is over its outcome, or ``{"error": ...}``, as a line of JSON. The loop of a receiving side goes on until
 the line :data:`~framelane.bench.jobs.END` comes. A line with two jobs runs them together, each on a thread of its own,
-and gives two outcomes.
+and gives two outcomes. ``null`` closes what they left open, and is answered by itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["main"]
 
 Loop = Callable[[Job, Ready], Outcome]
 
-#: Devices of the last line: they stay until the next one, by when the other process has done with theirs too.
+#: Devices of the last line, which stay until ``null`` says that the other process has done with theirs too.
 held = ExitStack()
 
 METHODS = {"sendto": lib.FL_BENCH_SENDTO, "sendmmsg": lib.FL_BENCH_SENDMMSG, "segment": lib.FL_BENCH_SEGMENT}
@@ -225,7 +225,9 @@ def run_line(line: str) -> Any:
     """Run the job, or the two jobs, of a line; return the answer."""
     read = json.loads(line)
     try:
-        held.close()
+        if read is None:
+            held.close()
+            return None
         if isinstance(read, list):
             return [asdict(outcome) for outcome in run_together(*map(parse_job, read))]
         job = parse_job(read)
