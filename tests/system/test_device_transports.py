@@ -70,7 +70,7 @@ def test_two_processes_exchange_streams_over_memif(processes: Processes, shared:
 
 
 @root
-@pytest.mark.parametrize("pair", [("xdp", "sockets"), ("xdp", "af_packet"), ("own af_packet", "sockets")], ids=named)
+@pytest.mark.parametrize("pair", [("xdp", "af_packet"), ("own af_packet", "sockets")], ids=named)
 def test_datagrams_of_9000_bytes_pass(
     processes: Processes, shared: Path, link: Link, pair: tuple[str, str], seed: int
 ) -> None:
@@ -105,7 +105,7 @@ def move_over(
         assert right.count(SystemCounter.NAK_MESSAGES_SENT) > 0
 
 
-ON_ETHERNET = [("xdp", "xdp"), ("xdp", "sockets"), ("sockets", "af_packet")]
+ON_ETHERNET = [("xdp", "xdp"), ("xdp", "sockets")]
 
 
 @root

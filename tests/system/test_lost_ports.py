@@ -27,6 +27,8 @@ pytest.importorskip("framelane_dpdk")
 pytestmark = pytest.mark.root
 
 SECONDS = 120  # at most
+#: However slow the machine is, a device is back before the image is given up.
+PATIENT = {"AERON_IMAGE_LIVENESS_TIMEOUT": "60s"}
 DEVICES = ["xdp", "af_packet"]
 NAMES = {"xdp": "xdp", "af_packet": "dpdk", "own af_packet": "dpdk"}
 
@@ -67,7 +69,7 @@ class Stream:
 @pytest.fixture
 def start(processes: Processes, shared: Path, link: Link) -> Callable[..., Stream]:
     def start(left: str, right: str, **given: object) -> Stream:
-        ends = Ends(processes, shared, link, (left, right), **given)
+        ends = Ends(processes, shared, link, (left, right), settings=PATIENT, **given)
         drivers = dict(zip(("left", "right"), ends.start(), strict=True))
         words = [sys.executable, "-m", "support.number_stream"]
         programs = {
@@ -106,26 +108,22 @@ def check_failed_over(stream: Stream, side: str, transport: str, why: str) -> No
     assert "has lost its device" in passed[transport] and why in passed[transport]
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_a_program_detached_by_force_fails_over_to_sockets_and_loses_nothing(start, link: Link, side: str) -> None:
+def test_a_program_detached_by_force_fails_over_to_sockets_and_loses_nothing(start, link: Link) -> None:
     stream = start("xdp", "xdp", required=False)
-    assert stream.endpoint(side).transport == "xdp"
-
-    detach_program(link.left if side == "left" else link.right)
-
-    check_failed_over(stream, side, "xdp", "was detached from interface eth0")
+    for side, namespace in (("left", link.left), ("right", link.right)):
+        assert stream.endpoint(side).transport == "xdp"
+        detach_program(namespace)
+        check_failed_over(stream, side, "xdp", "was detached from interface eth0")
     stream.finish()
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_an_unplugged_virtual_device_fails_over_to_sockets_and_loses_nothing(start, side: str) -> None:
+def test_an_unplugged_virtual_device_fails_over_to_sockets_and_loses_nothing(start) -> None:
     program = [sys.executable, "-m", "support.unpluggable"]
     stream = start("af_packet", "af_packet", required=False, programs=(program, program))
-    assert stream.endpoint(side).transport == "dpdk"
-
-    stream.drivers[side].process.kill(signal.SIGUSR1)
-
-    check_failed_over(stream, side, "dpdk", "it was unplugged")
+    for side in ("left", "right"):
+        assert stream.endpoint(side).transport == "dpdk"
+        stream.drivers[side].process.kill(signal.SIGUSR1)
+        check_failed_over(stream, side, "dpdk", "it was unplugged")
     stream.finish()
 
 
@@ -153,25 +151,19 @@ def test_an_interface_deleted_and_made_again_is_bound_again_and_the_stream_goes_
 
 
 @pytest.mark.parametrize("transport", [*DEVICES, "own af_packet"])
-def test_a_link_that_goes_down_and_comes_up_loses_nothing(start, link: Link, transport: str) -> None:
+def test_a_link_goes_down_and_up_and_a_neighbour_changes_its_address_and_nothing_is_lost(
+    start, link: Link, transport: str
+) -> None:
     stream = start(transport, "sockets")
 
     run_in(link.right, "ip", "link", "set", "eth0", "down")
     wait_until(lambda: "link down" in stream.errors("left"), "link down")
     run_in(link.right, "ip", "link", "set", "eth0", "up")
-    run_in(link.right, "ip", "route", "replace", "224.0.0.0/4", "dev", "eth0")
-
     stream.goes_on()
-    assert stream.endpoint("left").transport == NAMES[transport]
-    stream.finish()
-
-
-@pytest.mark.parametrize("transport", [*DEVICES, "own af_packet"])
-def test_a_neighbour_that_changes_its_mac_address_is_followed(start, link: Link, transport: str) -> None:
-    stream = start(transport, "sockets")
 
     # The far end sends on from its new address, and Linux there asks for ours.
     run_in(link.right, "ip", "link", "set", "eth0", "address", "02:00:00:00:77:02")
-
     stream.goes_on()
+
+    assert stream.endpoint("left").transport == NAMES[transport]
     stream.finish()
