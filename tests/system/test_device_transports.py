@@ -66,7 +66,9 @@ def test_streams_of_every_kind_arrive_as_they_were_sent(
 
 
 def test_two_processes_exchange_streams_over_memif(processes: Processes, shared: Path, seed: int) -> None:
-    run_every_kind(Ends(processes, shared, None, ("memif", "memif")), 4 * MIB, seed)
+    left, right = run_every_kind(Ends(processes, shared, None, ("memif", "memif")), 4 * MIB, seed)
+    by_name = "aeron:udp?endpoint=224.20.30.41:40300|interface={net_memif0}"
+    exchange({"by the device's name": (left.directory, right.directory, by_name)}, MIB, seed)
 
 
 @root
