@@ -207,6 +207,20 @@ def test_every_endpoint_of_a_group_gets_the_datagram_whatever_the_capacity(stack
     assert stack.counts()["rx-pkts"] == 35
 
 
+def test_a_poll_may_be_given_back_in_parts_of_which_the_last_are_its_first(stack: Netstack) -> None:
+    endpoint = stack.station.open(bind=Address.of(SELF, PORT))
+    stack.receive(endpoint, bytes(v4() / udp()))  # the flow is known from now on
+    for i in range(6):
+        stack.port.inject(bytes(v4() / UDP(dport=PORT) / Raw(bytes([i]))))
+    runs = stack.station.poll()
+    assert [run.data for run in runs] == [bytes([i]) for i in range(6)]
+    stack.station.release(runs[:3])
+    assert stack.port.totals().held == 3
+    stack.station.release(runs[3:])
+    totals = stack.port.totals()
+    assert (totals.held, totals.released, totals.double_releases) == (0, 7, 0)
+
+
 def test_an_endpoint_may_leave_while_a_datagram_of_its_group_is_carried_over(stack: Netstack) -> None:
     group = Address.of("239.1.2.3", PORT)
     endpoints = [

@@ -57,6 +57,7 @@ void fl_netstack_release(fl_poller_t *poller, const fl_run_t *runs, uint32_t cou
         poller->ops->rx_release(poller->port, poller->queue, &poller->frames[poller->plain_first], count);
         return;
     }
+    poller->is_plain = false;   /* what is still held need not be the first ones of the poll */
     for (uint32_t i = 0; i < count; i++)
     {
         const uint32_t index = (uint32_t)runs[i].token;
