@@ -30,7 +30,7 @@ $(VENV)/.packages: $(METADATA) | build-packages
 	$(PIP) --no-build-isolation -e core/abi
 	$(PIP) --no-build-isolation --no-deps $(PLUGINS:%=-e %)
 	$(PIP) --no-build-isolation -e 'core[testing]'
-	$(PIP) pytest pytest-timeout hypothesis scapy ruff mypy
+	$(PIP) pytest pytest-timeout pytest-xdist hypothesis scapy ruff mypy
 	@touch $@
 
 $(VENV)/.native: $(VENV)/.packages $(NATIVE)
@@ -41,8 +41,10 @@ $(VENV)/.native: $(VENV)/.packages $(NATIVE)
 demo: venv
 	$(BIN)/framelane demo
 
+# Most tests wait for processes more than they compute, so two at a time fit on two cores; conftest.py says which may not
+# run beside each other.
 test: test-packages venv
-	$(PYTEST) -m "not acceptance and not interop and not vm"
+	$(PYTEST) -n 2 --dist loadgroup -m "not acceptance and not interop and not vm"
 
 acceptance: test-packages venv
 	$(PYTEST) -m acceptance --timeout 7200

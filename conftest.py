@@ -1,18 +1,67 @@
-"""What holds for every test: a skip is a failure where everything is supposed to run, and SIGINT interrupts."""
+"""What holds for every test: a skip is a failure where everything is supposed to run, SIGINT interrupts, and tests that
+share something of the machine are not run beside each other."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from pathlib import Path
 
 import pytest
+
+#: What runs one after another where ``make test`` runs two tests at once: devices and EAL, ports of the loopback
+#: interface, and what looks for processes and directories. Everything else is spread by file. The first one counts.
+_GROUPS = {
+    "devices": (
+        "plugins/dpdk",
+        "plugins/xdp",
+        "tests/conformance/test_dpdk",
+        "tests/conformance/test_xdp",
+        "tests/system/test_allocations",
+        "tests/system/test_bench",
+        "tests/system/test_device_transports",
+        "tests/system/test_gateway",
+        "tests/system/test_lost_ports",
+        "tests/system/test_obstacles",
+        "tests/system/test_system_calls",
+        "tests/system/test_xdp_coexistence",
+    ),
+    "netstack": (
+        "tests/protocol/netstack",
+        "tests/system/test_control_and_kernel",
+        "tests/system/test_kernel",
+        "tests/system/test_netstack_and_kernel",
+        "tests/system/test_port_holders",
+    ),
+    "machine": ("plugins", "tests/conformance", "tests/interop", "tests/packaging", "tests/system", "tests/vm"),
+}
 
 # A shell that starts the tests in the background has them ignore SIGINT, and so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A driver that waits for its processor is not dead: for clients of this process, in milliseconds.
 os.environ.setdefault("AERON_DRIVER_TIMEOUT", "60000")
+
+
+def group_of(path: str) -> str:
+    """Return the group of a test file, by its path from here."""
+    for group, prefixes in _GROUPS.items():
+        if path.startswith(prefixes):
+            return group
+    return path
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Name each test's group for pytest-xdist."""
+    here = Path(__file__).parent
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path.relative_to(here).as_posix())))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name whole frames by a number: their bytes are no name, and the ports in them differ between processes."""
+    return argname if isinstance(val, bytes) and len(val) > 16 else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ child process."""
 import ctypes
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,10 +71,21 @@ def namespaces() -> Iterator[tuple[str, str]]:
             run(f"ip -n {namespace} address add fd83::{number}/64 dev veth0 nodad")
             run(f"ip -n {namespace} link set veth0 up")
             run(f"ip -n {namespace} link set lo up")
+        for namespace in (near, far):
+            wait_for_route(namespace, "ff15::4241")
         yield near, far
     finally:
         run(f"ip netns delete {near}")
         run(f"ip netns delete {far}")
+
+
+def wait_for_route(namespace: str, group: str) -> None:
+    """Wait for the kernel's route to IPv6 groups, which it makes when it has seen the link, up to a second later."""
+    deadline = time.monotonic() + 60
+    command = ["ip", "-n", namespace, "-6", "route", "get", group]
+    while subprocess.run(command, capture_output=True, timeout=20, check=False).returncode != 0:
+        assert time.monotonic() < deadline, f"no route to {group} in {namespace} within 60 s"
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="class")
