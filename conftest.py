@@ -19,7 +19,6 @@ _GROUPS = {
         "tests/conformance/test_dpdk",
         "tests/conformance/test_xdp",
         "tests/system/test_allocations",
-        "tests/system/test_bench",
         "tests/system/test_device_transports",
         "tests/system/test_gateway",
         "tests/system/test_lost_ports",
