@@ -56,6 +56,8 @@ typedef struct fl_queue
     int timestamp_offset;
     const fl_device_clock_t *clock;
     bool has_checksums;
+    bool is_memif;                    /* the peer's memory may go: see memif.h */
+    uint32_t burst;                   /* as in bursts; queue's thread alone */
     struct rte_mempool *rx_pool;
     struct rte_mempool *tx_pool;
     struct rte_mempool *payload_pool;   /* of mbufs without room of their own; NULL without zero copy */
@@ -71,7 +73,8 @@ typedef struct fl_queue
 
     fl_counters_t counters;
 
-    /* Written by the queue's thread, read by who closes the gate. */
+    /* Written by the queue's thread; read by DPDK's interrupt thread, and by who closes the gate. */
+    _Atomic uint32_t bursts;          /* begun and ended; odd during one */
     _Atomic uint32_t is_entered;
     _Atomic uint32_t gate_seen;
 } __attribute__((aligned(128))) fl_queue_t;
@@ -161,6 +164,9 @@ bool fl_port_is_mine(const fl_port_t *port);
 
 /* Call tell(port, what) for the open port of this number of DPDK, if there is one. It stays open meanwhile. Any thread. */
 void fl_ports_tell(uint16_t ethdev, void (*tell)(fl_port_t *port, int what), int what);
+
+/* Call visit(port) for each open port. They stay open meanwhile. Any thread. */
+void fl_ports_visit(void (*visit)(fl_port_t *port));
 
 /* Set the host's error text. Returns -code, as one of the ABI's. */
 int fl_port_error(const fl_port_t *port, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));

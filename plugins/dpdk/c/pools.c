@@ -9,7 +9,7 @@
 #include <rte_errno.h>
 #include <rte_mbuf_pool_ops.h>
 
-#include "link.h"
+#include "ring_link.h"
 
 #define FL_CACHE 256
 #define FL_CACHE_SLACK (FL_CACHE * 3 / 2)   /* a cache holds up to half as much more before it is emptied */

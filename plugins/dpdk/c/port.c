@@ -14,7 +14,8 @@
 
 #include "eal.h"
 #include "gate.h"
-#include "link.h"
+#include "ring_link.h"
+#include "memif.h"
 
 #define FL_NO_ETHDEV UINT16_MAX
 #define FL_LEAST_MTU 576
@@ -101,6 +102,16 @@ void fl_ports_tell(uint16_t ethdev, void (*tell)(fl_port_t *port, int what), int
         {
             tell(port, what);
         }
+    }
+    pthread_mutex_unlock(&fl_ports_mutex);
+}
+
+void fl_ports_visit(void (*visit)(fl_port_t *port))
+{
+    pthread_mutex_lock(&fl_ports_mutex);
+    for (fl_port_t *port = fl_ports; NULL != port; port = port->next_open)
+    {
+        visit(port);
     }
     pthread_mutex_unlock(&fl_ports_mutex);
 }
@@ -320,11 +331,17 @@ int fl_dpdk_open(
         free(port);
         return code;
     }
+    const bool is_memif = 0 == strcmp(port->driver, "net_memif");
+    if (is_memif && 0 != fl_memif_guard(text, length))
+    {
+        fl_port_event(port, FL_EVENT_NOTE, "%s: %s", port->settings.name, text);
+    }
     for (uint32_t i = 0; i < FL_MAX_QUEUES; i++)
     {
         port->queues[i].port = port;
         port->queues[i].ethdev = port->ethdev;
         port->queues[i].id = (uint16_t)i;
+        port->queues[i].is_memif = is_memif;
     }
     if (0 != port->settings.needs_timers)
     {

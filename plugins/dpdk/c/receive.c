@@ -1,5 +1,6 @@
 /* The receiving half of a queue. */
 #include "gate.h"
+#include "memif.h"
 
 #include <rte_mbuf_dyn.h>
 #include <rte_prefetch.h>
@@ -78,7 +79,9 @@ static uint32_t fl_queue_join_parts(fl_queue_t *queue, struct rte_mbuf **mbufs, 
 /* Take one burst from the device. */
 static uint32_t fl_queue_receive(fl_queue_t *queue, struct rte_mbuf **mbufs, uint32_t capacity)
 {
+    fl_memif_burst_begin(queue);
     const uint16_t count = rte_eth_rx_burst(queue->ethdev, queue->id, mbufs, (uint16_t)capacity);
+    fl_memif_burst_end(queue);
     bool has_parts = false;
     for (uint16_t i = 0; i < count; i++)
     {

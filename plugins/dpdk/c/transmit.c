@@ -1,5 +1,6 @@
 /* The transmitting half of a queue. */
 #include "gate.h"
+#include "memif.h"
 
 #include <string.h>
 
@@ -181,7 +182,9 @@ int fl_port_tx_burst(fl_port_t *port, uint32_t queue_id, const fl_tx_frame_t *fr
         /* The driver finishes what its device leaves to it, and stops at a frame that the device cannot send. */
         ready = rte_eth_tx_prepare(queue->ethdev, queue->id, mbufs, (uint16_t)filled);
     }
+    fl_memif_burst_begin(queue);
     const uint32_t sent = rte_eth_tx_burst(queue->ethdev, queue->id, mbufs, (uint16_t)ready);
+    fl_memif_burst_end(queue);
     fl_counters_add(&queue->counters, FL_TX_PKTS, sent);
     uint32_t accepted = sent;
     if (__builtin_expect(sent < filled, 0))
@@ -217,7 +220,9 @@ int fl_port_tx_reap(fl_port_t *port, uint32_t queue_id, fl_completion_t *complet
     /* The device's driver frees sent mbufs only when it sends more: a quiet queue must ask. */
     if (0 == ++queue->reaps % FL_REAPS_A_CLEANUP && 0 == fl_gate_pass(queue))
     {
+        fl_memif_burst_begin(queue);
         rte_eth_tx_done_cleanup(queue->ethdev, queue->id, 0);
+        fl_memif_burst_end(queue);
     }
     uint32_t count = 0;
     while (queue->payload_tail != queue->payload_head && count < capacity)

@@ -18,22 +18,25 @@ from framelane_dpdk._native import lib
 from framelane_dpdk.settings import DpdkSettings
 
 FAR_END = Path(__file__).with_name("memif_far.py")
+FLOOD = Path(__file__).with_name("memif_flood.py")
 NOBODY = 65534
 
 
-@contextlib.contextmanager
-def far_end(prefix: tuple[str, ...] = (), **settings: Any) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [*prefix, sys.executable, str(FAR_END), json.dumps(settings)],
+def start(script: Path, prefix: tuple[str, ...] = (), **settings: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*prefix, sys.executable, str(script), json.dumps(settings)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+@contextlib.contextmanager
+def running(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Have a process in the background, and at the end have it end."""
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     try:
-        line = process.stdout.readline()
-        assert line == "ready\n", process.stderr.read()
         yield process
     finally:
         process.stdin.close()
@@ -43,6 +46,19 @@ def far_end(prefix: tuple[str, ...] = (), **settings: Any) -> Iterator[subproces
         process.wait()
         process.stdout.close()
         process.stderr.close()
+
+
+def wait_for_line(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None and process.stderr is not None
+    line = process.stdout.readline()
+    assert line == "ready\n", process.stderr.read()
+
+
+@contextlib.contextmanager
+def far_end(prefix: tuple[str, ...] = (), **settings: Any) -> Iterator[subprocess.Popen[str]]:
+    with running(start(FAR_END, prefix, **settings)) as process:
+        wait_for_line(process)
+        yield process
 
 
 def memif(socket: Path, role: str, **arguments: Any) -> dict[str, Any]:
@@ -93,6 +109,20 @@ def test_the_link_goes_with_the_other_process_and_comes_back_with_the_next(
             exchange(near, [100])
         wait_for_event(near, lib.FL_EVENT_LINK_DOWN)
         assert near.poll() == []
+
+
+# A kill meets a burst under way every second time or so. A client takes five seconds to find the next server.
+@pytest.mark.parametrize(("role", "other", "kills"), [("server", "client", 10), ("client", "server", 1)])
+def test_an_end_survives_peers_that_are_killed_while_it_copies(
+    tmp_path: Path, role: str, other: str, kills: int
+) -> None:
+    socket = tmp_path / "memif.sock"
+    with running(start(FLOOD, **memif(socket, role), ip_mtu=9000)) as survivor:
+        for _ in range(kills + 1):
+            with running(start(FLOOD, **memif(socket, other), ip_mtu=9000)) as peer:
+                wait_for_line(peer)
+                assert survivor.poll() is None, f"ended with {survivor.returncode}"
+                peer.kill()
 
 
 def test_a_client_starts_before_its_server_and_finds_it_later(make_port: Callable[..., Port], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from framelane.bench.devices import arrangements_of
 from framelane.bench.jobs import Job
 from framelane.bench.model import Lengths, Measurement, Result
-from framelane.bench.network import Site, veth_pair
+from framelane.bench.network import FIRST_PORT, Site, veth_pair
 from framelane.bench.runner import Pair, Processes, Threads, alternate, measure_rate
 from framelane.transport.arrangement import Arrangement
 from framelane.transport.registry import Plugin
@@ -23,7 +23,6 @@ __all__ = ["count_arrangements", "has_arrangements", "run_arrangements"]
 BATCHES = (32, 64, 128, 256)
 #: Beyond what a processor's caches keep between two uses of a line.
 REGION_LENGTH = 8 * 1024 * 1024
-PORT = 20321
 #: How long a receiver waits for the first datagram: devices are opened and neighbours resolved meanwhile.
 FIRST_S = 12.0
 IDLE_S = 0.1
@@ -137,7 +136,7 @@ def jobs(series: Series, arrangement: Arrangement, length: Lengths, ends: tuple[
     send = Job(
         loop="device_send",
         local=(near, 0),
-        peer=(far, PORT),
+        peer=(far, FIRST_PORT),
         length=0 if length == "mixed" else length,
         min_length=series.bounds[0],
         max_length=series.bounds[1],
@@ -149,7 +148,7 @@ def jobs(series: Series, arrangement: Arrangement, length: Lengths, ends: tuple[
         end=ends[0],
         region_length=REGION_LENGTH,
     )
-    receive = replace(send, loop="device_receive", local=(far, PORT), peer=None, duration_s=FIRST_S, end=ends[1])
+    receive = replace(send, loop="device_receive", local=(far, FIRST_PORT), peer=None, duration_s=FIRST_S, end=ends[1])
     return send, receive
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +13,22 @@ from dataclasses import dataclass
 from framelane.errors import FramelaneError
 from framelane.transport.arrangement import VETH_INTERFACE
 
-__all__ = ["Site", "loopback", "veth_pair"]
+__all__ = ["FIRST_PORT", "PORTS", "Site", "loopback", "veth_pair"]
+
+
+#: A benchmark uses this many UDP ports at an end, the first of them here where it has the network to itself.
+PORTS = 3
+FIRST_PORT = 20321
+_LAST_PORT = 32767
 
 
 @dataclass(frozen=True)
 class Site:
-    """One end: which address it has and how a command is started there."""
+    """One end: which address and ports it has and how a command is started there."""
 
     address: str
     prefix: tuple[str, ...] = ()  #: before a command
+    port: int = FIRST_PORT  #: first of ``PORTS``
 
 
 def _run(*command: str) -> None:
@@ -28,10 +37,32 @@ def _run(*command: str) -> None:
         raise FramelaneError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
 
 
+def _are_free(address: str, ports: range) -> bool:
+    for port in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            try:
+                asker.bind((address, port))
+            except OSError:
+                return False
+    return True
+
+
 @contextmanager
 def loopback() -> Iterator[tuple[Site, Site]]:
-    """Both ends on 127.0.0.1."""
-    yield Site("127.0.0.1"), Site("127.0.0.1")
+    """Both ends on 127.0.0.1, at ports that nobody uses, such as another benchmark.
+
+    :raises FramelaneError: if there are none.
+    """
+    address = "127.0.0.1"
+    firsts = itertools.takewhile(lambda port: port + PORTS <= _LAST_PORT, itertools.count(FIRST_PORT, PORTS))
+    port = next((port for port in firsts if _are_free(address, range(port, port + PORTS))), None)
+    if port is None:
+        raise FramelaneError(
+            f"no {PORTS} neighbouring UDP ports of {address} from {FIRST_PORT} to {_LAST_PORT} are free: end what "
+            "holds them (`ss -lunp` shows who), or measure with --veth"
+        )
+    site = Site(address, port=port)
+    yield site, site
 
 
 @contextmanager

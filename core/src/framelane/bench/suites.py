@@ -32,7 +32,6 @@ MESSAGE_LENGTHS: tuple[Lengths, ...] = (32, 288, 1344, "mixed")
 MESSAGE_BOUNDS = (32, 1344)
 #: Socket buffers of both sides: large enough that the system's default is not what is measured.
 BUFFER_LENGTH = 4 * 1024 * 1024
-PORT = 20321
 TRIPS_PER_S = 20_000
 #: Of a stream, before it is timed: the first pass over the terms of a new log costs page faults.
 WARM_UP_S = 0.4
@@ -86,7 +85,7 @@ def socket_jobs(options: Options, length: Lengths, bounds: tuple[int, int], near
     send = Job(
         loop="socket_send",
         local=(near.address, 0),
-        peer=(far.address, PORT),
+        peer=(far.address, far.port),
         length=0 if length == "mixed" else length,
         min_length=bounds[0],
         max_length=bounds[1],
@@ -95,7 +94,7 @@ def socket_jobs(options: Options, length: Lengths, bounds: tuple[int, int], near
         idle_s=0.05,
         transport=options.transport,
     )
-    return send, replace(send, loop="socket_receive", local=(far.address, PORT), peer=None)
+    return send, replace(send, loop="socket_receive", local=(far.address, far.port), peer=None)
 
 
 def floor_measurements(pair: Pair, send: Job, receive: Job, floors: Sequence[str]) -> list[Callable[[], Measurement]]:
@@ -226,7 +225,7 @@ def run_throughput(options: Options, progress: Progress) -> list[Result]:
         for direction in stream_directions(options):
             step = 1 if direction == "forward" else -1
             (near, far), (from_driver, to_driver) = sites[::step], serving[::step]
-            channel = f"aeron:udp?endpoint={far.address}:{PORT + 1}"
+            channel = f"aeron:udp?endpoint={far.address}:{far.port + 1}"
             with Processes(near, far) as pair:
                 for length in MESSAGE_LENGTHS:
                     publish = stream_job(options, "publish", from_driver, length, [channel])
@@ -252,8 +251,8 @@ def run_latency(options: Options, progress: Progress) -> list[Result]:
     trips = max(200, int(options.seconds * TRIPS_PER_S))
     with ends(options) as (near, far), drivers(options, (near, far)) as serving, Processes(near, far) as pair:
         channels = [
-            f"aeron:udp?endpoint={far.address}:{PORT + 1}",
-            f"aeron:udp?endpoint={near.address}:{PORT + 2}",
+            f"aeron:udp?endpoint={far.address}:{far.port + 1}",
+            f"aeron:udp?endpoint={near.address}:{near.port + 2}",
         ]
         for length in MESSAGE_LENGTHS:
             limit_s = options.seconds + 60

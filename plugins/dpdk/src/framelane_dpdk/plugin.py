@@ -48,6 +48,7 @@ class DpdkTransport:
         :raises TransportError: if there is no such device, or it cannot be opened.
         """
         from framelane_dpdk.environment import start_environment
+        from framelane_dpdk.memif_socket import remove_abandoned
         from framelane_dpdk.native import load, version_of
         from framelane_dpdk.target import find_target, release_name
 
@@ -58,6 +59,8 @@ class DpdkTransport:
                 "transport 'dpdk' has no device: set transport.dpdk.device = \"0000:03:00.0\", or a vdev"
             )
         start_environment(settings, needs_physical=target.needs_physical)
+        if target.listens_at is not None:
+            remove_abandoned(target.listens_at)
         native_settings = ffi.new(
             "fl_dpdk_settings_t *",
             {

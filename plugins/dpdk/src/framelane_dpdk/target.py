@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from framelane.errors import TransportError
 from framelane_dpdk.ena import ena_arguments
+from framelane_dpdk.memif_socket import DEFAULT_SOCKET
 from framelane_dpdk.naming import is_ena, numbered_device, pci_address_of, sysfs
 from framelane_dpdk.pci import PciDevice, read_device
 from framelane_dpdk.settings import DpdkSettings
-from framelane_dpdk.vdevs import RING, VDEVS, ArgumentValue, format_arguments, split_name
+from framelane_dpdk.vdevs import RING, VDEVS, ArgumentValue, format_arguments, is_true, split_name
 
 __all__ = ["Target", "find_target", "has_iommu", "release_name"]
 
@@ -43,6 +44,7 @@ class Target:
     least_descriptors: int = 0
     any_length: bool = False  #: its buffers alone say how long a frame may be
     waits_for_peer: bool = False  #: it cannot be started before its peer is there
+    listens_at: str | None = None  #: socket file that DPDK makes for it
     shares_mac: bool = False  #: Linux, at its far end, has the same MAC address
 
     @property
@@ -137,8 +139,15 @@ def _virtual(settings: DpdkSettings, version: tuple[int, int]) -> Target:
         least_descriptors=vdev.least_descriptors,
         any_length=vdev.buffer is not None,
         waits_for_peer=arguments.get("role") == "client",
+        listens_at=_listens_at(arguments),
         shares_mac=driver == "net_tap" and "remote" not in arguments,
     )
+
+
+def _listens_at(arguments: dict[str, ArgumentValue]) -> str | None:
+    if arguments.get("role") != "server" or is_true(arguments.get("socket-abstract", False)):
+        return None
+    return str(arguments.get("socket", DEFAULT_SOCKET))
 
 
 def _check_release(driver: str, arguments: dict[str, ArgumentValue], version: tuple[int, int]) -> None:

@@ -9,7 +9,17 @@ from typing import Literal
 
 from framelane.transport.names import nearest
 
-__all__ = ["RING", "VDEVS", "Argument", "ArgumentValue", "Vdev", "check_arguments", "format_arguments", "split_name"]
+__all__ = [
+    "RING",
+    "VDEVS",
+    "Argument",
+    "ArgumentValue",
+    "Vdev",
+    "check_arguments",
+    "format_arguments",
+    "is_true",
+    "split_name",
+]
 
 ArgumentValue = bool | int | str
 Kind = Literal["text", "number", "yes-no", "0-1", "flag"]
@@ -164,6 +174,11 @@ def format_arguments(driver: str, arguments: Mapping[str, ArgumentValue]) -> str
     """Return checked arguments as DPDK takes them: ``role=client,id=1``."""
     known = VDEVS[driver].arguments
     return ",".join(filter(None, (_formatted(name, known[name], value) for name, value in arguments.items())))
+
+
+def is_true(value: ArgumentValue) -> bool:
+    """Return what a checked yes-or-no argument says."""
+    return bool(_truth(value))
 
 
 def _problem(argument: Argument, value: ArgumentValue) -> str | None:

@@ -4,8 +4,8 @@
  * closed. A direction is one ring that every queue of the sending port feeds and queue 0 of the receiving port empties, so
  * that queue 0 carries everything, as it does on a device that cannot steer.
  */
-#ifndef FL_DPDK_LINK_H
-#define FL_DPDK_LINK_H
+#ifndef FL_DPDK_RING_LINK_H
+#define FL_DPDK_RING_LINK_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "link.h"
+#include "ring_link.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
