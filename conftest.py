@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator, Iterable
-from pathlib import Path
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 
-#: What runs one after another where ``make test`` runs two tests at once: devices and EAL, ports of the loopback
-#: interface, and what looks for processes and directories. Everything else is spread by file. The first one counts.
+#: What runs one after another where ``make test`` runs two tests at once: what shares a device or DPDK's environment,
+#: and what changes settings of the whole machine's network. The tests of one file never run at once either.
 _GROUPS = {
     "devices": (
         "plugins/dpdk",
@@ -33,7 +33,6 @@ _GROUPS = {
         "tests/system/test_netstack_and_kernel",
         "tests/system/test_port_holders",
     ),
-    "machine": ("plugins", "tests/conformance", "tests/interop", "tests/packaging", "tests/system", "tests/vm"),
 }
 
 # A shell that starts the tests in the background has them ignore SIGINT, and so would every program under test.
@@ -51,11 +50,16 @@ def group_of(path: str) -> str:
     return path
 
 
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Name each test's group for pytest-xdist."""
-    here = Path(__file__).parent
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.path.relative_to(here).as_posix())))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand whole groups to the processes that run tests. Called by pytest-xdist, where it is used."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class LoadGroups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.split("::", 1)[0])
+
+    return LoadGroups(config, log)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -28,14 +28,13 @@ def program(tmp_path_factory):
     return target
 
 
-# Of long frames, which lie in several buffers, a kick moves fewer where the other end is behind.
-@pytest.mark.parametrize(("mtu", "frames_a_kick"), [(1500, 32), (9000, 8)])
-def test_a_million_duty_cycles_allocate_nothing_and_make_few_calls(make_veth, program, mtu, frames_a_kick):
+@pytest.mark.parametrize("mtu", [1500, 9000])
+def test_a_million_duty_cycles_allocate_nothing_and_make_few_calls(make_veth, program, mtu):
     veth = make_veth(mtu=mtu)
     told = veth.run(veth.near, str(program), str(CYCLES), f"/run/netns/{veth.far}")
     sent, received, kicks, before, during = map(int, told.split())
     assert sent > CYCLES // 64 * 32
-    assert received > sent // 2  # a veth pair refuses what is too much for its other end
-    assert 0 < kicks <= sent // frames_a_kick
+    assert received > sent * 0.99
+    assert 0 < kicks <= sent // 32
     assert before > 0  # so they are counted
     assert during == 0
