@@ -7,7 +7,7 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/pip install -q --disable-pip-version-check
 NATIVE := $(shell find core/abi/src core/c/src plugins/*/c -name '*.[ch]' -type f 2>/dev/null) \
-	$(wildcard core/native_build.py core/setup.py plugins/*/native_build.py plugins/*/setup.py)
+	$(wildcard core/abi/src/framelane_abi/build.py core/native_build.py core/setup.py plugins/*/native_build.py plugins/*/setup.py)
 METADATA := $(wildcard pyproject.toml core/pyproject.toml core/abi/pyproject.toml plugins/*/pyproject.toml)
 
 .PHONY: venv demo test acceptance interop test-vm bench lint sanitize clean build-packages test-packages vm-packages
