@@ -1,48 +1,23 @@
 /* Floors: UDP as fast as the raw system calls go. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "transport/address.h"
 #include "util/error.h"
 
 #define FL_BENCH_BATCH 64
 #define FL_BENCH_DATAGRAM 65536
 #define FL_BENCH_SEGMENT_BYTES 65507
 
-typedef union fl_bench_name
-{
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-} fl_bench_name_t;
-
-static socklen_t fl_bench_name_make(fl_bench_name_t *name, const fl_address_t *address)
-{
-    memset(name, 0, sizeof(*name));
-    if (FL_FAMILY_IPV6 == address->family)
-    {
-        name->v6.sin6_family = AF_INET6;
-        name->v6.sin6_port = htons(address->port);
-        name->v6.sin6_scope_id = address->scope_id;
-        memcpy(&name->v6.sin6_addr, address->bytes, 16);
-        return sizeof(name->v6);
-    }
-    name->v4.sin_family = AF_INET;
-    name->v4.sin_port = htons(address->port);
-    memcpy(&name->v4.sin_addr, address->bytes, 4);
-    return sizeof(name->v4);
-}
-
 /* A bound, non-blocking socket, connected if there is a peer. */
 static int fl_bench_socket_open(const fl_bench_params_t *params)
 {
-    fl_bench_name_t name;
-    socklen_t length = fl_bench_name_make(&name, &params->local);
+    fl_socket_name_t name;
+    socklen_t length = fl_socket_name_make(&name, &params->local);
     const int fd = socket(name.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const int size = (int)params->buffer_length;
     if (fd < 0 || bind(fd, &name.any, length) < 0)
@@ -56,7 +31,7 @@ static int fl_bench_socket_open(const fl_bench_params_t *params)
     }
     if (FL_FAMILY_NONE != params->peer.family)
     {
-        length = fl_bench_name_make(&name, &params->peer);
+        length = fl_socket_name_make(&name, &params->peer);
         if (connect(fd, &name.any, length) < 0)
         {
             goto failed;
@@ -331,7 +306,7 @@ int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *res
     fl_bench_watch_begin(&watch);
     for (;;)
     {
-        fl_bench_name_t name;
+        fl_socket_name_t name;
         socklen_t name_length = sizeof(name);
         const ssize_t length = recvfrom(fd, fl_bench_memory, FL_BENCH_DATAGRAM, 0, &name.any, &name_length);
         if (length >= 0)
