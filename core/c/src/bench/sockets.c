@@ -90,7 +90,7 @@ static void fl_bench_vector_init(fl_bench_vector_t *vector, const fl_bench_param
 
 /* One system call. Returns the datagrams it sent; 0: no room; negative errno. */
 static int fl_bench_send_once(
-    int fd, fl_bench_vector_t *vector, fl_bench_lengths_t *lengths, const fl_bench_params_t *params, uint64_t *bytes)
+    int fd, fl_bench_vector_t *vector, fl_measure_lengths_t *lengths, const fl_bench_params_t *params, uint64_t *bytes)
 {
     int sent;
     if (FL_BENCH_SEGMENT == params->method)
@@ -103,7 +103,7 @@ static int fl_bench_send_once(
     {
         for (int i = 0; i < FL_BENCH_BATCH; i++)
         {
-            vector->vectors[i].iov_len = fl_bench_lengths_next(lengths);
+            vector->vectors[i].iov_len = fl_measure_lengths_next(lengths);
         }
         sent = sendmmsg(fd, vector->headers, FL_BENCH_BATCH, 0);
         for (int i = 0; i < sent; i++)
@@ -113,7 +113,7 @@ static int fl_bench_send_once(
     }
     else
     {
-        const ssize_t result = send(fd, fl_bench_memory, fl_bench_lengths_next(lengths), 0);
+        const ssize_t result = send(fd, fl_bench_memory, fl_measure_lengths_next(lengths), 0);
         sent = result < 0 ? -1 : 1;
         *bytes += result < 0 ? 0 : (uint64_t)result;
     }
@@ -126,7 +126,7 @@ static int fl_bench_send_once(
 
 int fl_bench_socket_send(const fl_bench_params_t *params, fl_bench_result_t *result)
 {
-    fl_bench_lengths_t lengths;
+    fl_measure_lengths_t lengths;
     fl_bench_vector_t vector;
     memset(result, 0, sizeof(*result));
     const int fd = fl_bench_socket_open(params);
@@ -136,8 +136,8 @@ int fl_bench_socket_send(const fl_bench_params_t *params, fl_bench_result_t *res
     }
     fl_bench_lengths_init(&lengths, params);
     fl_bench_vector_init(&vector, params);
-    const int64_t cpu_ns = fl_bench_cpu();
-    const int64_t begin_ns = fl_bench_now();
+    const int64_t cpu_ns = fl_measure_cpu();
+    const int64_t begin_ns = fl_measure_now();
     int64_t now_ns = begin_ns;
     while (now_ns - begin_ns < params->duration_ns)
     {
@@ -156,10 +156,10 @@ int fl_bench_socket_send(const fl_bench_params_t *params, fl_bench_result_t *res
             }
             result->messages += (uint64_t)sent;
         }
-        now_ns = fl_bench_now();
+        now_ns = fl_measure_now();
     }
     result->elapsed_ns = now_ns - begin_ns;
-    result->cpu_ns = fl_bench_cpu() - cpu_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
     close(fd);
     return 0;
 }
@@ -193,7 +193,7 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
 {
     struct mmsghdr headers[FL_BENCH_BATCH];
     struct iovec vectors[FL_BENCH_BATCH];
-    fl_bench_watch_t watch;
+    fl_measure_watch_t watch;
     const int one = 1;
     memset(result, 0, sizeof(*result));
     const int fd = fl_bench_socket_open(params);
@@ -215,7 +215,7 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
         headers[i].msg_hdr.msg_iov = &vectors[i];
         headers[i].msg_hdr.msg_iovlen = 1;
     }
-    fl_bench_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     for (;;)
     {
         const int count = fl_bench_receive_once(fd, headers, params, &result->bytes);
@@ -223,9 +223,9 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
         if (count > 0)
         {
             result->messages += (uint64_t)count;
-            fl_bench_watch_arrived(&watch);
+            fl_measure_watch_arrived(&watch);
         }
-        else if (fl_bench_watch_is_over(&watch, params))
+        else if (fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
         {
             break;
         }
@@ -234,7 +234,7 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
             sched_yield();
         }
     }
-    fl_bench_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     close(fd);
     return 0;
 }
@@ -243,7 +243,7 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
 
 int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result)
 {
-    fl_bench_lengths_t lengths;
+    fl_measure_lengths_t lengths;
     memset(result, 0, sizeof(*result));
     const int fd = fl_bench_socket_open(params);
     if (fd < 0)
@@ -251,19 +251,19 @@ int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_b
         return fd;
     }
     fl_bench_lengths_init(&lengths, params);
-    const int64_t cpu_ns = fl_bench_cpu();
-    const int64_t begin_ns = fl_bench_now();
+    const int64_t cpu_ns = fl_measure_cpu();
+    const int64_t begin_ns = fl_measure_now();
     for (uint64_t i = 0; i < params->warm_up + params->count;)
     {
-        const uint32_t message_length = fl_bench_lengths_next(&lengths);
-        const int64_t sent_ns = fl_bench_now();
+        const uint32_t message_length = fl_measure_lengths_next(&lengths);
+        const int64_t sent_ns = fl_measure_now();
         ssize_t length = send(fd, fl_bench_memory, message_length, 0);
         result->system_calls += length >= 0;
         while (length >= 0)
         {
             length = recv(fd, fl_bench_memory, FL_BENCH_DATAGRAM, 0);
             result->system_calls += length >= 0;
-            const int64_t now_ns = fl_bench_now();
+            const int64_t now_ns = fl_measure_now();
             if (length >= 0)
             {
                 if (i >= params->warm_up)
@@ -280,7 +280,7 @@ int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_b
             length = 0;
             sched_yield();
         }
-        if (fl_bench_now() - begin_ns > params->duration_ns)
+        if (fl_measure_now() - begin_ns > params->duration_ns)
         {
             close(fd);
             return fl_error(FL_EAGAIN, "only %llu of %llu round trips came back in the time given", (unsigned long long)i,
@@ -288,22 +288,22 @@ int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_b
         }
     }
     result->messages = params->count;
-    result->elapsed_ns = fl_bench_now() - begin_ns;
-    result->cpu_ns = fl_bench_cpu() - cpu_ns;
+    result->elapsed_ns = fl_measure_now() - begin_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
     close(fd);
     return 0;
 }
 
 int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *result)
 {
-    fl_bench_watch_t watch;
+    fl_measure_watch_t watch;
     memset(result, 0, sizeof(*result));
     const int fd = fl_bench_socket_open(params);
     if (fd < 0)
     {
         return fd;
     }
-    fl_bench_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     for (;;)
     {
         fl_socket_name_t name;
@@ -315,9 +315,9 @@ int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *res
             result->system_calls += 2;
             result->messages++;
             result->bytes += (uint64_t)length;
-            fl_bench_watch_arrived(&watch);
+            fl_measure_watch_arrived(&watch);
         }
-        else if (fl_bench_watch_is_over(&watch, params))
+        else if (fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
         {
             break;
         }
@@ -326,7 +326,7 @@ int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *res
             sched_yield();
         }
     }
-    fl_bench_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     close(fd);
     return 0;
 }
