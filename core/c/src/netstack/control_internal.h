@@ -92,8 +92,8 @@ bool fl_membership_is_settling(const fl_control_t *control);
 bool fl_membership_query(
     fl_control_t *control, const fl_address_t *group, bool is_older, int64_t max_response_ns, int64_t now_ns);
 
-/* A report in the older version was heard. Another host's, to the group itself, speaks for us. Returns false if it does not,
- * or we had nothing to say. */
+/* A report in the older version was heard. Another host's, to the group itself, speaks for us. Returns false if it does
+ * not, or we had nothing to say. */
 bool fl_membership_heard(fl_control_t *control, const fl_packet_t *packet, const fl_address_t *group);
 
 /* Say something (membership_message.c). Each returns 0, or what emit returned. */

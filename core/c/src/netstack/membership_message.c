@@ -1,9 +1,9 @@
-/* What a member says to routers: the messages of IGMP (RFC 3376, RFC 2236) and MLD (RFC 3810, RFC 2710), which differ in
- * numbers and lengths only. */
+/* What a member says to routers: the messages of IGMP (RFC 3376, RFC 2236) and MLD (RFC 3810, RFC 2710), which differ
+ * in numbers and lengths only. */
 #include "netstack/control_internal.h"
 
-/* Begin a message: TTL or hop limit 1, router alert, from our first address, in IPv6 from our link-local one; from none if
- * there is none (RFC 3376 4.2.13, RFC 3590). */
+/* Begin a message: TTL or hop limit 1, router alert, from our first address, in IPv6 from our link-local one; from none
+ * if there is none (RFC 3376 4.2.13, RFC 3590). */
 static uint8_t *fl_membership_begin(
     fl_control_t *control, const fl_membership_protocol_t *protocol, fl_control_frame_t *frame,
     const fl_address_t *destination)

@@ -73,8 +73,8 @@ static const fl_ops_kind_t FL_BINDING_KIND = {
     .name = "transport",
     .magic = FL_TRANSPORT_MAGIC,
     .other_magic = FL_PORT_MAGIC,
-    .other_name = "a port (layer 2), which moves Ethernet frames: it is bound as what fl_netstack_open makes of it; a plugin "
-                  "declares it with level port",
+    .other_name = "a port (layer 2), which moves Ethernet frames: it is bound as what fl_netstack_open makes of it; a "
+                  "plugin declares it with level port",
     .size = sizeof(fl_transport_ops_t),
     .head_length = offsetof(fl_transport_ops_t, open_endpoint),
     .required = FL_BINDING_REQUIRED,

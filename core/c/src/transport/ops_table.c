@@ -31,8 +31,8 @@ static int fl_ops_head_check(const fl_ops_kind_t *kind, const fl_ops_head_t *hea
     {
         return fl_error(
             FL_EINVAL,
-            "%s '%s': ABI version is %" PRIu32 ", this driver's is %d; install a release of the plugin that was built for "
-            "ABI version %d",
+            "%s '%s': ABI version is %" PRIu32 ", this driver's is %d; install a release of the plugin that was built "
+            "for ABI version %d",
             kind->name, name, head->abi_version, FL_ABI_VERSION, FL_ABI_VERSION);
     }
     if (head->size < kind->head_length)

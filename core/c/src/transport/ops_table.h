@@ -1,5 +1,5 @@
-/* A plugin's ops table, checked and copied, whether it is a transport's or a port's. What the host's entries return in place
- * of absent ones stays with the kind of table: binding.c, netstack/port_ops.c.
+/* A plugin's ops table, checked and copied, whether it is a transport's or a port's. What stands in for absent entries
+ * is the kind's own: binding.c, netstack/port_ops.c.
  */
 #ifndef FL_TRANSPORT_OPS_TABLE_H
 #define FL_TRANSPORT_OPS_TABLE_H
@@ -34,8 +34,8 @@ typedef struct fl_ops_kind
  * complete      kind->size bytes; written whole
  * ops, object   as the plugin's open returned them
  * name          the plugin's device, for messages
- * returns       0, or a negative FL_E* with the error text set: no ops or object; not an ops table, or one of the other kind;
- *               another abi_version; a required entry missing
+ * returns       0, or a negative FL_E* with the error text set: no ops or object; not an ops table, or one of the
+ *               other kind; another abi_version; a required entry missing
  */
 int fl_ops_table_copy(const fl_ops_kind_t *kind, void *complete, const void *ops, const void *object, const char *name);
 

@@ -1,5 +1,5 @@
-/* What both sides of a benchmark's ratio do alike, ours and the floor: which lengths they send, how they keep time, and when
- * the receiving side ends.
+/* What both sides of a benchmark's ratio do alike, ours and the floor: which lengths they send, how they keep time, and
+ * when the receiving side ends.
  */
 #ifndef FRAMELANE_MEASURE_H
 #define FRAMELANE_MEASURE_H
