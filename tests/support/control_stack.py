@@ -63,8 +63,9 @@ def build_library(folder: Path) -> Any:
     elif "libtsan" in preloaded:
         flags += ["-fsanitize=thread"]
     source = CORE / "src"
-    leaves = ["addresses", "arp", "checksum", "control", "control_frame", "icmp", "igmp", "membership", "mld", "ndp"]
-    sources = [source / "netstack" / f"{name}.c" for name in [*leaves, "neighbours", "parse", "routes"]]
+    leaves = ["addresses", "arp", "checksum", "control", "control_frame", "icmp", "igmp", "membership"]
+    leaves += ["membership_message", "mld", "ndp", "neighbours", "parse", "routes"]
+    sources = [source / "netstack" / f"{name}.c" for name in leaves]
     target = folder / "control_stack.so"
     command = ["cc", "-std=c11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", *flags]
     command += [f"-I{framelane_abi.get_include()}", f"-I{source}", "-o", str(target)]
@@ -220,6 +221,15 @@ def verified(raw: bytes) -> Packet:
         layer = layer.payload
     assert bytes(packet) == raw
     return Ether(raw)
+
+
+def settled(stack: ControlStack, *groups: str) -> ControlStack:
+    """Have the groups joined, and their unsolicited reports sent."""
+    for group in groups:
+        assert stack.join(group) == 0
+    stack.pass_time(11)
+    stack.sent()
+    return stack
 
 
 def mld_records(report: Packet) -> list[tuple[int, str]]:

@@ -21,7 +21,7 @@
 #define FL_FLOOR_DESCRIPTORS 1024
 #define FL_FLOOR_CACHE 512
 #define FL_FLOOR_BUFFERS (4 * FL_FLOOR_DESCRIPTORS + 4 * FL_FLOOR_CACHE)
-#define FL_FLOOR_WAIT_NS INT64_C(10000000000)         /* for the other end */
+#define FL_FLOOR_WAIT_NS INT64_C(20000000000)         /* for the other end */
 #define FL_FLOOR_LINK_MS 500
 #define FL_FLOOR_OFFSET (RTE_PKTMBUF_HEADROOM + 22)   /* of a frame in its buffer: payload begins on a multiple of 64 */
 
@@ -177,10 +177,10 @@ static bool fl_floor_has_link(const fl_dpdk_floor_t *floor)
 
 /* Start the device. A memif client cannot before its server is there, and has to begin anew if that was not ready: a server
  * listens before it is started, and turns away who comes meanwhile. */
-static int fl_floor_start(fl_dpdk_floor_t *floor, const fl_floor_params_t *params)
+static int fl_floor_start(fl_dpdk_floor_t *floor)
 {
-    const int64_t begin_ns = fl_floor_now();
-    while (fl_floor_now() - begin_ns < params->duration_ns + FL_FLOOR_WAIT_NS)
+    const int64_t begin_ns = fl_measure_now();
+    while (fl_measure_now() - begin_ns < FL_FLOOR_WAIT_NS)
     {
         floor->is_started = 0 == rte_eth_dev_start(floor->ethdev);
         if (floor->is_started && (!floor->is_client || fl_floor_has_link(floor)))
@@ -199,7 +199,7 @@ static int fl_floor_start(fl_dpdk_floor_t *floor, const fl_floor_params_t *param
 /* Make ready for a loop on this thread, which as an lcore has a cache of every pool. */
 static int fl_floor_begin(fl_dpdk_floor_t *floor, fl_floor_work_t *work, const fl_floor_params_t *params)
 {
-    const int code = fl_floor_start(floor, params);
+    const int code = fl_floor_start(floor);
     if (code < 0)
     {
         return code;
@@ -226,8 +226,8 @@ int fl_dpdk_floor_send(fl_dpdk_floor_t *floor, const fl_floor_params_t *params, 
     }
     const uint16_t batch = (uint16_t)params->batch;
     uint16_t sent = batch;
-    int64_t cpu_ns = fl_floor_cpu();
-    int64_t begin_ns = fl_floor_now();
+    int64_t cpu_ns = fl_measure_cpu();
+    int64_t begin_ns = fl_measure_now();
     int64_t now_ns = begin_ns;
     bool is_up = false;
     while (now_ns - begin_ns < (is_up ? params->duration_ns : FL_FLOOR_WAIT_NS))
@@ -255,8 +255,8 @@ int fl_dpdk_floor_send(fl_dpdk_floor_t *floor, const fl_floor_params_t *params, 
             if (__builtin_expect(!is_up && taken > 0, 0))
             {
                 is_up = true;
-                cpu_ns = fl_floor_cpu();
-                begin_ns = fl_floor_now();
+                cpu_ns = fl_measure_cpu();
+                begin_ns = fl_measure_now();
             }
             sent = (uint16_t)(sent + taken);
             result->messages += taken;
@@ -265,10 +265,10 @@ int fl_dpdk_floor_send(fl_dpdk_floor_t *floor, const fl_floor_params_t *params, 
                 sched_yield();
             }
         }
-        now_ns = fl_floor_now();
+        now_ns = fl_measure_now();
     }
     result->elapsed_ns = now_ns - begin_ns;
-    result->cpu_ns = fl_floor_cpu() - cpu_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
     result->bytes = result->messages * params->length;   /* of mixed lengths the receiver alone counts them */
     rte_pktmbuf_free_bulk(mbufs + sent, (unsigned)(batch - sent));
     fl_floor_end(&work);
@@ -278,7 +278,7 @@ int fl_dpdk_floor_send(fl_dpdk_floor_t *floor, const fl_floor_params_t *params, 
 int fl_dpdk_floor_receive(fl_dpdk_floor_t *floor, const fl_floor_params_t *params, fl_floor_result_t *result)
 {
     fl_floor_work_t work;
-    fl_floor_watch_t watch;
+    fl_measure_watch_t watch;
     struct rte_mbuf *mbufs[FL_FLOOR_BATCH_MAXIMUM];
     memset(result, 0, sizeof(*result));
     const int code = fl_floor_begin(floor, &work, params);
@@ -286,13 +286,13 @@ int fl_dpdk_floor_receive(fl_dpdk_floor_t *floor, const fl_floor_params_t *param
     {
         return code;
     }
-    fl_floor_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     for (;;)
     {
         const uint16_t count = rte_eth_rx_burst(floor->ethdev, 0, mbufs, (uint16_t)params->batch);
         if (0 == count)
         {
-            if (fl_floor_watch_is_over(&watch, params))
+            if (fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
             {
                 break;
             }
@@ -314,10 +314,10 @@ int fl_dpdk_floor_receive(fl_dpdk_floor_t *floor, const fl_floor_params_t *param
         rte_pktmbuf_free_bulk(mbufs, count);
         if (before != result->messages)
         {
-            fl_floor_watch_arrived(&watch);
+            fl_measure_watch_arrived(&watch);
         }
     }
-    fl_floor_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     fl_floor_end(&work);
     return 0;
 }

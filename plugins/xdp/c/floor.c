@@ -226,8 +226,8 @@ int fl_xdp_floor_send(fl_xdp_floor_t *floor, const fl_floor_params_t *params, fl
     {
         return -FL_ENOMEM;
     }
-    const int64_t cpu_ns = fl_floor_cpu();
-    const int64_t begin_ns = fl_floor_now();
+    const int64_t cpu_ns = fl_measure_cpu();
+    const int64_t begin_ns = fl_measure_now();
     int64_t now_ns = begin_ns;
     while (now_ns - begin_ns < params->duration_ns)
     {
@@ -255,12 +255,12 @@ int fl_xdp_floor_send(fl_xdp_floor_t *floor, const fl_floor_params_t *params, fl
             xsk_ring_prod__submit(&floor->transmit, params->batch);
             fl_floor_kick(floor, result);
         }
-        now_ns = fl_floor_now();
+        now_ns = fl_measure_now();
     }
     result->elapsed_ns = now_ns - begin_ns;
-    result->cpu_ns = fl_floor_cpu() - cpu_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
     /* What the kernel had no time for counts as sent, so it is to leave. */
-    while (0 != fl_floor_waiting(floor) && fl_floor_now() - now_ns < FL_FLOOR_DRAIN_NS)
+    while (0 != fl_floor_waiting(floor) && fl_measure_now() - now_ns < FL_FLOOR_DRAIN_NS)
     {
         fl_floor_reap(floor);
         fl_floor_kick(floor, result);
@@ -273,13 +273,13 @@ int fl_xdp_floor_send(fl_xdp_floor_t *floor, const fl_floor_params_t *params, fl
 int fl_xdp_floor_receive(fl_xdp_floor_t *floor, const fl_floor_params_t *params, fl_floor_result_t *result)
 {
     fl_floor_work_t work;
-    fl_floor_watch_t watch;
+    fl_measure_watch_t watch;
     memset(result, 0, sizeof(*result));
     if (0 != fl_floor_work_open(&work, params))
     {
         return -FL_ENOMEM;
     }
-    fl_floor_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     for (;;)
     {
         uint32_t at = 0;
@@ -292,7 +292,7 @@ int fl_xdp_floor_receive(fl_xdp_floor_t *floor, const fl_floor_params_t *params,
                 result->system_calls++;
                 recvfrom(floor->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
             }
-            if (fl_floor_watch_is_over(&watch, params))
+            if (fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
             {
                 break;
             }
@@ -318,10 +318,10 @@ int fl_xdp_floor_receive(fl_xdp_floor_t *floor, const fl_floor_params_t *params,
         xsk_ring_prod__submit(&floor->fill, count);
         if (before != result->messages)
         {
-            fl_floor_watch_arrived(&watch);
+            fl_measure_watch_arrived(&watch);
         }
     }
-    fl_floor_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     fl_floor_work_close(&work);
     return 0;
 }

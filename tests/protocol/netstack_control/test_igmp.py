@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, IPOption_Router_Alert
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from support.control_stack import SECOND, ControlStack
+from support.control_stack import SECOND, ControlStack, settled
 
 OURS, QUERIER, QUERIER_MAC = "10.0.0.1", "10.0.0.254", "02:00:00:00:00:fe"
 GROUP, GROUP_MAC, OTHER = "239.129.1.1", "01:00:5e:01:01:01", "224.5.6.8"
@@ -52,15 +52,6 @@ def assert_control(report: Packet) -> None:
     """TTL 1 and the router alert option, as every IGMP message has."""
     assert report[IP].ttl == 1
     assert [type(option) for option in report[IP].options] == [IPOption_Router_Alert]
-
-
-def settled(stack: ControlStack, *groups: str) -> ControlStack:
-    """Have the groups joined, and their unsolicited reports sent."""
-    for group in groups:
-        assert stack.join(group) == 0
-    stack.pass_time(11)
-    stack.sent()
-    return stack
 
 
 def test_the_first_join_reports_twice_within_a_second_and_further_joins_nothing(stack: ControlStack) -> None:

@@ -17,7 +17,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from support.control_stack import SECOND, ControlStack, mld_records
+from support.control_stack import SECOND, ControlStack, mld_records, settled
 
 OURS, OURS_LINK, NODE = "2001:db8::1", "fe80::1", "ff02::1:ff00:1"
 QUERIER, QUERIER_MAC = "fe80::fe", "02:00:00:00:00:fe"
@@ -66,14 +66,6 @@ def assert_control(report: Packet) -> None:
     assert report[IPv6].hlim == 1
     assert isinstance(report[IPv6ExtHdrHopByHop].options[0], RouterAlert)
     assert report[RouterAlert].value == 0
-
-
-def settled(stack: ControlStack, *groups: str) -> ControlStack:
-    for group in groups:
-        assert stack.join(group) == 0
-    stack.pass_time(11)
-    stack.sent()
-    return stack
 
 
 def test_join_and_leave_are_reported_twice_each(stack: ControlStack) -> None:

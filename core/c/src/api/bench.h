@@ -1,5 +1,6 @@
-/* Loops that the benchmarks time: ours and, as floors, the raw system calls. Each runs in a process of its own, in C from the
- * first datagram to the last; the sending side runs for a time, the receiving side until it is told that this is over and nothing came for a while.
+/* Loops that the benchmarks time: ours and, as floors, the raw system calls. Each runs in a process of its own, in C from
+ * the first datagram to the last; the sending side runs for a time, the receiving side until it is told that this is over
+ * and nothing came for a while.
  */
 #ifndef FL_API_BENCH_H
 #define FL_API_BENCH_H
@@ -28,8 +29,8 @@ typedef struct fl_bench_params
     uint32_t method;               /* FL_BENCH_*, of the floors */
     uint32_t buffer_length;        /* SO_SNDBUF and SO_RCVBUF; 0: the system's default */
     int64_t duration_ns;           /* sending side: how long */
-    int32_t end_fd;                /* receiving side: readable when the sending side has ended; */
-    int64_t idle_ns;               /* end this long after the last one then */
+    int64_t idle_ns;               /* receiving side: end this long after the last one, if the sending side has ended */
+    int32_t end_fd;                /* receiving side: readable when the sending side has ended */
     uint64_t count;                /* ping: how many round trips */
     uint64_t warm_up;              /* ping: how many before those */
     uint64_t region_length;        /* transport loops: memory walked through that is sent from, and that what comes is copied
@@ -70,7 +71,7 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
 int fl_bench_ring_send(void *memory, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_ring_receive(void *memory, const fl_bench_params_t *params, fl_bench_result_t *result);
 
-/* Through a driver: offer for duration_ns; poll until nothing came for idle_ns. */
+/* Through a driver: offer for duration_ns; poll until the end. */
 int fl_bench_publish(
     fl_client_publication_t *publication, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_subscribe(

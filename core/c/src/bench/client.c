@@ -21,11 +21,11 @@ static void fl_bench_end_warm_up(fl_bench_result_t *result)
 int fl_bench_publish(
     fl_client_publication_t *publication, const fl_bench_params_t *params, fl_bench_result_t *result)
 {
-    fl_bench_lengths_t lengths;
+    fl_measure_lengths_t lengths;
     memset(result, 0, sizeof(*result));
     fl_bench_lengths_init(&lengths, params);
-    const int64_t cpu_ns = fl_bench_cpu();
-    const int64_t begin_ns = fl_bench_now() + params->warm_up_ns;
+    const int64_t cpu_ns = fl_measure_cpu();
+    const int64_t begin_ns = fl_measure_now() + params->warm_up_ns;
     int64_t now_ns = begin_ns - params->warm_up_ns;
     bool is_warming_up = params->warm_up_ns > 0;
     while (now_ns - begin_ns < params->duration_ns)
@@ -37,7 +37,7 @@ int fl_bench_publish(
         }
         for (int turn = 0; turn < 64; turn++)
         {
-            const uint32_t length = lengths.lengths[lengths.next & (FL_BENCH_LENGTHS - 1)];
+            const uint32_t length = lengths.lengths[lengths.next & (FL_MEASURE_LENGTHS - 1)];
             const int64_t position = fl_client_publication_offer(publication, fl_bench_message, length, 0);
             if (position > 0)
             {
@@ -56,10 +56,10 @@ int fl_bench_publish(
                     (unsigned long long)result->messages);
             }
         }
-        now_ns = fl_bench_now();
+        now_ns = fl_measure_now();
     }
     result->elapsed_ns = now_ns - begin_ns;
-    result->cpu_ns = fl_bench_cpu() - cpu_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
     return 0;
 }
 
@@ -67,12 +67,12 @@ int fl_bench_subscribe(
     fl_client_subscription_t *subscription, const fl_bench_params_t *params, fl_bench_result_t *result)
 {
     fl_fragment_t fragments[FL_BENCH_FRAGMENTS];
-    fl_bench_watch_t watch;
+    fl_measure_watch_t watch;
     bool is_warming_up = params->warm_up_ns > 0;
     int64_t warm_up_first_ns = 0;
     uint64_t warm_up_bytes = 0;
     memset(result, 0, sizeof(*result));
-    fl_bench_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     for (;;)
     {
         const int count = fl_client_subscription_poll(subscription, fragments, FL_BENCH_FRAGMENTS, 1);
@@ -88,7 +88,7 @@ int fl_bench_subscribe(
         {
             fl_client_subscription_release(subscription, (uint32_t)count);
             result->messages += (uint64_t)count;
-            fl_bench_watch_arrived(&watch);
+            fl_measure_watch_arrived(&watch);
             if (is_warming_up && watch.last_ns - watch.first_ns > params->warm_up_ns)
             {
                 is_warming_up = false;
@@ -98,7 +98,7 @@ int fl_bench_subscribe(
                 watch.first_ns = watch.last_ns;
             }
         }
-        else if (fl_bench_watch_is_over(&watch, params))
+        else if (fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
         {
             break;
         }
@@ -115,7 +115,7 @@ int fl_bench_subscribe(
         result->bytes = warm_up_bytes;
         watch.first_ns = warm_up_first_ns;
     }
-    fl_bench_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     return 0;
 }
 
@@ -141,22 +141,22 @@ int fl_bench_ping(fl_client_publication_t *publication, fl_client_subscription_t
     const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result)
 {
     fl_fragment_t fragments[FL_BENCH_FRAGMENTS];
-    fl_bench_lengths_t lengths;
+    fl_measure_lengths_t lengths;
     memset(result, 0, sizeof(*result));
     fl_bench_lengths_init(&lengths, params);
-    const int64_t cpu_ns = fl_bench_cpu();
-    const int64_t begin_ns = fl_bench_now();
+    const int64_t cpu_ns = fl_measure_cpu();
+    const int64_t begin_ns = fl_measure_now();
     for (uint64_t i = 0; i < params->warm_up + params->count; i++)
     {
-        const uint32_t length = fl_bench_lengths_next(&lengths);
-        const int64_t sent_ns = fl_bench_now();
+        const uint32_t length = fl_measure_lengths_next(&lengths);
+        const int64_t sent_ns = fl_measure_now();
         int count = fl_bench_offer(publication, fl_bench_message, length);
         while (0 == count)
         {
             count = fl_client_subscription_poll(subscription, fragments, FL_BENCH_FRAGMENTS, 1);
             if (0 == count)
             {
-                if (fl_bench_now() - begin_ns > params->duration_ns)
+                if (fl_measure_now() - begin_ns > params->duration_ns)
                 {
                     return fl_error(FL_EAGAIN, "only %llu of %llu round trips came back in the time given",
                         (unsigned long long)i, (unsigned long long)(params->warm_up + params->count));
@@ -171,12 +171,12 @@ int fl_bench_ping(fl_client_publication_t *publication, fl_client_subscription_t
         fl_client_subscription_release(subscription, (uint32_t)count);
         if (i >= params->warm_up)
         {
-            samples[i - params->warm_up] = fl_bench_now() - sent_ns;
+            samples[i - params->warm_up] = fl_measure_now() - sent_ns;
         }
     }
     result->messages = params->count;
-    result->elapsed_ns = fl_bench_now() - begin_ns;
-    result->cpu_ns = fl_bench_cpu() - cpu_ns;
+    result->elapsed_ns = fl_measure_now() - begin_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
     return 0;
 }
 
@@ -184,9 +184,9 @@ int fl_bench_pong(fl_client_publication_t *publication, fl_client_subscription_t
     const fl_bench_params_t *params, fl_bench_result_t *result)
 {
     fl_fragment_t fragments[FL_BENCH_FRAGMENTS];
-    fl_bench_watch_t watch;
+    fl_measure_watch_t watch;
     memset(result, 0, sizeof(*result));
-    fl_bench_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     for (;;)
     {
         const int count = fl_client_subscription_poll(subscription, fragments, FL_BENCH_FRAGMENTS, 1);
@@ -202,9 +202,9 @@ int fl_bench_pong(fl_client_publication_t *publication, fl_client_subscription_t
         {
             fl_client_subscription_release(subscription, (uint32_t)count);
             result->messages += (uint64_t)count;
-            fl_bench_watch_arrived(&watch);
+            fl_measure_watch_arrived(&watch);
         }
-        else if (count < 0 || fl_bench_watch_is_over(&watch, params))
+        else if (count < 0 || fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
         {
             break;
         }
@@ -213,6 +213,6 @@ int fl_bench_pong(fl_client_publication_t *publication, fl_client_subscription_t
             sched_yield();
         }
     }
-    fl_bench_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     return 0;
 }

@@ -25,18 +25,18 @@ int fl_bench_ring_send(void *memory, const fl_bench_params_t *params, fl_bench_r
 {
     static const uint8_t message[FL_BENCH_MESSAGE_MAX];
     fl_bench_ring_t *ring = memory;
-    fl_bench_lengths_t lengths;
+    fl_measure_lengths_t lengths;
     memset(result, 0, sizeof(*result));
     fl_bench_lengths_init(&lengths, params);
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    const int64_t cpu_ns = fl_bench_cpu();
-    const int64_t begin_ns = fl_bench_now();
+    const int64_t cpu_ns = fl_measure_cpu();
+    const int64_t begin_ns = fl_measure_now();
     int64_t now_ns = begin_ns;
     while (now_ns - begin_ns < params->duration_ns)
     {
         for (int turn = 0; turn < 256; turn++)
         {
-            const uint32_t length = fl_bench_lengths_next(&lengths);
+            const uint32_t length = fl_measure_lengths_next(&lengths);
             const uint64_t span = fl_bench_ring_span(length);
             const uint64_t to_end = FL_BENCH_RING_CAPACITY - (tail & (FL_BENCH_RING_CAPACITY - 1));
             const uint64_t skip = span > to_end ? to_end : 0;
@@ -44,7 +44,7 @@ int fl_bench_ring_send(void *memory, const fl_bench_params_t *params, fl_bench_r
             while (tail + skip + span - atomic_load_explicit(&ring->head, memory_order_acquire) > FL_BENCH_RING_CAPACITY)
             {
                 sched_yield();
-                if (fl_bench_now() - begin_ns > params->duration_ns)
+                if (fl_measure_now() - begin_ns > params->duration_ns)
                 {
                     goto over;
                 }
@@ -65,11 +65,11 @@ int fl_bench_ring_send(void *memory, const fl_bench_params_t *params, fl_bench_r
             result->messages++;
             result->bytes += length;
         }
-        now_ns = fl_bench_now();
+        now_ns = fl_measure_now();
     }
 over:
-    result->elapsed_ns = fl_bench_now() - begin_ns;
-    result->cpu_ns = fl_bench_cpu() - cpu_ns;
+    result->elapsed_ns = fl_measure_now() - begin_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
     return 0;
 }
 
@@ -77,16 +77,16 @@ int fl_bench_ring_receive(void *memory, const fl_bench_params_t *params, fl_benc
 {
     static uint8_t message[FL_BENCH_MESSAGE_MAX];
     fl_bench_ring_t *ring = memory;
-    fl_bench_watch_t watch;
+    fl_measure_watch_t watch;
     memset(result, 0, sizeof(*result));
-    fl_bench_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     for (;;)
     {
         const uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
         if (head == tail)
         {
-            if (fl_bench_watch_is_over(&watch, params))
+            if (fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
             {
                 break;
             }
@@ -109,8 +109,8 @@ int fl_bench_ring_receive(void *memory, const fl_bench_params_t *params, fl_benc
             result->bytes += length;
         }
         atomic_store_explicit(&ring->head, head, memory_order_release);
-        fl_bench_watch_arrived(&watch);
+        fl_measure_watch_arrived(&watch);
     }
-    fl_bench_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     return 0;
 }

@@ -1,48 +1,23 @@
 /* Floors: UDP as fast as the raw system calls go. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "transport/address.h"
 #include "util/error.h"
 
 #define FL_BENCH_BATCH 64
 #define FL_BENCH_DATAGRAM 65536
 #define FL_BENCH_SEGMENT_BYTES 65507
 
-typedef union fl_bench_name
-{
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-} fl_bench_name_t;
-
-static socklen_t fl_bench_name_make(fl_bench_name_t *name, const fl_address_t *address)
-{
-    memset(name, 0, sizeof(*name));
-    if (FL_FAMILY_IPV6 == address->family)
-    {
-        name->v6.sin6_family = AF_INET6;
-        name->v6.sin6_port = htons(address->port);
-        name->v6.sin6_scope_id = address->scope_id;
-        memcpy(&name->v6.sin6_addr, address->bytes, 16);
-        return sizeof(name->v6);
-    }
-    name->v4.sin_family = AF_INET;
-    name->v4.sin_port = htons(address->port);
-    memcpy(&name->v4.sin_addr, address->bytes, 4);
-    return sizeof(name->v4);
-}
-
 /* A bound, non-blocking socket, connected if there is a peer. */
 static int fl_bench_socket_open(const fl_bench_params_t *params)
 {
-    fl_bench_name_t name;
-    socklen_t length = fl_bench_name_make(&name, &params->local);
+    fl_socket_name_t name;
+    socklen_t length = fl_socket_name_make(&name, &params->local);
     const int fd = socket(name.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const int size = (int)params->buffer_length;
     if (fd < 0 || bind(fd, &name.any, length) < 0)
@@ -56,7 +31,7 @@ static int fl_bench_socket_open(const fl_bench_params_t *params)
     }
     if (FL_FAMILY_NONE != params->peer.family)
     {
-        length = fl_bench_name_make(&name, &params->peer);
+        length = fl_socket_name_make(&name, &params->peer);
         if (connect(fd, &name.any, length) < 0)
         {
             goto failed;
@@ -115,7 +90,7 @@ static void fl_bench_vector_init(fl_bench_vector_t *vector, const fl_bench_param
 
 /* One system call. Returns the datagrams it sent; 0: no room; negative errno. */
 static int fl_bench_send_once(
-    int fd, fl_bench_vector_t *vector, fl_bench_lengths_t *lengths, const fl_bench_params_t *params, uint64_t *bytes)
+    int fd, fl_bench_vector_t *vector, fl_measure_lengths_t *lengths, const fl_bench_params_t *params, uint64_t *bytes)
 {
     int sent;
     if (FL_BENCH_SEGMENT == params->method)
@@ -128,7 +103,7 @@ static int fl_bench_send_once(
     {
         for (int i = 0; i < FL_BENCH_BATCH; i++)
         {
-            vector->vectors[i].iov_len = fl_bench_lengths_next(lengths);
+            vector->vectors[i].iov_len = fl_measure_lengths_next(lengths);
         }
         sent = sendmmsg(fd, vector->headers, FL_BENCH_BATCH, 0);
         for (int i = 0; i < sent; i++)
@@ -138,7 +113,7 @@ static int fl_bench_send_once(
     }
     else
     {
-        const ssize_t result = send(fd, fl_bench_memory, fl_bench_lengths_next(lengths), 0);
+        const ssize_t result = send(fd, fl_bench_memory, fl_measure_lengths_next(lengths), 0);
         sent = result < 0 ? -1 : 1;
         *bytes += result < 0 ? 0 : (uint64_t)result;
     }
@@ -151,7 +126,7 @@ static int fl_bench_send_once(
 
 int fl_bench_socket_send(const fl_bench_params_t *params, fl_bench_result_t *result)
 {
-    fl_bench_lengths_t lengths;
+    fl_measure_lengths_t lengths;
     fl_bench_vector_t vector;
     memset(result, 0, sizeof(*result));
     const int fd = fl_bench_socket_open(params);
@@ -161,8 +136,8 @@ int fl_bench_socket_send(const fl_bench_params_t *params, fl_bench_result_t *res
     }
     fl_bench_lengths_init(&lengths, params);
     fl_bench_vector_init(&vector, params);
-    const int64_t cpu_ns = fl_bench_cpu();
-    const int64_t begin_ns = fl_bench_now();
+    const int64_t cpu_ns = fl_measure_cpu();
+    const int64_t begin_ns = fl_measure_now();
     int64_t now_ns = begin_ns;
     while (now_ns - begin_ns < params->duration_ns)
     {
@@ -181,10 +156,10 @@ int fl_bench_socket_send(const fl_bench_params_t *params, fl_bench_result_t *res
             }
             result->messages += (uint64_t)sent;
         }
-        now_ns = fl_bench_now();
+        now_ns = fl_measure_now();
     }
     result->elapsed_ns = now_ns - begin_ns;
-    result->cpu_ns = fl_bench_cpu() - cpu_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
     close(fd);
     return 0;
 }
@@ -218,7 +193,7 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
 {
     struct mmsghdr headers[FL_BENCH_BATCH];
     struct iovec vectors[FL_BENCH_BATCH];
-    fl_bench_watch_t watch;
+    fl_measure_watch_t watch;
     const int one = 1;
     memset(result, 0, sizeof(*result));
     const int fd = fl_bench_socket_open(params);
@@ -240,7 +215,7 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
         headers[i].msg_hdr.msg_iov = &vectors[i];
         headers[i].msg_hdr.msg_iovlen = 1;
     }
-    fl_bench_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     for (;;)
     {
         const int count = fl_bench_receive_once(fd, headers, params, &result->bytes);
@@ -248,9 +223,9 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
         if (count > 0)
         {
             result->messages += (uint64_t)count;
-            fl_bench_watch_arrived(&watch);
+            fl_measure_watch_arrived(&watch);
         }
-        else if (fl_bench_watch_is_over(&watch, params))
+        else if (fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
         {
             break;
         }
@@ -259,7 +234,7 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
             sched_yield();
         }
     }
-    fl_bench_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     close(fd);
     return 0;
 }
@@ -268,7 +243,7 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
 
 int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result)
 {
-    fl_bench_lengths_t lengths;
+    fl_measure_lengths_t lengths;
     memset(result, 0, sizeof(*result));
     const int fd = fl_bench_socket_open(params);
     if (fd < 0)
@@ -276,19 +251,19 @@ int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_b
         return fd;
     }
     fl_bench_lengths_init(&lengths, params);
-    const int64_t cpu_ns = fl_bench_cpu();
-    const int64_t begin_ns = fl_bench_now();
+    const int64_t cpu_ns = fl_measure_cpu();
+    const int64_t begin_ns = fl_measure_now();
     for (uint64_t i = 0; i < params->warm_up + params->count;)
     {
-        const uint32_t message_length = fl_bench_lengths_next(&lengths);
-        const int64_t sent_ns = fl_bench_now();
+        const uint32_t message_length = fl_measure_lengths_next(&lengths);
+        const int64_t sent_ns = fl_measure_now();
         ssize_t length = send(fd, fl_bench_memory, message_length, 0);
         result->system_calls += length >= 0;
         while (length >= 0)
         {
             length = recv(fd, fl_bench_memory, FL_BENCH_DATAGRAM, 0);
             result->system_calls += length >= 0;
-            const int64_t now_ns = fl_bench_now();
+            const int64_t now_ns = fl_measure_now();
             if (length >= 0)
             {
                 if (i >= params->warm_up)
@@ -305,7 +280,7 @@ int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_b
             length = 0;
             sched_yield();
         }
-        if (fl_bench_now() - begin_ns > params->duration_ns)
+        if (fl_measure_now() - begin_ns > params->duration_ns)
         {
             close(fd);
             return fl_error(FL_EAGAIN, "only %llu of %llu round trips came back in the time given", (unsigned long long)i,
@@ -313,25 +288,25 @@ int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_b
         }
     }
     result->messages = params->count;
-    result->elapsed_ns = fl_bench_now() - begin_ns;
-    result->cpu_ns = fl_bench_cpu() - cpu_ns;
+    result->elapsed_ns = fl_measure_now() - begin_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
     close(fd);
     return 0;
 }
 
 int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *result)
 {
-    fl_bench_watch_t watch;
+    fl_measure_watch_t watch;
     memset(result, 0, sizeof(*result));
     const int fd = fl_bench_socket_open(params);
     if (fd < 0)
     {
         return fd;
     }
-    fl_bench_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     for (;;)
     {
-        fl_bench_name_t name;
+        fl_socket_name_t name;
         socklen_t name_length = sizeof(name);
         const ssize_t length = recvfrom(fd, fl_bench_memory, FL_BENCH_DATAGRAM, 0, &name.any, &name_length);
         if (length >= 0)
@@ -340,9 +315,9 @@ int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *res
             result->system_calls += 2;
             result->messages++;
             result->bytes += (uint64_t)length;
-            fl_bench_watch_arrived(&watch);
+            fl_measure_watch_arrived(&watch);
         }
-        else if (fl_bench_watch_is_over(&watch, params))
+        else if (fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
         {
             break;
         }
@@ -351,7 +326,7 @@ int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *res
             sched_yield();
         }
     }
-    fl_bench_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     close(fd);
     return 0;
 }

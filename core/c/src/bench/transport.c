@@ -109,7 +109,7 @@ static int fl_bench_endpoint_open(
 
 /* Cut payload into runs as the sender agent would: uniform lengths into one, mixed ones into one each. */
 static uint32_t fl_bench_fill_runs(
-    const fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_bench_lengths_t *lengths,
+    const fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_measure_lengths_t *lengths,
     fl_bench_region_t *region, fl_run_t *runs)
 {
     if (0 != params->length)
@@ -126,7 +126,7 @@ static uint32_t fl_bench_fill_runs(
     memset(runs, 0, sizeof(*runs) * FL_BENCH_RUNS);
     for (uint32_t i = 0; i < FL_BENCH_RUNS; i++)
     {
-        runs[i].length = runs[i].segment_length = fl_bench_lengths_next(lengths);
+        runs[i].length = runs[i].segment_length = fl_measure_lengths_next(lengths);
         runs[i].data = fl_bench_region_take(region, runs[i].length);
     }
     return FL_BENCH_RUNS;
@@ -155,11 +155,11 @@ static void fl_bench_count_accepted(const fl_run_t *runs, uint32_t count, fl_ben
 
 /* Send until one call was taken whole. */
 static int fl_bench_find_way(
-    const fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_bench_lengths_t *lengths,
+    const fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_measure_lengths_t *lengths,
     fl_bench_region_t *region, fl_bench_result_t *result)
 {
     fl_run_t runs[FL_BENCH_RUNS];
-    const int64_t begin_ns = fl_bench_now();
+    const int64_t begin_ns = fl_measure_now();
     for (;;)
     {
         const uint32_t count = fl_bench_fill_runs(at, params, lengths, region, runs);
@@ -169,7 +169,7 @@ static int fl_bench_find_way(
         {
             return 0;
         }
-        if (fl_bench_now() - begin_ns > FL_BENCH_WAY_NS)
+        if (fl_measure_now() - begin_ns > FL_BENCH_WAY_NS)
         {
             return fl_error(FL_EHOSTUNREACH, "transport '%s' took no datagrams in 10 s: error %d", at->binding->name,
                 -runs[whole > 0 ? whole : 0].status);
@@ -180,13 +180,13 @@ static int fl_bench_find_way(
 }
 
 static void fl_bench_send_loop(
-    const fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_bench_lengths_t *lengths,
+    const fl_bench_endpoint_t *at, const fl_bench_params_t *params, fl_measure_lengths_t *lengths,
     fl_bench_region_t *region, fl_bench_result_t *result)
 {
     fl_run_t runs[FL_BENCH_RUNS];
     fl_completion_t completions[FL_BENCH_RUNS];
-    const int64_t cpu_ns = fl_bench_cpu();
-    const int64_t begin_ns = fl_bench_now();
+    const int64_t cpu_ns = fl_measure_cpu();
+    const int64_t begin_ns = fl_measure_now();
     int64_t now_ns = begin_ns;
     while (now_ns - begin_ns < params->duration_ns)
     {
@@ -201,16 +201,16 @@ static void fl_bench_send_loop(
                 sched_yield();
             }
         }
-        now_ns = fl_bench_now();
+        now_ns = fl_measure_now();
     }
     result->elapsed_ns = now_ns - begin_ns;
-    result->cpu_ns = fl_bench_cpu() - cpu_ns;
+    result->cpu_ns = fl_measure_cpu() - cpu_ns;
 }
 
 int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result)
 {
     fl_bench_endpoint_t at;
-    fl_bench_lengths_t lengths;
+    fl_measure_lengths_t lengths;
     fl_bench_region_t region;
     memset(result, 0, sizeof(*result));
     int code = fl_bench_region_open(&region, params);
@@ -236,7 +236,7 @@ int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *para
 int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result)
 {
     fl_bench_endpoint_t at;
-    fl_bench_watch_t watch;
+    fl_measure_watch_t watch;
     fl_bench_region_t region;
     fl_run_t runs[FL_BENCH_RUNS];
     memset(result, 0, sizeof(*result));
@@ -251,7 +251,7 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
         free(region.memory);
         return code;
     }
-    fl_bench_watch_begin(&watch);
+    fl_measure_watch_begin(&watch);
     for (;;)
     {
         const int count = binding->ops.poll(at.poller, runs, FL_BENCH_RUNS);
@@ -269,9 +269,9 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
         if (count > 0)
         {
             binding->ops.release(at.poller, runs, (uint32_t)count);
-            fl_bench_watch_arrived(&watch);
+            fl_measure_watch_arrived(&watch);
         }
-        else if (fl_bench_watch_is_over(&watch, params))
+        else if (fl_measure_watch_is_over(&watch, params->idle_ns, params->end_fd))
         {
             break;
         }
@@ -280,7 +280,7 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
             sched_yield();
         }
     }
-    fl_bench_watch_end(&watch, result);
+    fl_measure_watch_end(&watch, &result->elapsed_ns, &result->cpu_ns);
     fl_bench_endpoint_close(&at);
     free(region.memory);
     return 0;

@@ -57,14 +57,6 @@ bool fl_address_is_in(const fl_address_t *address, const fl_address_t *network, 
         (0 == rest || 0 == (uint8_t)((address->bytes[whole] ^ network->bytes[whole]) >> (8 - rest)));
 }
 
-/* Whether the address is of link scope: fe80::/10 or ff02::/16. */
-static bool fl_address_is_link_local(const fl_address_t *address)
-{
-    return FL_FAMILY_IPV6 == address->family &&
-        ((0xfe == address->bytes[0] && 0x80 == (address->bytes[1] & 0xc0)) ||
-         (0xff == address->bytes[0] && 0x02 == (address->bytes[1] & 0x0f)));
-}
-
 bool fl_addresses_has(fl_addresses_t *addresses, const fl_address_t *address)
 {
     fl_interface_address_t entries[FL_INTERFACE_ADDRESSES];

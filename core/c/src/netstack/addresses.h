@@ -25,6 +25,14 @@ typedef struct fl_addresses
     } copies[2];
 } fl_addresses_t;
 
+/* Whether the address is of link scope: fe80::/10 or ff02::/16. */
+static inline bool fl_address_is_link_local(const fl_address_t *address)
+{
+    return FL_FAMILY_IPV6 == address->family &&
+        ((0xfe == address->bytes[0] && 0x80 == (address->bytes[1] & 0xc0)) ||
+         (0xff == address->bytes[0] && 0x02 == (address->bytes[1] & 0x0f)));
+}
+
 /* Replace all. Returns 0, or -FL_ENOSPC with the error text set if there are more than FL_INTERFACE_ADDRESSES. */
 int fl_addresses_set(fl_addresses_t *addresses, const fl_interface_address_t *entries, uint32_t count);
 

@@ -39,14 +39,17 @@ typedef struct fl_group_record
     const fl_address_t *group;
 } fl_group_record_t;
 
-/* One family's bytes. Each returns 0, or what emit returned. */
+/* One family's bytes. */
 typedef struct fl_membership_protocol
 {
-    uint8_t family;
-    uint32_t record_length;
-    int (*report)(fl_control_t *control, const fl_group_record_t *records, uint32_t count);
-    int (*old_report)(fl_control_t *control, const fl_address_t *group);
-    int (*old_leave)(fl_control_t *control, const fl_address_t *group);
+    uint8_t ip_protocol;
+    uint8_t report_type;           /* a report of records; goes to `routers` */
+    uint8_t old_report_type;       /* of the older version; goes to the group itself */
+    uint8_t old_leave_type;        /* of the older version; goes to `all_routers` */
+    uint32_t address_length;
+    uint32_t old_length;           /* of the older version's messages, which end in the group */
+    fl_address_t routers;
+    fl_address_t all_routers;
 } fl_membership_protocol_t;
 
 extern const fl_membership_protocol_t fl_igmp_protocol;
@@ -85,13 +88,26 @@ int fl_membership_tick(fl_control_t *control, int64_t now_ns);
 /* Whether a solicited-node group was not reported yet. */
 bool fl_membership_is_settling(const fl_control_t *control);
 
-/* A query was heard: group of family FL_FAMILY_NONE for a general one. Returns false if it asks nothing of us. */
+/* A query was heard: for a group, or by the wildcard for all. Returns false if it asks nothing of us. */
 bool fl_membership_query(
-    fl_control_t *control, uint8_t family, const fl_address_t *group, bool is_older, int64_t max_response_ns,
-    int64_t now_ns);
+    fl_control_t *control, const fl_address_t *group, bool is_older, int64_t max_response_ns, int64_t now_ns);
 
-/* Another host's report in the older version was heard: it speaks for us. Returns false if we had nothing to say. */
-bool fl_membership_heard(fl_control_t *control, const fl_address_t *group);
+/* A report in the older version was heard. Another host's, to the group itself, speaks for us. Returns false if it does
+ * not, or we had nothing to say. */
+bool fl_membership_heard(fl_control_t *control, const fl_packet_t *packet, const fl_address_t *group);
+
+/* Say something (membership_message.c). Each returns 0, or what emit returned. */
+#define FL_MEMBERSHIP_REPORT_LENGTH 8   /* in front of the records */
+
+static inline uint32_t fl_membership_record_length(const fl_membership_protocol_t *protocol)
+{
+    return 4 + protocol->address_length;
+}
+
+int fl_membership_say(
+    fl_control_t *control, const fl_membership_protocol_t *protocol, const fl_group_record_t *records, uint32_t count);
+int fl_membership_say_old(
+    fl_control_t *control, const fl_membership_protocol_t *protocol, const fl_group_record_t *record);
 
 /* ---- frames (control_frame.c) ---- */
 

@@ -196,7 +196,7 @@ static void fl_membership_forget_plans(fl_control_t *control, fl_membership_fami
     for (uint32_t i = control->group_count; i > 0; i--)
     {
         fl_group_t *group = &control->groups[i - 1];
-        if (group->address.family != membership->protocol->family)
+        if (group->address.family != membership->protocol->routers.family)
         {
             continue;
         }
@@ -218,10 +218,14 @@ static void fl_membership_plan(fl_control_t *control, int64_t *planned_ns, int64
 }
 
 bool fl_membership_query(
-    fl_control_t *control, uint8_t family, const fl_address_t *group, bool is_older, int64_t max_response_ns,
-    int64_t now_ns)
+    fl_control_t *control, const fl_address_t *group, bool is_older, int64_t max_response_ns, int64_t now_ns)
 {
-    fl_membership_family_t *membership = fl_membership_of(control, family);
+    const bool is_general = fl_address_is_wildcard(group);
+    fl_membership_family_t *membership = fl_membership_of(control, group->family);
+    if (!is_general && !fl_address_is_multicast(group))
+    {
+        return false;
+    }
     if (is_older)
     {
         if (FL_NEVER_NS == membership->older_until_ns)
@@ -230,7 +234,7 @@ bool fl_membership_query(
         }
         membership->older_until_ns = now_ns + FL_OLDER_QUERIER_NS;
     }
-    if (FL_FAMILY_NONE != group->family)
+    if (!is_general)
     {
         fl_group_t *entry = fl_group_find(control, group);
         if (NULL == entry || entry->is_leaving || entry->is_silent)
@@ -251,7 +255,7 @@ bool fl_membership_query(
     for (uint32_t i = 0; i < control->group_count; i++)
     {
         fl_group_t *entry = &control->groups[i];
-        if (family == entry->address.family && !entry->is_leaving && !entry->is_silent)
+        if (group->family == entry->address.family && !entry->is_leaving && !entry->is_silent)
         {
             fl_membership_plan(control, &entry->response_ns, max_response_ns, now_ns);
         }
@@ -259,8 +263,13 @@ bool fl_membership_query(
     return true;
 }
 
-bool fl_membership_heard(fl_control_t *control, const fl_address_t *group)
+bool fl_membership_heard(fl_control_t *control, const fl_packet_t *packet, const fl_address_t *group)
 {
+    if (fl_mac_is_same(packet->frame + FL_MAC_LENGTH, control->config.mac) ||
+        !fl_address_is_same_host(group, &packet->destination))
+    {
+        return false;
+    }
     fl_group_t *entry = fl_group_find(control, group);
     if (NULL == entry || entry->is_leaving || FL_NEVER_NS == fl_membership_of(control, group->family)->older_until_ns ||
         (0 == entry->changes_left && FL_NEVER_NS == entry->response_ns))
@@ -312,12 +321,13 @@ static int fl_membership_tick_family(fl_control_t *control, fl_membership_family
     uint32_t due[FL_MEMBERSHIP_BATCH];
     uint32_t count = 0;
     /* One packet: what is left of the shortest MTU behind IP header, router alert and message header. */
-    const uint32_t fitting = (control->config.mtu_length - FL_IPV6_LENGTH - 16) / protocol->record_length;
+    const uint32_t fitting = (control->config.mtu_length - FL_IPV6_LENGTH - 8 - FL_MEMBERSHIP_REPORT_LENGTH) /
+        fl_membership_record_length(protocol);
     const uint32_t limit = fitting < FL_MEMBERSHIP_BATCH ? fitting : FL_MEMBERSHIP_BATCH;
     for (uint32_t i = 0; i < control->group_count; i++)
     {
         fl_group_t *group = &control->groups[i];
-        if (group->address.family != protocol->family || group->is_silent)
+        if (group->address.family != protocol->routers.family || group->is_silent)
         {
             continue;
         }
@@ -339,15 +349,13 @@ static int fl_membership_tick_family(fl_control_t *control, fl_membership_family
     uint32_t said = 0;
     if (is_older)
     {
-        while (said < count &&
-            0 == (FL_RECORD_TO_INCLUDE == records[said].type ? protocol->old_leave : protocol->old_report)(
-                     control, records[said].group))
+        while (said < count && 0 == fl_membership_say_old(control, protocol, &records[said]))
         {
             fl_control_count(control, FL_COUNT_MULTICAST_REPORTS);
             said++;
         }
     }
-    else if (count > 0 && 0 == protocol->report(control, records, count))
+    else if (count > 0 && 0 == fl_membership_say(control, protocol, records, count))
     {
         fl_control_count(control, FL_COUNT_MULTICAST_REPORTS);
         said = count;

@@ -387,11 +387,6 @@ static int fl_netstack_unregister_memory(fl_transport_t *netstack, uint64_t regi
 fl_transport_t *fl_netstack_open(
     const void *port_ops, void *port, const fl_netstack_config_t *config, const fl_host_t *host, uint32_t queues)
 {
-    if (NULL == port_ops || NULL == port)
-    {
-        fl_error(FL_EINVAL, "port '%s': open returned no %s", config->name, NULL == port_ops ? "ops table" : "object");
-        return NULL;
-    }
     fl_transport_t *netstack = calloc(1, sizeof(*netstack));
     if (NULL == netstack)
     {
@@ -408,7 +403,7 @@ fl_transport_t *fl_netstack_open(
     atomic_init(&netstack->generation, 1);
     atomic_init(&netstack->announce, 1);
     atomic_init(&netstack->now_ns, host->nano_clock(host));
-    if (fl_port_ops_complete(&netstack->port_ops, port_ops, netstack->config.name) < 0 ||
+    if (fl_port_ops_complete(&netstack->port_ops, port_ops, port, netstack->config.name) < 0 ||
         fl_netstack_read_attributes(netstack, queues) < 0 || fl_netstack_complete_config(netstack) < 0 ||
         fl_netstack_allocate(netstack) < 0)
     {

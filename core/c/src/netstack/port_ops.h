@@ -4,7 +4,12 @@
 
 #include <framelane/port.h>
 
-/* Copy `ops` into `complete` with stubs for what is absent. Returns 0, or a negative FL_E* with the error text set. */
-int fl_port_ops_complete(fl_port_ops_t *complete, const void *ops, const char *name);
+/* Copy a port's table with stubs for what is absent.
+ *
+ * from, port   fl_port_ops_t * and fl_port_t * as the plugin returned them
+ * name         for messages
+ * returns      0, or a negative FL_E* with the error text set; see fl_ops_table_copy()
+ */
+int fl_port_ops_complete(fl_port_ops_t *ops, const void *from, const void *port, const char *name);
 
 #endif

@@ -70,30 +70,6 @@ static int fl_reserve_own(fl_endpoint_t *endpoint)
 
 /* ---- kernel mode ---- */
 
-typedef union fl_socket_name
-{
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-} fl_socket_name_t;
-
-static socklen_t fl_socket_name_make(fl_socket_name_t *name, const fl_address_t *address)
-{
-    memset(name, 0, sizeof(*name));
-    if (FL_FAMILY_IPV6 == address->family)
-    {
-        name->v6.sin6_family = AF_INET6;
-        name->v6.sin6_port = htons(address->port);
-        name->v6.sin6_scope_id = address->scope_id;
-        memcpy(&name->v6.sin6_addr, address->bytes, 16);
-        return sizeof(name->v6);
-    }
-    name->v4.sin_family = AF_INET;
-    name->v4.sin_port = htons(address->port);
-    memcpy(&name->v4.sin_addr, address->bytes, 4);
-    return sizeof(name->v4);
-}
-
 static int fl_socket_join(int fd, const fl_endpoint_t *endpoint, const fl_address_t *group)
 {
     if (FL_FAMILY_IPV6 == group->family)

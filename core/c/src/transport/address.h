@@ -1,4 +1,4 @@
-/* Questions about addresses and runs that every transport of the core asks. */
+/* Questions about addresses and runs that the transports of the core ask, and an address in other forms. */
 #ifndef FL_TRANSPORT_ADDRESS_H
 #define FL_TRANSPORT_ADDRESS_H
 
@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <framelane/types.h>
 
@@ -52,6 +53,32 @@ static inline const char *fl_address_format(const fl_address_t *address, char te
     snprintf(
         text, FL_ADDRESS_TEXT_LENGTH, FL_FAMILY_IPV6 == address->family ? "[%s]:%u" : "%s:%u", host, address->port);
     return text;
+}
+
+/* An address as the kernel's socket calls take it. */
+typedef union fl_socket_name
+{
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} fl_socket_name_t;
+
+/* Returns the length of what was written. */
+static inline socklen_t fl_socket_name_make(fl_socket_name_t *name, const fl_address_t *address)
+{
+    memset(name, 0, sizeof(*name));
+    if (FL_FAMILY_IPV6 == address->family)
+    {
+        name->v6.sin6_family = AF_INET6;
+        name->v6.sin6_port = htons(address->port);
+        name->v6.sin6_scope_id = address->scope_id;
+        memcpy(&name->v6.sin6_addr, address->bytes, 16);
+        return sizeof(name->v6);
+    }
+    name->v4.sin_family = AF_INET;
+    name->v4.sin_port = htons(address->port);
+    memcpy(&name->v4.sin_addr, address->bytes, 4);
+    return sizeof(name->v4);
 }
 
 /* Forget what a transport knew of a peer; the address stays. Thread: the one that sends to it. */

@@ -9,7 +9,4 @@
 
 #include "api/transport.h"
 
-/* What lies behind the size that a table states is absent; its head must be there. */
-#define FL_BINDING_OPS_MINIMUM offsetof(fl_transport_ops_t, open_endpoint)
-
 #endif

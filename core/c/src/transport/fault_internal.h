@@ -3,11 +3,11 @@
 #define FL_TRANSPORT_FAULT_INTERNAL_H
 
 #include "transport/fault_rules.h"
+#include "transport/wrapper.h"
 
 struct fl_fault
 {
-    fl_transport_ops_t ops;
-    fl_binding_t *inner;
+    fl_wrapper_t base;
     const fl_host_t *host;
     uint64_t seed;
     uint64_t endpoints_opened;
@@ -20,8 +20,8 @@ struct fl_fault
 
 struct fl_endpoint
 {
+    fl_wrapped_endpoint_t base;
     fl_fault_t *fault;
-    fl_endpoint_t *inner;
     fl_endpoint_t *next_on_poller;
     void *context;
     fl_address_t connected;
@@ -32,8 +32,8 @@ struct fl_endpoint
 
 struct fl_poller
 {
+    fl_wrapped_poller_t base;
     fl_fault_t *fault;
-    fl_poller_t *inner;
     fl_endpoint_t *endpoints;
     fl_datagram_store_t *store;      /* held back from receiving, and copies that the host has */
     uint32_t batch_count;            /* runs of the wrapped transport, not yet released to it */
@@ -58,6 +58,5 @@ int fl_fault_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity);
 void fl_fault_release(fl_poller_t *poller, const fl_run_t *runs, uint32_t count);
 int fl_fault_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t capacity);
 int fl_fault_arm(fl_poller_t *poller);
-int fl_fault_disarm(fl_poller_t *poller);
 
 #endif

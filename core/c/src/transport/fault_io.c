@@ -9,7 +9,7 @@ void fl_fault_send_due(fl_endpoint_t *endpoint, int64_t now_ns)
     fl_held_t *held;
     while (NULL != (held = fl_datagram_store_due(endpoint->store, now_ns)))
     {
-        endpoint->fault->inner->ops.send(endpoint->inner, &held->run, 1);
+        endpoint->fault->base.inner->ops.send(endpoint->base.inner, &held->run, 1);
         if (-FL_EAGAIN == held->run.status)
         {
             fl_datagram_store_hold(endpoint->store, held, held->due_ns, 0);
@@ -34,7 +34,7 @@ static bool fl_fault_send_clean(fl_endpoint_t *endpoint, fl_run_t *run, uint32_t
     part.length = fl_run_extent(run, last) - offset;
     part.segment_length = part.length < run->segment_length ? part.length : run->segment_length;
     part.flags &= ~(uint32_t)FL_RUN_HOLD;
-    endpoint->fault->inner->ops.send(endpoint->inner, &part, 1);
+    endpoint->fault->base.inner->ops.send(endpoint->base.inner, &part, 1);
     run->accepted = first + part.accepted;
     run->status = part.status;
     fl_fault_count(&endpoint->fault->send.passed, part.accepted);
@@ -109,7 +109,7 @@ int fl_fault_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
     if (!FL_FAULT_RULE(&fault->send, is_active) && fl_datagram_store_is_empty(endpoint->store) &&
         0 == (flags & FL_RUN_HOLD))
     {
-        const int whole = fault->inner->ops.send(endpoint->inner, runs, count);
+        const int whole = fault->base.inner->ops.send(endpoint->base.inner, runs, count);
         int64_t passed = 0;
         for (uint32_t i = 0; i < count; i++)
         {
@@ -149,7 +149,7 @@ static void fl_fault_release_batch_if_done(fl_poller_t *poller)
 {
     if (0 == poller->outstanding && poller->batch_index == poller->batch_count && 0 != poller->batch_count)
     {
-        poller->fault->inner->ops.release(poller->inner, poller->batch, poller->batch_count);
+        poller->fault->base.inner->ops.release(poller->base.inner, poller->batch, poller->batch_count);
         poller->batch_count = 0;
         poller->batch_index = 0;
     }
@@ -267,8 +267,8 @@ int fl_fault_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
     if (0 == poller->batch_count && count < capacity)
     {
         const uint32_t room = capacity - count;
-        const int taken =
-            fault->inner->ops.poll(poller->inner, poller->batch, room < FL_FAULT_BATCH ? room : FL_FAULT_BATCH);
+        const int taken = fault->base.inner->ops.poll(
+            poller->base.inner, poller->batch, room < FL_FAULT_BATCH ? room : FL_FAULT_BATCH);
         if (taken < 0)
         {
             return 0 != count ? (int)count : taken;
@@ -304,7 +304,7 @@ int fl_fault_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t ca
         return -FL_ENODEV;
     }
     fl_fault_send_due_of_all(poller, fault->host->nano_clock(fault->host));
-    return fault->inner->ops.reap(poller->inner, completions, capacity);
+    return fault->base.inner->ops.reap(poller->base.inner, completions, capacity);
 }
 
 int fl_fault_arm(fl_poller_t *poller)
@@ -318,10 +318,5 @@ int fl_fault_arm(fl_poller_t *poller)
     {
         is_idle = fl_datagram_store_is_empty(e->store);
     }
-    return is_idle ? poller->fault->inner->ops.arm(poller->inner) : -FL_EAGAIN;
-}
-
-int fl_fault_disarm(fl_poller_t *poller)
-{
-    return poller->fault->inner->ops.disarm(poller->inner);
+    return is_idle ? poller->fault->base.inner->ops.arm(poller->base.inner) : -FL_EAGAIN;
 }

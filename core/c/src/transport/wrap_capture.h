@@ -11,6 +11,5 @@
 #define FL_CAPTURE_RING_DEFAULT (UINT64_C(1) << 23)
 #define FL_CAPTURE_BATCH 64                 /* runs taken from the wrapped transport at once */
 #define FL_CAPTURE_INTERVAL_NS 2000000      /* between two looks of the writer into the rings */
-#define FL_CAPTURE_BUFFER_LENGTH (1u << 18)
 
 #endif

@@ -28,11 +28,12 @@ static int fl_fault_open_endpoint(fl_transport_t *transport, fl_endpoint_params_
         fl_error(FL_ENOMEM, "fault wrapper: no memory for an endpoint");
         goto failed;
     }
-    status = fault->inner->ops.open_endpoint(fault->inner->transport, params, &endpoint->inner);
+    status = fault->base.inner->ops.open_endpoint(fault->base.inner->transport, params, &endpoint->base.inner);
     if (status < 0)
     {
         goto failed;
     }
+    endpoint->base.wrapper = &fault->base;
     endpoint->fault = fault;
     endpoint->connected = params->peer;
     endpoint->random_send = fl_fault_mix(fault->seed + 2 * fault->endpoints_opened);
@@ -53,7 +54,7 @@ failed:
 
 static int fl_fault_close_endpoint(fl_endpoint_t *endpoint)
 {
-    const int status = endpoint->fault->inner->ops.close_endpoint(endpoint->inner);
+    const int status = endpoint->fault->base.inner->ops.close_endpoint(endpoint->base.inner);
     if (0 <= status)
     {
         endpoint->fault->open_objects--;
@@ -61,11 +62,6 @@ static int fl_fault_close_endpoint(fl_endpoint_t *endpoint)
         free(endpoint);
     }
     return status;
-}
-
-static int fl_fault_local_address(fl_endpoint_t *endpoint, fl_address_t *address)
-{
-    return endpoint->fault->inner->ops.local_address(endpoint->inner, address);
 }
 
 static int fl_fault_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
@@ -77,7 +73,7 @@ static int fl_fault_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
     /* What was accepted goes to the old peer, so it leaves now; what cannot is lost. */
     fl_fault_send_due(endpoint, INT64_MAX);
     fl_datagram_store_drop(endpoint->store, NULL);
-    const int status = endpoint->fault->inner->ops.set_peer(endpoint->inner, peer);
+    const int status = endpoint->fault->base.inner->ops.set_peer(endpoint->base.inner, peer);
     if (0 <= status)
     {
         endpoint->connected = peer->address;
@@ -99,11 +95,12 @@ static int fl_fault_poller_open(fl_transport_t *transport, uint32_t queue, uint3
         fl_error(FL_ENOMEM, "fault wrapper: no memory for a poller");
         goto failed;
     }
-    status = fault->inner->ops.poller_open(fault->inner->transport, queue, roles, &poller->inner);
+    status = fault->base.inner->ops.poller_open(fault->base.inner->transport, queue, roles, &poller->base.inner);
     if (status < 0)
     {
         goto failed;
     }
+    poller->base.wrapper = &fault->base;
     poller->fault = fault;
     fault->open_objects++;
     *result = poller;
@@ -118,25 +115,20 @@ failed:
     return status;
 }
 
-static int fl_fault_poller_enter(fl_poller_t *poller)
-{
-    return poller->fault->inner->ops.poller_enter(poller->inner);
-}
-
 static int fl_fault_poller_leave(fl_poller_t *poller)
 {
     if (0 != poller->batch_count)
     {
-        poller->fault->inner->ops.release(poller->inner, poller->batch, poller->batch_count);
+        poller->fault->base.inner->ops.release(poller->base.inner, poller->batch, poller->batch_count);
         poller->batch_count = 0;
         poller->batch_index = 0;
     }
-    return poller->fault->inner->ops.poller_leave(poller->inner);
+    return fl_wrapper_poller_leave(poller);
 }
 
 static int fl_fault_poller_close(fl_poller_t *poller)
 {
-    const int status = poller->fault->inner->ops.poller_close(poller->inner);
+    const int status = poller->fault->base.inner->ops.poller_close(poller->base.inner);
     if (0 <= status)
     {
         poller->fault->open_objects--;
@@ -148,7 +140,7 @@ static int fl_fault_poller_close(fl_poller_t *poller)
 
 static int fl_fault_poller_add(fl_poller_t *poller, fl_endpoint_t *endpoint, void *context)
 {
-    const int status = poller->fault->inner->ops.poller_add(poller->inner, endpoint->inner, endpoint);
+    const int status = poller->fault->base.inner->ops.poller_add(poller->base.inner, endpoint->base.inner, endpoint);
     if (0 <= status)
     {
         endpoint->context = context;
@@ -160,7 +152,7 @@ static int fl_fault_poller_add(fl_poller_t *poller, fl_endpoint_t *endpoint, voi
 
 static int fl_fault_poller_remove(fl_poller_t *poller, fl_endpoint_t *endpoint)
 {
-    const int status = poller->fault->inner->ops.poller_remove(poller->inner, endpoint->inner);
+    const int status = poller->fault->base.inner->ops.poller_remove(poller->base.inner, endpoint->base.inner);
     if (status < 0)
     {
         return status;
@@ -185,18 +177,12 @@ static int fl_fault_poller_remove(fl_poller_t *poller, fl_endpoint_t *endpoint)
 
 /* ---- the transport ---- */
 
-static int fl_fault_housekeeping(fl_transport_t *transport, int64_t now_ns)
-{
-    const fl_binding_t *inner = fl_fault_of(transport)->inner;
-    return inner->ops.housekeeping(inner->transport, now_ns);
-}
-
 static int fl_fault_events(fl_transport_t *transport, fl_event_t *events, uint32_t capacity)
 {
     fl_fault_t *fault = fl_fault_of(transport);
     if (!fl_fault_is_removed(fault) || 0 == fault->removed_event.kind || 0 == capacity)
     {
-        return fault->inner->ops.events(fault->inner->transport, events, capacity);
+        return fl_wrapper_events(transport, events, capacity);
     }
     events[0] = fault->removed_event;
     fault->removed_event.kind = 0;
@@ -206,7 +192,7 @@ static int fl_fault_events(fl_transport_t *transport, fl_event_t *events, uint32
 static int fl_fault_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
 {
     const fl_fault_t *fault = fl_fault_of(transport);
-    const int of_inner = fault->inner->ops.stats(fault->inner->transport, stats, capacity);
+    const int of_inner = fault->base.inner->ops.stats(fault->base.inner->transport, stats, capacity);
     const uint32_t first = of_inner > 0 ? (uint32_t)of_inner : 0;
     if (0 == capacity)
     {
@@ -231,26 +217,13 @@ static int fl_fault_close(fl_transport_t *transport)
 
 fl_fault_t *fl_fault_new(fl_binding_t *inner, const fl_host_t *host, uint64_t seed)
 {
-    fl_fault_t *fault = calloc(1, sizeof(*fault));
-    if (NULL == fault)
-    {
-        fl_error(FL_ENOMEM, "fault wrapper: no memory");
-        return NULL;
-    }
-    fault->inner = inner;
-    fault->host = host;
-    fault->seed = seed;
-    fault->ops = (fl_transport_ops_t){
-        .magic = FL_TRANSPORT_MAGIC,
-        .size = sizeof(fl_transport_ops_t),
-        .abi_version = FL_ABI_VERSION,
-        .queues = inner->ops.queues,
+    static const fl_transport_ops_t own = {
         .open_endpoint = fl_fault_open_endpoint,
         .close_endpoint = fl_fault_close_endpoint,
-        .local_address = fl_fault_local_address,
+        .local_address = fl_wrapper_local_address,
         .set_peer = fl_fault_set_peer,
         .poller_open = fl_fault_poller_open,
-        .poller_enter = fl_fault_poller_enter,
+        .poller_enter = fl_wrapper_poller_enter,
         .poller_leave = fl_fault_poller_leave,
         .poller_close = fl_fault_poller_close,
         .poller_add = fl_fault_poller_add,
@@ -260,18 +233,27 @@ fl_fault_t *fl_fault_new(fl_binding_t *inner, const fl_host_t *host, uint64_t se
         .send = fl_fault_send,
         .reap = fl_fault_reap,
         .arm = fl_fault_arm,
-        .disarm = fl_fault_disarm,
-        .housekeeping = fl_fault_housekeeping,
+        .disarm = fl_wrapper_disarm,
+        .housekeeping = fl_wrapper_housekeeping,
         .events = fl_fault_events,
         .stats = fl_fault_stats,
         .close = fl_fault_close,
     };
+    fl_fault_t *fault = calloc(1, sizeof(*fault));
+    if (NULL == fault)
+    {
+        fl_error(FL_ENOMEM, "fault wrapper: no memory");
+        return NULL;
+    }
+    fl_wrapper_init(&fault->base, inner, &own);
+    fault->host = host;
+    fault->seed = seed;
     return fault;
 }
 
 const void *fl_fault_ops(const fl_fault_t *fault)
 {
-    return &fault->ops;
+    return &fault->base.ops;
 }
 
 /* ---- settings and totals ---- */

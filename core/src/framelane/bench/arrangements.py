@@ -23,8 +23,6 @@ __all__ = ["count_arrangements", "has_arrangements", "run_arrangements"]
 BATCHES = (32, 64, 128, 256)
 #: Beyond what a processor's caches keep between two uses of a line.
 REGION_LENGTH = 8 * 1024 * 1024
-#: How long a receiver waits for the first datagram: devices are opened and neighbours resolved meanwhile.
-FIRST_S = 12.0
 IDLE_S = 0.1
 _DIRECTIONS = ("forward", "backward")
 _CHECKSUMS = (True, False)
@@ -148,7 +146,7 @@ def jobs(series: Series, arrangement: Arrangement, length: Lengths, ends: tuple[
         end=ends[0],
         region_length=REGION_LENGTH,
     )
-    receive = replace(send, loop="device_receive", local=(far, FIRST_PORT), peer=None, duration_s=FIRST_S, end=ends[1])
+    receive = replace(send, loop="device_receive", local=(far, FIRST_PORT), peer=None, end=ends[1])
     return send, receive
 
 

@@ -87,6 +87,7 @@ def floor_loop(job: Job, ready: Ready, held: ExitStack) -> Outcome:
             has_checksums=job.has_checksums,
             duration_ns=int(job.duration_s * 1e9),
             idle_ns=int(job.idle_s * 1e9),
+            end_fd=job.end_fd,
         )
     )
     return Outcome(found.messages, 0, found.bytes, found.system_calls, found.elapsed_ns, found.cpu_ns)

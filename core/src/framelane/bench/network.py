@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from framelane.errors import FramelaneError
@@ -37,14 +36,25 @@ def _run(*command: str) -> None:
         raise FramelaneError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
 
 
-def _are_free(address: str, ports: range) -> bool:
-    for port in ports:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-            try:
-                asker.bind((address, port))
-            except OSError:
-                return False
-    return True
+def _bind(address: str, port: int) -> socket.socket | None:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        bound.bind((address, port))
+    except OSError:
+        bound.close()
+        return None
+    return bound
+
+
+def _take_ports(address: str, first: int) -> socket.socket | None:
+    """Take free ports: loops come and go on all but the one behind them, which is held to say that these are taken."""
+    with ExitStack() as asked:
+        for port in range(first, first + PORTS):
+            asker = _bind(address, port)
+            if asker is None:
+                return None
+            asked.enter_context(asker)
+        return _bind(address, first + PORTS)
 
 
 @contextmanager
@@ -54,15 +64,17 @@ def loopback() -> Iterator[tuple[Site, Site]]:
     :raises FramelaneError: if there are none.
     """
     address = "127.0.0.1"
-    firsts = itertools.takewhile(lambda port: port + PORTS <= _LAST_PORT, itertools.count(FIRST_PORT, PORTS))
-    port = next((port for port in firsts if _are_free(address, range(port, port + PORTS))), None)
-    if port is None:
-        raise FramelaneError(
-            f"no {PORTS} neighbouring UDP ports of {address} from {FIRST_PORT} to {_LAST_PORT} are free: end what "
-            "holds them (`ss -lunp` shows who), or measure with --veth"
-        )
-    site = Site(address, port=port)
-    yield site, site
+    for first in range(FIRST_PORT, _LAST_PORT - PORTS, PORTS + 1):
+        held = _take_ports(address, first)
+        if held is not None:
+            with held:
+                site = Site(address, port=first)
+                yield site, site
+            return
+    raise FramelaneError(
+        f"no {PORTS + 1} neighbouring UDP ports of {address} from {FIRST_PORT} to {_LAST_PORT} are free: end what "
+        "holds them (`ss -lunp` shows who), or measure with --veth"
+    )
 
 
 @contextmanager

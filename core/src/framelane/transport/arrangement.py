@@ -23,8 +23,9 @@ class FloorJob:
     seed: int
     batch: int  #: frames given to the device, or taken from it, at once
     has_checksums: bool  #: UDP's are computed and verified
-    duration_ns: int  #: of sending; for the receiver: how long to wait for the first
-    idle_ns: int  #: the receiver ends so long after the last one
+    duration_ns: int  #: of sending
+    idle_ns: int  #: the receiver ends so long after the last one, if the sender has ended
+    end_fd: int  #: of the receiver: readable when the sender has ended
 
 
 @dataclass(frozen=True)

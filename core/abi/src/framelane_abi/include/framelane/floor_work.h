@@ -1,4 +1,4 @@
-/* What a floor does with each frame (floor.h), and how it keeps time.
+/* What a floor does with each frame (floor.h).
  *
  * Sending: payload is copied from an 8 MiB region, walked through from begin to end, behind a constant header, whose length
  * fields change only where the payload's length does. Receiving: the headers are read, both checksums verified, and only then
@@ -11,12 +11,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <framelane/floor.h>
+#include <framelane/measure.h>
 
 #define FL_FLOOR_REGION (8u << 20)
-#define FL_FLOOR_LENGTHS 4096          /* mixed lengths before they repeat; a power of two */
 #define FL_FLOOR_HEADER 42             /* Ethernet, IPv4, UDP */
 #define FL_FLOOR_PORT 20321
 
@@ -114,12 +113,11 @@ typedef struct fl_floor_work
 {
     uint8_t *region;
     uint32_t at;                       /* next payload in it */
-    uint32_t next;                     /* length to use */
     uint32_t payload;                  /* length that the header is set to */
     bool has_checksums;
     uint8_t header[48];                /* stamped whole; what is behind 42 bytes is overwritten by payload */
     uint64_t udp_sum;                  /* of pseudo-header and UDP header */
-    uint32_t lengths[FL_FLOOR_LENGTHS];
+    fl_measure_lengths_t lengths;
 } fl_floor_work_t;
 
 /* A header of 10.73.0.1 to 10.73.0.2, without lengths and checksums. */
@@ -141,13 +139,7 @@ static inline int fl_floor_work_open(fl_floor_work_t *work, const fl_floor_param
         return -FL_ENOMEM;
     }
     memset(work->region, 0x5a, FL_FLOOR_REGION);
-    uint64_t state = params->seed;
-    const uint32_t span = params->max_length - params->min_length + 1;
-    for (uint32_t i = 0; i < FL_FLOOR_LENGTHS; i++)
-    {
-        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        work->lengths[i] = 0 != params->length ? params->length : params->min_length + (uint32_t)(state >> 33) % span;
-    }
+    fl_measure_lengths_init(&work->lengths, params->length, params->min_length, params->max_length, params->seed);
     return 0;
 }
 
@@ -185,7 +177,7 @@ static inline void fl_floor_set_payload(fl_floor_work_t *work, uint32_t payload)
 /* Write the next frame. Returns its length; `payload` is that of its payload. */
 static inline uint32_t fl_floor_write(fl_floor_work_t *work, uint8_t *frame, uint32_t *payload)
 {
-    const uint32_t length = work->lengths[work->next++ & (FL_FLOOR_LENGTHS - 1)];
+    const uint32_t length = fl_measure_lengths_next(&work->lengths);
     const uint8_t *from = fl_floor_place(work, length);
     if (__builtin_expect(length != work->payload, 0))
     {
@@ -235,71 +227,6 @@ static inline int32_t fl_floor_read(fl_floor_work_t *work, const uint8_t *frame,
     }
     memcpy(fl_floor_place(work, udp - 8), payload, udp - 8);
     return (int32_t)(udp - 8);
-}
-
-/* ---- time ---- */
-
-static inline int64_t fl_floor_clock(clockid_t id)
-{
-    struct timespec now;
-    clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static inline int64_t fl_floor_now(void)
-{
-    return fl_floor_clock(CLOCK_MONOTONIC);
-}
-
-static inline int64_t fl_floor_cpu(void)
-{
-    return fl_floor_clock(CLOCK_PROCESS_CPUTIME_ID);
-}
-
-/* When the receiving side's first and last frames came. */
-typedef struct fl_floor_watch
-{
-    int64_t begin_ns;
-    int64_t first_ns;
-    int64_t last_ns;
-    int64_t seen_ns;
-    int64_t cpu_ns;          /* when the first came */
-    int64_t end_cpu_ns;      /* when nothing came for the first time after the last */
-} fl_floor_watch_t;
-
-static inline void fl_floor_watch_begin(fl_floor_watch_t *watch)
-{
-    memset(watch, 0, sizeof(*watch));
-    watch->begin_ns = fl_floor_now();
-}
-
-static inline void fl_floor_watch_arrived(fl_floor_watch_t *watch)
-{
-    watch->last_ns = fl_floor_now();
-    if (0 == watch->first_ns)
-    {
-        watch->first_ns = watch->last_ns;
-        watch->cpu_ns = fl_floor_cpu();
-    }
-}
-
-/* Nothing came this time. Returns whether it is over. */
-static inline bool fl_floor_watch_is_over(fl_floor_watch_t *watch, const fl_floor_params_t *params)
-{
-    const int64_t now_ns = fl_floor_now();
-    if (watch->seen_ns != watch->last_ns)
-    {
-        watch->seen_ns = watch->last_ns;
-        watch->end_cpu_ns = fl_floor_cpu();
-    }
-    return 0 == watch->first_ns ? now_ns - watch->begin_ns > params->duration_ns
-                                : now_ns - watch->last_ns > params->idle_ns;
-}
-
-static inline void fl_floor_watch_end(const fl_floor_watch_t *watch, fl_floor_result_t *result)
-{
-    result->elapsed_ns = watch->last_ns - watch->first_ns;
-    result->cpu_ns = watch->end_cpu_ns - watch->cpu_ns;
 }
 
 #endif
