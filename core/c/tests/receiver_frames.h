@@ -70,13 +70,13 @@ static inline void inject_setup(fixture_t *f, int32_t session_id, int32_t term_o
 /* ---- observing ---- */
 
 /* The latest frame of a type that was sent; NULL: none. */
-static inline const sent_frame_t *last_sent(fixture_t *f, int16_t type)
+static inline const script_datagram_t *last_sent(fixture_t *f, int16_t type)
 {
-    for (uint32_t i = f->sent_count; i > 0; i--)
+    for (uint32_t i = f->script.sent_count; i > 0; i--)
     {
-        if (((const fl_frame_header_t *)f->sent[i - 1].bytes)->type == type)
+        if (((const fl_frame_header_t *)f->script.sent[i - 1].bytes)->type == type)
         {
-            return &f->sent[i - 1];
+            return &f->script.sent[i - 1];
         }
     }
     return NULL;
@@ -85,20 +85,20 @@ static inline const sent_frame_t *last_sent(fixture_t *f, int16_t type)
 static inline uint32_t sent_of_type(fixture_t *f, int16_t type)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < f->sent_count; i++)
+    for (uint32_t i = 0; i < f->script.sent_count; i++)
     {
-        count += ((const fl_frame_header_t *)f->sent[i].bytes)->type == type ? 1 : 0;
+        count += ((const fl_frame_header_t *)f->script.sent[i].bytes)->type == type ? 1 : 0;
     }
     return count;
 }
 
-static inline int64_t sm_position(const sent_frame_t *frame)
+static inline int64_t sm_position(const script_datagram_t *frame)
 {
     const fl_sm_frame_t *sm = (const fl_sm_frame_t *)frame->bytes;
     return fl_position(sm->consumption_term_id, sm->consumption_term_offset, 16, INITIAL_TERM);
 }
 
-static inline int64_t nak_position(const sent_frame_t *frame)
+static inline int64_t nak_position(const script_datagram_t *frame)
 {
     const fl_nak_frame_t *nak = (const fl_nak_frame_t *)frame->bytes;
     return fl_position(nak->term_id, nak->term_offset, 16, INITIAL_TERM);

@@ -6,14 +6,14 @@
 #include "check.h"
 #include "util/error.h"
 
-#define SCRIPT_DATAGRAMS 4096
-#define SCRIPT_RUNS 4096
-#define SCRIPT_INJECTED 256
+#define SCRIPT_INJECTED 4096
 
 typedef struct script_datagram
 {
     uint32_t length;
     uint8_t *bytes;
+    fl_address_t to;            /* family NONE: the connected peer */
+    fl_address_t from;          /* family NONE: not given */
 } script_datagram_t;
 
 typedef struct script_run
@@ -27,26 +27,30 @@ typedef struct script_run
 typedef struct script
 {
     fl_binding_t *binding;
-    void *context;              /* of the endpoint on the poller */
+    void *context;              /* of the endpoint on the poller; NULL: it is on none */
+    uint32_t roles;             /* whose poller the endpoint is on; another one polls nothing */
     uint32_t max_run_segments;
     uint32_t max_run_length;
     uint32_t room;              /* datagrams that send still takes; UINT32_MAX: any number */
     int32_t refusal;            /* status when there is no room */
     uint32_t calls;
-    script_datagram_t sent[SCRIPT_DATAGRAMS];
+    script_datagram_t *sent;
     uint32_t sent_count;
-    script_run_t runs[SCRIPT_RUNS];
+    script_run_t *runs;
     uint32_t run_count;
-    script_datagram_t injected[SCRIPT_INJECTED];
+    fl_run_t injected[SCRIPT_INJECTED];
     uint32_t injected_count;
+    uint32_t injected_taken;    /* of them by poll */
     uint32_t injected_flags;
-    fl_peer_t source;
+    fl_peer_t source;           /* of what is injected */
+    fl_address_t local;         /* where the endpoint is bound, and what is injected came to */
     const fl_peer_t *peer;      /* of the last set_peer that succeeded */
     int set_peer_result;
     bool is_gone;               /* the device is: calls but those that give back answer -FL_ENODEV */
     uint32_t open_endpoints;
 } script_t;
 
+/* Forget what was sent. */
 static inline void script_forget(script_t *script)
 {
     for (uint32_t i = 0; i < script->sent_count; i++)
@@ -56,13 +60,33 @@ static inline void script_forget(script_t *script)
     script->sent_count = script->run_count = script->calls = 0;
 }
 
-static inline void script_keep(script_t *script, const uint8_t *bytes, uint32_t length)
+/* Make room for one more: arrays have a power of two of places. */
+static inline void *script_grown(void *array, uint32_t count, size_t size)
 {
-    CHECK(script->sent_count < SCRIPT_DATAGRAMS);
+    if (0 == (count & (count - 1)))
+    {
+        array = realloc(array, (0 == count ? 1 : 2 * (size_t)count) * size);
+        CHECK(NULL != array);
+    }
+    return array;
+}
+
+static inline void script_keep(script_t *script, const fl_run_t *run, uint32_t offset)
+{
+    const uint32_t left = run->length - offset;
+    const uint32_t length = left < run->segment_length ? left : run->segment_length;
+    script->sent = script_grown(script->sent, script->sent_count, sizeof(*script->sent));
     script_datagram_t *datagram = &script->sent[script->sent_count++];
-    datagram->length = length;
-    datagram->bytes = malloc(length);   /* of its own, so that a read past it is seen */
-    memcpy(datagram->bytes, bytes, length);
+    *datagram = (script_datagram_t){.length = length, .bytes = malloc(length)};   /* so that a read past it is seen */
+    memcpy(datagram->bytes, run->data + offset, length);
+    if (NULL != run->peer)
+    {
+        datagram->to = run->peer->address;
+    }
+    if (NULL != run->local)
+    {
+        datagram->from = *run->local;
+    }
 }
 
 static inline int script_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
@@ -77,14 +101,13 @@ static inline int script_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t 
         CHECK(run->length == run->segment_length || run->length <= script->max_run_length);
         const uint32_t segments = (run->length + run->segment_length - 1) / run->segment_length;
         CHECK(segments <= script->max_run_segments);
-        CHECK(script->run_count < SCRIPT_RUNS);
+        script->runs = script_grown(script->runs, script->run_count, sizeof(*script->runs));
         script->runs[script->run_count++] = (script_run_t){run->length, run->segment_length, script->calls};
         run->accepted = 0;
         run->status = 0;
         for (uint32_t offset = 0; offset < run->length && script->room > 0; offset += run->segment_length)
         {
-            const uint32_t left = run->length - offset;
-            script_keep(script, run->data + offset, left < run->segment_length ? left : run->segment_length);
+            script_keep(script, run, offset);
             run->accepted++;
             script->room -= UINT32_MAX != script->room;
         }
@@ -94,13 +117,38 @@ static inline int script_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t 
     return (int)whole;
 }
 
-static inline void script_inject_bytes(script_t *script, const uint8_t *bytes, size_t length)
+/* How many injected runs wait to be polled. */
+static inline uint32_t script_waiting(const script_t *script)
 {
+    return script->injected_count - script->injected_taken;
+}
+
+static inline fl_run_t *script_inject_run(
+    script_t *script, const void *bytes, uint32_t length, uint32_t segment_length)
+{
+    if (0 == script_waiting(script))
+    {
+        script->injected_count = script->injected_taken = 0;
+    }
     CHECK(script->injected_count < SCRIPT_INJECTED);
-    script_datagram_t *datagram = &script->injected[script->injected_count++];
-    datagram->length = (uint32_t)length;
-    datagram->bytes = malloc(length > 0 ? length : 1);
-    memcpy(datagram->bytes, bytes, length);
+    uint8_t *copy = malloc(length > 0 ? length : 1);   /* freed on release: whoever reads it later is found out */
+    memcpy(copy, bytes, length);
+    fl_run_t *run = &script->injected[script->injected_count++];
+    *run = (fl_run_t){
+        .data = copy,
+        .length = length,
+        .segment_length = segment_length,
+        .peer = &script->source,
+        .local = &script->local,
+        .flags = script->injected_flags,
+        .token = (uintptr_t)copy,
+    };
+    return run;
+}
+
+static inline void script_inject_bytes(script_t *script, const void *bytes, size_t length)
+{
+    script_inject_run(script, bytes, (uint32_t)length, (uint32_t)length);
 }
 
 static inline void script_inject(script_t *script, const char *hex)
@@ -117,26 +165,21 @@ static inline int script_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capa
     {
         return -FL_ENODEV;
     }
-    for (; count < script->injected_count && count < capacity; count++)
+    for (; 0 != script_waiting(script) && count < capacity; count++)
     {
-        const script_datagram_t *datagram = &script->injected[count];
-        runs[count] = (fl_run_t){.data = datagram->bytes, .length = datagram->length,
-            .segment_length = datagram->length, .peer = &script->source, .context = script->context,
-            .flags = script->injected_flags};
+        runs[count] = script->injected[script->injected_taken++];
+        runs[count].context = script->context;
     }
     return (int)count;
 }
 
 static inline void script_release(fl_poller_t *poller, const fl_run_t *runs, uint32_t count)
 {
-    script_t *script = (script_t *)poller;
-    (void)runs;
+    (void)poller;
     for (uint32_t i = 0; i < count; i++)
     {
-        free(script->injected[i].bytes);
+        free((void *)(uintptr_t)runs[i].token);
     }
-    script->injected_count -= count;
-    memmove(script->injected, script->injected + count, script->injected_count * sizeof(script->injected[0]));
 }
 
 static inline int script_open_endpoint(
@@ -164,16 +207,15 @@ static inline int script_close_endpoint(fl_endpoint_t *endpoint)
 
 static inline int script_local_address(fl_endpoint_t *endpoint, fl_address_t *address)
 {
-    (void)endpoint;
-    *address = (fl_address_t){.family = FL_FAMILY_IPV4, .port = 40123, .bytes = {127, 0, 0, 1}};
+    *address = ((script_t *)endpoint)->local;
     return 0;
 }
 
 static inline int script_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl_poller_t **poller)
 {
-    static script_t no_receiver;   /* what the receiver's poller polls: nothing */
+    static script_t nothing;
     (void)queue;
-    *poller = 0 != (roles & FL_ROLE_SENDER) ? (fl_poller_t *)transport : (fl_poller_t *)&no_receiver;
+    *poller = 0 != (roles & ((script_t *)transport)->roles) ? (fl_poller_t *)transport : (fl_poller_t *)&nothing;
     return 0;
 }
 
@@ -210,8 +252,8 @@ static inline int script_close(fl_transport_t *transport)
     return 0;
 }
 
-/* queues: 1 makes one poller serve sender and receiver, 0 gives each its own. */
-static inline void script_init(script_t *script, uint32_t queues)
+/* roles: whose poller the endpoint is on. queues: 1 makes one poller serve sender and receiver, 0 gives each its own. */
+static inline void script_init(script_t *script, uint32_t roles, uint32_t queues)
 {
     const fl_transport_ops_t ops = {
         .magic = FL_TRANSPORT_MAGIC,
@@ -232,12 +274,14 @@ static inline void script_init(script_t *script, uint32_t queues)
         .close = script_close,
     };
     memset(script, 0, sizeof(*script));
+    script->roles = roles;
     script->max_run_segments = 64;
     script->max_run_length = 65507;
     script->room = UINT32_MAX;
     script->refusal = -FL_EAGAIN;
     script->source.address =
         (fl_address_t){.family = FL_FAMILY_IPV4, .port = 40456, .bytes = {10, 0, 0, 7}};
+    script->local = (fl_address_t){.family = FL_FAMILY_IPV4, .port = 40123, .bytes = {127, 0, 0, 1}};
     script->binding = fl_binding_new(&ops, script, "script");
     CHECK(NULL != script->binding);
 }
@@ -245,7 +289,9 @@ static inline void script_init(script_t *script, uint32_t queues)
 static inline void script_destroy(script_t *script)
 {
     script_forget(script);
-    script_release((fl_poller_t *)script, NULL, script->injected_count);
+    free(script->sent);
+    free(script->runs);
+    script_release((fl_poller_t *)script, script->injected + script->injected_taken, script_waiting(script));
     fl_binding_free(script->binding);
 }
 

@@ -69,7 +69,7 @@ static inline void fixture_open_driver(fixture_t *fixture)
     fixture->driver = fl_driver_new(&config);
     CHECK(NULL != fixture->driver);
     CHECK_EQUAL(0, fl_driver_start(fixture->driver));
-    script_init(&fixture->script, fixture->queues);
+    script_init(&fixture->script, FL_ROLE_SENDER, fixture->queues);
     CHECK_EQUAL(0, fl_driver_add_transport(fixture->driver, fixture->script.binding));
 }
 

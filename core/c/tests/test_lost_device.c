@@ -7,7 +7,7 @@ static void open_both(fixture_t *fixture)
 {
     *fixture = fixture_defaults();
     fixture_open(fixture);
-    script_init(&other, 0);
+    script_init(&other, FL_ROLE_SENDER, 0);
     CHECK_EQUAL(0, fl_driver_add_transport(fixture->driver, other.binding));
 }
 

@@ -7,26 +7,26 @@ static void test_data_of_an_unknown_session_elicits_one_setup_a_second(void)
     inject_data(f, 0, 64);
     inject_data(f, 64, 64);
     cycle(f, MS);
-    CHECK_EQUAL(1, f->sent_count);
-    const fl_sm_frame_t *sm = (const fl_sm_frame_t *)f->sent[0].bytes;
-    CHECK_EQUAL(FL_SM_LENGTH, f->sent[0].length);
+    CHECK_EQUAL(1, f->script.sent_count);
+    const fl_sm_frame_t *sm = (const fl_sm_frame_t *)f->script.sent[0].bytes;
+    CHECK_EQUAL(FL_SM_LENGTH, f->script.sent[0].length);
     CHECK_EQUAL(FL_SM_FLAG_SEND_SETUP, sm->header.flags);
     CHECK_EQUAL(SESSION, sm->session_id);
     CHECK_EQUAL(STREAM, sm->stream_id);
     CHECK_EQUAL(0, sm->receiver_window);
     CHECK_EQUAL(fl_receive_endpoint_receiver_id(f->endpoint), sm->receiver_id);
-    CHECK(0 == memcmp(&f->sent[0].to, &f->source.address, sizeof(fl_address_t)));
-    CHECK(0 == memcmp(&f->sent[0].from, &f->local, sizeof(fl_address_t)));
+    CHECK(0 == memcmp(&f->script.sent[0].to, &f->script.source.address, sizeof(fl_address_t)));
+    CHECK(0 == memcmp(&f->script.sent[0].from, &f->script.local, sizeof(fl_address_t)));
     CHECK_EQUAL(2, drops(f, FL_DROP_NO_IMAGE));
 
     pass(f, 990 * MS);
     inject_data(f, 128, 64);
     cycle(f, 0);
-    CHECK_EQUAL(1, f->sent_count);
+    CHECK_EQUAL(1, f->script.sent_count);
     pass(f, 20 * MS);
     inject_data(f, 192, 64);
     cycle(f, 0);
-    CHECK_EQUAL(2, f->sent_count);
+    CHECK_EQUAL(2, f->script.sent_count);
     fixture_free(f);
 }
 
@@ -45,7 +45,7 @@ static void test_a_setup_asks_for_an_image_once_until_it_is_refused(void)
     CHECK_EQUAL(256, event.term_offset);
     CHECK_EQUAL(TERM_LENGTH, event.term_length);
     CHECK_EQUAL(MTU, event.mtu_length);
-    CHECK(0 == memcmp(&event.source, &f->source.address, sizeof(fl_address_t)));
+    CHECK(0 == memcmp(&event.source, &f->script.source.address, sizeof(fl_address_t)));
     CHECK(!next_setup(f, &event));
     CHECK_EQUAL(1, drops(f, FL_DROP_SETUP_IGNORED));
 
@@ -65,9 +65,9 @@ static void test_the_image_answers_from_the_address_that_the_setup_came_to(void)
     CHECK(next_setup(f, &event));
     fixture_add_image(f);
     cycle(f, 0);
-    CHECK_EQUAL(1, f->sent_count);
-    CHECK(0 == memcmp(&f->sent[0].from, &f->local, sizeof(fl_address_t)));
-    CHECK(0 == memcmp(&f->sent[0].to, &f->source.address, sizeof(fl_address_t)));
+    CHECK_EQUAL(1, f->script.sent_count);
+    CHECK(0 == memcmp(&f->script.sent[0].from, &f->script.local, sizeof(fl_address_t)));
+    CHECK(0 == memcmp(&f->script.sent[0].to, &f->script.source.address, sizeof(fl_address_t)));
     fixture_free(f);
 }
 
@@ -78,7 +78,7 @@ static void test_a_stream_that_nobody_wants_costs_no_answer(void)
     inject_data(f, 0, 64);
     inject_setup(f, SESSION, 0);
     cycle(f, MS);
-    CHECK_EQUAL(0, f->sent_count);
+    CHECK_EQUAL(0, f->script.sent_count);
     CHECK_EQUAL(2, drops(f, FL_DROP_NO_INTEREST));
     CHECK_EQUAL(-FL_ENOENT, fl_receive_endpoint_remove_stream(f->driver, f->endpoint, STREAM, 0, 0));
     fixture_free(f);
@@ -122,28 +122,28 @@ static void test_explicit_control_is_told_at_once_and_every_second(void)
     const fl_receive_endpoint_params_t params = {
         .id = ENDPOINT_ID, .has_control = 1, .control = ipv4(9, 5555), .has_group_tag = 1, .group_tag = -1};
     fixture_t *f = fixture_new_with(&params, NULL);
-    CHECK_EQUAL(1, f->sent_count);
-    const fl_sm_frame_t *sm = (const fl_sm_frame_t *)f->sent[0].bytes;
+    CHECK_EQUAL(1, f->script.sent_count);
+    const fl_sm_frame_t *sm = (const fl_sm_frame_t *)f->script.sent[0].bytes;
     CHECK_EQUAL(FL_SM_FLAG_SEND_SETUP, sm->header.flags);
     CHECK_EQUAL(0, sm->session_id);
     CHECK_EQUAL(0, sm->stream_id);
-    CHECK_EQUAL(FL_SM_GROUP_TAG_LENGTH, f->sent[0].length);
+    CHECK_EQUAL(FL_SM_GROUP_TAG_LENGTH, f->script.sent[0].length);
     CHECK_EQUAL(-1, sm->group_tag);
-    CHECK_EQUAL(5555, f->sent[0].to.port);
+    CHECK_EQUAL(5555, f->script.sent[0].to.port);
     pass(f, 2010 * MS);
-    CHECK_EQUAL(3, f->sent_count);
+    CHECK_EQUAL(3, f->script.sent_count);
 
     const fl_address_t moved = ipv4(8, 6666);
     CHECK_EQUAL(0, fl_receive_endpoint_set_control(f->driver, f->endpoint, &moved));
     CHECK_EQUAL(0, fl_receive_endpoint_add_stream(f->driver, f->endpoint, STREAM, 1, 12));
-    CHECK_EQUAL(4, f->sent_count);
-    CHECK_EQUAL(12, ((const fl_sm_frame_t *)f->sent[3].bytes)->session_id);
-    CHECK_EQUAL(6666, f->sent[3].to.port);
+    CHECK_EQUAL(4, f->script.sent_count);
+    CHECK_EQUAL(12, ((const fl_sm_frame_t *)f->script.sent[3].bytes)->session_id);
+    CHECK_EQUAL(6666, f->script.sent[3].to.port);
 
     CHECK_EQUAL(0, fl_receive_endpoint_remove_stream(f->driver, f->endpoint, STREAM, 0, 0));
     CHECK_EQUAL(0, fl_receive_endpoint_remove_stream(f->driver, f->endpoint, STREAM, 1, 12));
     pass(f, 3000 * MS);
-    CHECK_EQUAL(4, f->sent_count);
+    CHECK_EQUAL(4, f->script.sent_count);
     fixture_free(f);
 }
 
@@ -156,11 +156,11 @@ static void test_spoofed_sessions_are_bounded_and_lapse(void)
     {
         inject(f, bytes, write_frame_of(bytes, 0, 64, FL_FRAME_DATA, i * 7919, TERM_LENGTH));
     }
-    while (f->run_count > 0)
+    while (0 != script_waiting(&f->script))
     {
         cycle(f, 0);
     }
-    CHECK_EQUAL(FL_SETUPS_CAPACITY, f->sent_count);
+    CHECK_EQUAL(FL_SETUPS_CAPACITY, f->script.sent_count);
     CHECK_EQUAL(sessions, drops(f, FL_DROP_NO_IMAGE));
     CHECK_EQUAL(FL_SETUPS_CAPACITY, f->endpoint->sessions.count);
     pass(f, 1010 * MS);
@@ -177,7 +177,7 @@ static void test_setups_beyond_the_notices_are_refused_and_counted(void)
     {
         inject_setup(f, 1000 + i, 0);
     }
-    while (f->run_count > 0)
+    while (0 != script_waiting(&f->script))
     {
         cycle(f, 0);
     }
@@ -234,7 +234,7 @@ static void test_many_images_are_found_after_the_table_has_grown(void)
     {
         inject(f, bytes, write_frame_of(bytes, 64 * i, 64, FL_FRAME_DATA, i, TERM_LENGTH));
     }
-    while (f->run_count > 0)
+    while (0 != script_waiting(&f->script))
     {
         cycle(f, 0);
     }
@@ -256,14 +256,14 @@ static void test_rttm_requests_are_answered_and_others_are_counted(void)
     const int64_t own = fl_receive_endpoint_receiver_id(f->endpoint);
     fixture_add_image(f);
     cycle(f, 0);
-    f->sent_count = 0;
+    script_forget(&f->script);
     inject(f, bytes, (uint32_t)fl_rttm_encode(bytes, FL_RTTM_FLAG_REPLY, SESSION, STREAM, 123456, 0, 0));
     inject(f, bytes, (uint32_t)fl_rttm_encode(bytes, 0, SESSION, STREAM, 123456, 0, own));
     inject(f, bytes, (uint32_t)fl_rttm_encode(bytes, FL_RTTM_FLAG_REPLY, SESSION, STREAM, 1, 0, own + 1));
     inject(f, bytes, (uint32_t)fl_rttm_encode(bytes, FL_RTTM_FLAG_REPLY, SESSION + 1, STREAM, 1, 0, 0));
     cycle(f, 0);
-    CHECK_EQUAL(1, f->sent_count);
-    const fl_rttm_frame_t *answer = (const fl_rttm_frame_t *)f->sent[0].bytes;
+    CHECK_EQUAL(1, f->script.sent_count);
+    const fl_rttm_frame_t *answer = (const fl_rttm_frame_t *)f->script.sent[0].bytes;
     CHECK_EQUAL(0, answer->header.flags);
     CHECK_EQUAL(123456, answer->echo_timestamp);
     CHECK_EQUAL(0, answer->reception_delta);
@@ -281,8 +281,8 @@ static void test_a_multicast_receiver_answers_to_the_control_group(void)
     fl_driver_event_t event;
     inject_data(f, 0, 64);
     cycle(f, 0);
-    CHECK_EQUAL(1, f->sent_count);
-    CHECK(0 == memcmp(&f->sent[0].to, &group, sizeof(group)));
+    CHECK_EQUAL(1, f->script.sent_count);
+    CHECK(0 == memcmp(&f->script.sent[0].to, &group, sizeof(group)));
     inject(f, bytes, (uint32_t)fl_setup_encode(bytes, FL_SETUP_FLAG_GROUP, 0, SESSION, STREAM, INITIAL_TERM,
         INITIAL_TERM, TERM_LENGTH, MTU, 5));
     cycle(f, 0);
@@ -292,12 +292,12 @@ static void test_a_multicast_receiver_answers_to_the_control_group(void)
     CHECK_EQUAL(FL_SETUP_FLAG_GROUP, event.flags);
     fixture_add_image(f);
     cycle(f, 0);
-    CHECK_EQUAL(2, f->sent_count);
-    CHECK(0 == memcmp(&f->sent[1].to, &group, sizeof(group)));
+    CHECK_EQUAL(2, f->script.sent_count);
+    CHECK(0 == memcmp(&f->script.sent[1].to, &group, sizeof(group)));
     pass(f, 3000 * MS);      /* no periodic elicitation */
-    for (uint32_t i = 1; i < f->sent_count; i++)
+    for (uint32_t i = 1; i < f->script.sent_count; i++)
     {
-        CHECK_EQUAL(0, ((const fl_frame_header_t *)f->sent[i].bytes)->flags);
+        CHECK_EQUAL(0, ((const fl_frame_header_t *)f->script.sent[i].bytes)->flags);
     }
     fixture_free(f);
 }

@@ -145,8 +145,8 @@ static void test_impossible_positions_are_dropped(void)
     inject(f, bytes, 32);
     header->frame_length = TERM_LENGTH;      /* in the term, but beyond the over-run threshold */
     inject(f, bytes, 32);
-    inject_run(f, bytes, 0, 0);              /* an empty datagram */
-    inject_run(f, bytes, 64, 64)->flags = FL_RUN_TRUNCATED;
+    script_inject_run(&f->script, bytes, 0, 0);              /* an empty datagram */
+    script_inject_run(&f->script, bytes, 64, 64)->flags = FL_RUN_TRUNCATED;
     cycle(f, 0);
     CHECK_EQUAL(1, drops(f, FL_DROP_TERM));
     CHECK_EQUAL(2, drops(f, FL_DROP_OVER_RUN));
@@ -234,7 +234,7 @@ static void test_every_datagram_has_an_effect_or_one_drop(void)
         int setups = 0;
         inject(f, bytes, length);
         cycle(f, 1);
-        f->sent_count = 0;
+        script_forget(&f->script);
         refuse_setups(f, &setups);
         const int64_t dropped = all_drops(f) - before;
         const bool is_refreshed = f->image->connections[0].time_of_last_activity_ns == fl_clock_nano(f->clock);
@@ -271,10 +271,10 @@ static void test_runs_of_random_datagrams_never_crash(void)
         {
             random_datagram(bytes + offset);
         }
-        inject_run(f, bytes, length, segment);
+        script_inject_run(&f->script, bytes, length, segment);
         cycle(f, random_below(1000000));
         refuse_setups(f, &setups);
-        f->sent_count = 0;
+        script_forget(&f->script);
         CHECK(f->image->rebuild_position <= f->image->hwm);
         CHECK(f->image->hwm <= f->image->overrun_threshold);
     }
@@ -312,9 +312,9 @@ static void test_scribbled_terms_metadata_and_positions_do_no_harm(void)
         fl_counter_set(fixture_counter(f, COUNTER_SUBSCRIBERS), positions[random_below(8)]);
         fl_counter_set(fixture_counter(f, COUNTER_HWM), (int64_t)random_state);
         cycle(f, 100 * 1000);
-        const sent_frame_t *sm = last_sent(f, FL_FRAME_SM);
+        const script_datagram_t *sm = last_sent(f, FL_FRAME_SM);
         CHECK(NULL == sm || 0 == sm_position(sm) % FL_FRAME_ALIGNMENT);
-        f->sent_count = 0;
+        script_forget(&f->script);
         const fl_image_t *image = f->image;
         CHECK(image->rebuild_position <= image->hwm);
         CHECK(image->hwm <= image->overrun_threshold);

@@ -9,7 +9,7 @@ static void inject_segments(fixture_t *f, int64_t position, uint32_t count, uint
     {
         write_frame(bytes + i * segment_length, position + i * segment_length, (int32_t)segment_length, FL_FRAME_DATA);
     }
-    inject_run(f, bytes, count * segment_length, segment_length);
+    script_inject_run(&f->script, bytes, count * segment_length, segment_length);
 }
 
 static void test_the_first_status_message_leaves_in_the_next_cycle(void)
@@ -22,8 +22,8 @@ static void test_the_first_status_message_leaves_in_the_next_cycle(void)
     CHECK_EQUAL(65536 + 256, counter(f, COUNTER_HWM));
     CHECK_EQUAL(65536 + 256, counter(f, COUNTER_REBUILD));
     cycle(f, 0);
-    CHECK_EQUAL(1, f->sent_count);
-    const fl_sm_frame_t *sm = (const fl_sm_frame_t *)f->sent[0].bytes;
+    CHECK_EQUAL(1, f->script.sent_count);
+    const fl_sm_frame_t *sm = (const fl_sm_frame_t *)f->script.sent[0].bytes;
     CHECK_EQUAL(0, sm->header.flags);
     CHECK_EQUAL(INITIAL_TERM + 1, sm->consumption_term_id);
     CHECK_EQUAL(256, sm->consumption_term_offset);
@@ -72,16 +72,16 @@ static void test_a_status_message_without_room_is_sent_in_a_later_cycle(void)
 {
     fixture_t *f = fixture_new();
     fixture_add_image(f);
-    f->send_status = -FL_EAGAIN;
+    f->script.room = 0;
     cycle(f, 0);
     cycle(f, 0);
     CHECK_EQUAL(2, counter(f, FL_COUNTER_SHORT_SENDS));
     CHECK_EQUAL(0, counter(f, FL_COUNTER_STATUS_MESSAGES_SENT));
-    f->send_status = 0;
+    f->script.room = UINT32_MAX;
     cycle(f, 0);
-    CHECK_EQUAL(1, f->sent_count);
+    CHECK_EQUAL(1, f->script.sent_count);
     cycle(f, 0);
-    CHECK_EQUAL(1, f->sent_count);
+    CHECK_EQUAL(1, f->script.sent_count);
     fixture_free(f);
 }
 
@@ -111,7 +111,7 @@ static void test_a_run_with_foreign_and_broken_datagrams_loses_only_those(void)
     write_frame(bytes + 256, 192, 64, FL_FRAME_DATA);
     bytes[256 + 4] = 1;     /* version */
     write_frame(bytes + 320, 192, 64, FL_FRAME_DATA);
-    inject_run(f, bytes, sizeof(bytes), 64);
+    script_inject_run(&f->script, bytes, sizeof(bytes), 64);
     cycle(f, 0);
     CHECK_EQUAL(256, counter(f, COUNTER_REBUILD));
     CHECK_EQUAL(256, consume(f));
@@ -149,7 +149,7 @@ static void test_a_gap_is_nakked_once_and_again_after_the_retry_delay(void)
     CHECK_EQUAL(0, sent_of_type(f, FL_FRAME_NAK));
     cycle(f, 1000);
     CHECK_EQUAL(1, sent_of_type(f, FL_FRAME_NAK));
-    const sent_frame_t *nak = last_sent(f, FL_FRAME_NAK);
+    const script_datagram_t *nak = last_sent(f, FL_FRAME_NAK);
     CHECK_EQUAL(FL_NAK_LENGTH, nak->length);
     CHECK_EQUAL(1024, nak_position(nak));
     CHECK_EQUAL(2048, ((const fl_nak_frame_t *)nak->bytes)->length);
@@ -315,7 +315,7 @@ static void test_padding_behind_data_in_one_datagram_ends_the_block(void)
     write_frame(bytes, 0, 64, FL_FRAME_DATA);
     write_frame(bytes + 64, 64, 224, FL_FRAME_PAD);
     write_frame(bytes + 96, 288, 96, FL_FRAME_DATA);
-    inject_run(f, bytes, sizeof(bytes), 96);
+    script_inject_run(&f->script, bytes, sizeof(bytes), 96);
     cycle(f, 0);
     CHECK_EQUAL(384, counter(f, COUNTER_REBUILD));
     CHECK_EQUAL(384, consume(f));
@@ -400,7 +400,7 @@ static void test_cleaning_is_bounded_and_holds_the_status_message_back(void)
         {
             inject(f, bytes, write_frame_of(bytes, position, 32768, FL_FRAME_DATA, SESSION, term_length));
         }
-        while (f->run_count > 0)
+        while (0 != script_waiting(&f->script))
         {
             cycle(f, 0);
         }
@@ -552,12 +552,12 @@ static void test_feedback_ends_five_seconds_after_the_last_activity(void)
     fixture_t *f = fixture_new();
     fixture_add_image(f);
     pass(f, 5100 * MS);
-    const uint32_t sent = f->sent_count;
+    const uint32_t sent = f->script.sent_count;
     pass(f, 1000 * MS);
-    CHECK_EQUAL(sent, f->sent_count);
+    CHECK_EQUAL(sent, f->script.sent_count);
     inject_setup(f, SESSION, 0);
     pass(f, 250 * MS);
-    CHECK(f->sent_count > sent);
+    CHECK(f->script.sent_count > sent);
     CHECK_EQUAL(0, all_drops(f));
     fixture_free(f);
 }

@@ -12,9 +12,9 @@ static void receive_and_consume(fixture_t *f, int64_t position, int32_t length)
 static uint32_t sent_end_of_stream(fixture_t *f)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < f->sent_count; i++)
+    for (uint32_t i = 0; i < f->script.sent_count; i++)
     {
-        const fl_frame_header_t *header = (const fl_frame_header_t *)f->sent[i].bytes;
+        const fl_frame_header_t *header = (const fl_frame_header_t *)f->script.sent[i].bytes;
         count += FL_FRAME_SM == header->type && FL_SM_FLAG_EOS == header->flags ? 1 : 0;
     }
     return count;
@@ -42,11 +42,11 @@ static void test_an_ended_stream_drains_lingers_and_is_done(void)
     CHECK_EQUAL(FL_EVENT_IMAGE_UNAVAILABLE, image_events(f));
     /* Out of the dispatch, and without a cool-down: the session could come back. */
     CHECK_EQUAL(0, f->endpoint->sessions.count);
-    const uint32_t sent = f->sent_count;
+    const uint32_t sent = f->script.sent_count;
     inject_heartbeat(f, 1024, FL_DATA_FLAG_EOS);
     pass(f, 9990 * MS);
     CHECK_EQUAL(0, image_events(f));
-    CHECK_EQUAL(sent, f->sent_count);
+    CHECK_EQUAL(sent, f->script.sent_count);
     CHECK_EQUAL(1, drops(f, FL_DROP_NO_IMAGE));
     pass(f, 20 * MS);
     CHECK_EQUAL(FL_EVENT_IMAGE_DONE, image_events(f));
@@ -178,20 +178,20 @@ static void test_a_rejected_image_answers_errors_until_it_ends(void)
     cycle(f, 0);
     CHECK_EQUAL(-FL_EINVAL, fl_image_reject(f->driver, f->image, reason, 1024));
     CHECK_EQUAL(0, fl_image_reject(f->driver, f->image, "not now", 7));
-    f->sent_count = 0;
+    script_forget(&f->script);
     inject_data(f, 0, 64);
     cycle(f, 0);
-    CHECK_EQUAL(1, f->sent_count);
-    const fl_err_frame_t *error = (const fl_err_frame_t *)f->sent[0].bytes;
-    CHECK_EQUAL(47, f->sent[0].length);
+    CHECK_EQUAL(1, f->script.sent_count);
+    const fl_err_frame_t *error = (const fl_err_frame_t *)f->script.sent[0].bytes;
+    CHECK_EQUAL(47, f->script.sent[0].length);
     CHECK_EQUAL(13, error->error_code);
     CHECK_EQUAL(SESSION, error->session_id);
     CHECK_EQUAL(7, error->error_length);
-    CHECK(0 == memcmp("not now", f->sent[0].bytes + 40, 7));
+    CHECK(0 == memcmp("not now", f->script.sent[0].bytes + 40, 7));
     CHECK_EQUAL(1, drops(f, FL_DROP_IMAGE_CLOSED));
     CHECK_EQUAL(1, counter(f, FL_COUNTER_ERROR_FRAMES_SENT));
     pass(f, 1000 * MS);
-    CHECK(f->sent_count >= 5);
+    CHECK(f->script.sent_count >= 5);
     CHECK_EQUAL(0, sent_of_type(f, FL_FRAME_SM));
     for (int i = 0; i < 101; i++)    /* packets do not keep it alive */
     {
@@ -233,12 +233,12 @@ static void test_a_new_image_of_the_session_silences_the_old_one(void)
     const fl_image_params_t params =
         fixture_image_params(f, fixture_make_log(f, "second", SESSION, TERM_LENGTH), 4096);
     fixture_add_image_with(f, &params, 1);
-    f->sent_count = 0;
+    script_forget(&f->script);
     pass(f, 1000 * MS);
-    CHECK(f->sent_count >= 4);
-    for (uint32_t i = 0; i < f->sent_count; i++)
+    CHECK(f->script.sent_count >= 4);
+    for (uint32_t i = 0; i < f->script.sent_count; i++)
     {
-        CHECK_EQUAL(4096, sm_position(&f->sent[i]));
+        CHECK_EQUAL(4096, sm_position(&f->script.sent[i]));
     }
     inject_data(f, 4096, 64);
     cycle(f, 0);
@@ -275,13 +275,13 @@ static void test_an_image_goes_on_over_the_next_transport_which_knows_nothing_of
     know(&f->endpoint->control);
 
     CHECK_EQUAL(0, fl_receive_endpoint_detach(f->driver, f->endpoint));
-    CHECK(!f->transport_endpoint.is_added);
-    const uint32_t sent = f->sent_count;
+    CHECK(NULL == f->script.context);
+    const uint32_t sent = f->script.sent_count;
     pass(f, 500 * MS);
-    CHECK_EQUAL(sent, f->sent_count);
+    CHECK_EQUAL(sent, f->script.sent_count);
 
-    fl_endpoint_params_t params = {.bind = f->local, .mtu_length = MTU};
-    CHECK_EQUAL(0, fl_receive_endpoint_attach(f->driver, f->endpoint, f->binding, &params));
+    fl_endpoint_params_t params = {.bind = f->script.local, .mtu_length = MTU};
+    CHECK_EQUAL(0, fl_receive_endpoint_attach(f->driver, f->endpoint, f->script.binding, &params));
     CHECK_EQUAL(FL_ROLE_RECEIVER, params.role);
     check_unknown(&f->image->connections[0].source);
     check_unknown(&f->endpoint->control);
@@ -289,7 +289,7 @@ static void test_an_image_goes_on_over_the_next_transport_which_knows_nothing_of
     receive_and_consume(f, 1024, 1024);
     pass(f, 250 * MS);
     CHECK_EQUAL(2048, counter(f, COUNTER_REBUILD));
-    CHECK(f->sent_count > sent);
+    CHECK(f->script.sent_count > sent);
     CHECK_EQUAL(0, image_events(f));
     fixture_free(f);
 }

@@ -1,6 +1,6 @@
-/* Loops that the benchmarks time: ours and, as floors, the raw system calls. Each runs in a process of its own, in C from
- * the first datagram to the last; the sending side runs for a time, the receiving side until it is told that this is over
- * and nothing came for a while.
+/* Loops that the benchmarks time: ours and, as floors, the raw system calls. Each runs in a process of its own, in C
+ * from the first datagram to the last; the sending side runs for a time, the receiving side until it is told that this
+ * is over and nothing came for a while.
  */
 #ifndef FL_API_BENCH_H
 #define FL_API_BENCH_H

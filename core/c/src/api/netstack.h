@@ -3,6 +3,7 @@
 #define FL_API_NETSTACK_H
 
 #include <framelane/host.h>
+#include <framelane/port.h>
 #include <framelane/transport.h>
 
 #include "api/common.h"
@@ -55,6 +56,16 @@ typedef struct fl_netstack_neighbour
     uint16_t state;                /* FL_NEIGHBOUR_* of netstack/neighbours.h */
     int64_t used_ns;               /* last use by this driver, by the host's nano_clock; 0: never */
 } fl_netstack_neighbour_t;
+
+/* Ask a port what it is, before there is a netstack on it.
+ *
+ * port_ops, port   fl_port_ops_t * and fl_port_t * as the plugin returned them
+ * name             of the transport, for messages
+ * returns          0, or a negative FL_E* with the error text set: not a port, another ABI, a required entry missing,
+ *                  or what the port says
+ * thread           control
+ */
+int fl_port_attributes(const void *port_ops, void *port, const char *name, fl_port_attributes_t *attributes);
 
 /* Turn a port into a datagram transport: fl_transport_t of fl_netstack_ops. Opens nothing itself: the port is open and not
  * started; the netstack starts and stops it, and closes it in its `close` unless it is to leave it open.

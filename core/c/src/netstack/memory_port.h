@@ -1,4 +1,5 @@
-/* The port in memory: its structs, shared by memory_port.c (the port's ops) and memory_wire.c (what goes in and out). */
+/* The port in memory: its structs, shared by memory_port.c (life and control), memory_queue.c (the ops of a queue's thread)
+ * and memory_wire.c (what goes in and out). */
 #ifndef FL_NETSTACK_MEMORY_PORT_H
 #define FL_NETSTACK_MEMORY_PORT_H
 
@@ -104,5 +105,27 @@ bool fl_memory_transmit(fl_port_t *port, uint32_t queue, const fl_tx_frame_t *fr
 
 /* Put a frame into a queue; the mutex is held. Returns 0 or -FL_ENOBUFS. */
 int fl_memory_arrive(fl_port_t *port, uint32_t queue, const uint8_t *frame, uint32_t length);
+
+static inline bool fl_memory_port_is_dead(const fl_port_t *port)
+{
+    return 0 != port->faults.is_removed;
+}
+
+/* Whether frames may move now; who moves them at another time is counted. */
+static inline bool fl_memory_port_moves(fl_port_t *port)
+{
+    port->totals.late_calls += !port->is_started;
+    return port->is_started;
+}
+
+/* The ops of a queue's thread. */
+int fl_memory_rx_burst(fl_port_t *port, uint32_t queue, fl_rx_frame_t *frames, uint32_t capacity);
+void fl_memory_rx_release(fl_port_t *port, uint32_t queue, const fl_rx_frame_t *frames, uint32_t count);
+int fl_memory_tx_alloc(fl_port_t *port, uint32_t queue, fl_tx_frame_t *frames, uint32_t count);
+void fl_memory_tx_free(fl_port_t *port, uint32_t queue, const fl_tx_frame_t *frames, uint32_t count);
+int fl_memory_tx_burst(fl_port_t *port, uint32_t queue, const fl_tx_frame_t *frames, uint32_t count);
+int fl_memory_tx_reap(fl_port_t *port, uint32_t queue, fl_completion_t *completions, uint32_t capacity);
+int fl_memory_arm(fl_port_t *port, uint32_t queue);
+int fl_memory_disarm(fl_port_t *port, uint32_t queue);
 
 #endif

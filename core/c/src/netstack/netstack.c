@@ -35,12 +35,10 @@ static void fl_netstack_free(fl_transport_t *netstack)
 static int fl_netstack_read_attributes(fl_transport_t *netstack, uint32_t queues)
 {
     fl_port_attributes_t *attributes = &netstack->attributes;
-    memset(attributes, 0, sizeof(*attributes));
-    attributes->size = sizeof(*attributes);
-    const int result = netstack->port_ops.attributes(netstack->port, attributes);
+    const int result =
+        fl_port_ops_attributes(&netstack->port_ops, netstack->port, netstack->config.name, attributes);
     if (result < 0)
     {
-        fl_error_append(" (attributes of port '%s')", netstack->config.name);
         return result;
     }
     if (attributes->queues < 1 || attributes->max_hold < 1 || attributes->headroom < 128)

@@ -409,13 +409,23 @@ int fl_pending_add(
 /* Try all that wait again. */
 void fl_pending_retry(fl_poller_t *poller);
 
+/* Do so if a neighbour may be known now: what waits goes before what is sent next. */
+static inline void fl_pending_follow(fl_poller_t *poller, uint64_t generation)
+{
+    if (0 != poller->pending_count && generation != poller->generation)
+    {
+        poller->generation = generation;
+        fl_flows_clear(poller);
+        fl_pending_retry(poller);
+    }
+}
+
 /* Drop those of an endpoint, or of all if it is NULL. */
 void fl_pending_drop(fl_poller_t *poller, const fl_endpoint_t *endpoint);
 
 /* ---- send.c ---- */
 
 int fl_netstack_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count);
-int fl_netstack_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t capacity);
 
 /* Send one datagram with the endpoint's header. Returns 0, or -FL_EAGAIN and so on. */
 int fl_send_one(fl_poller_t *poller, fl_endpoint_t *endpoint, const uint8_t *data, uint32_t length);
@@ -425,5 +435,15 @@ int fl_send_make_ready(fl_poller_t *poller, uint32_t wanted);
 
 /* Give unused transmit buffers back. */
 void fl_send_return_buffers(fl_poller_t *poller);
+
+/* ---- hold.c ---- */
+
+/* Begin to hold a run. NULL: too many are held. */
+fl_hold_t *fl_hold_take(fl_poller_t *poller, fl_endpoint_t *endpoint, uint64_t token);
+
+/* Find the registered memory that a run lies in. Returns whether there is any. */
+bool fl_hold_region(fl_transport_t *netstack, const fl_run_t *run, uint64_t *region);
+
+int fl_netstack_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t capacity);
 
 #endif

@@ -1,8 +1,10 @@
 #include "netstack/port_ops.h"
 
-#include <framelane/transport.h>
+#include <string.h>
 
+#include "api/netstack.h"
 #include "transport/ops_table.h"
+#include "util/error.h"
 
 static int fl_port_no_queue(fl_port_t *port, uint32_t queue)
 {
@@ -104,4 +106,24 @@ int fl_port_ops_complete(fl_port_ops_t *ops, const void *from, const void *port,
     FL_OPS_FILL(ops, events, fl_port_no_events);
     FL_OPS_FILL(ops, stats, fl_port_no_stats);
     return 0;
+}
+
+int fl_port_ops_attributes(
+    const fl_port_ops_t *ops, fl_port_t *port, const char *name, fl_port_attributes_t *attributes)
+{
+    memset(attributes, 0, sizeof(*attributes));
+    attributes->size = sizeof(*attributes);
+    const int code = ops->attributes(port, attributes);
+    if (code < 0)
+    {
+        fl_error_append(" (attributes of port '%s')", name);
+    }
+    return code < 0 ? code : 0;
+}
+
+int fl_port_attributes(const void *port_ops, void *port, const char *name, fl_port_attributes_t *attributes)
+{
+    fl_port_ops_t ops;
+    const int code = fl_port_ops_complete(&ops, port_ops, port, name);
+    return code < 0 ? code : fl_port_ops_attributes(&ops, port, name, attributes);
 }

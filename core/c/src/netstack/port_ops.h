@@ -12,4 +12,8 @@
  */
 int fl_port_ops_complete(fl_port_ops_t *ops, const void *from, const void *port, const char *name);
 
+/* Ask a port of a complete table for its attributes. Returns 0, or a negative FL_E* with the error text set. */
+int fl_port_ops_attributes(
+    const fl_port_ops_t *ops, fl_port_t *port, const char *name, fl_port_attributes_t *attributes);
+
 #endif

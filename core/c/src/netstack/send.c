@@ -1,4 +1,4 @@
-/* Frames out: send and reap.
+/* Frames out.
  *
  * Runs are cut into frames in poller->out, up to FL_NETSTACK_BURST of them, across runs; each burst goes to the port at once.
  * What the port did not accept is taken back from the runs that it came from.
@@ -128,87 +128,6 @@ static int32_t fl_send_flush(fl_sending_t *sending)
     return status;
 }
 
-/* ---- held runs ---- */
-
-static fl_hold_t *fl_send_hold(fl_poller_t *poller, fl_endpoint_t *endpoint, uint64_t token)
-{
-    if (FL_NETSTACK_HOLDS == poller->hold_tail - poller->hold_head)
-    {
-        return NULL;
-    }
-    fl_hold_t *hold = &poller->holds[poller->hold_tail++ & (FL_NETSTACK_HOLDS - 1)];
-    *hold = (fl_hold_t){ .endpoint = endpoint, .token = token };
-    endpoint->held++;
-    return hold;
-}
-
-/* Find the registered memory that a run lies in. Returns whether there is any. */
-static bool fl_send_region(fl_transport_t *netstack, const fl_run_t *run, uint64_t *region)
-{
-    for (uint32_t i = 0; i < FL_NETSTACK_REGIONS; i++)
-    {
-        fl_region_t *entry = &netstack->regions[i];
-        /* Acquire: pairs with the release in fl_netstack_register_memory(); length and id belong to the memory. A region is
-         * in use by none when it is taken out. */
-        const uintptr_t memory = atomic_load_explicit(&entry->memory, memory_order_acquire);
-        const uintptr_t data = (uintptr_t)run->data;
-        if (0 != memory && data >= memory && data - memory <= entry->length && run->length <= entry->length - (data - memory))
-        {
-            *region = entry->id;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Try what waits for its neighbour, if one may be known now: it goes before what is sent next. */
-static void fl_send_waiting(fl_poller_t *poller, uint64_t generation)
-{
-    if (0 != poller->pending_count && generation != poller->generation)
-    {
-        poller->generation = generation;
-        fl_flows_clear(poller);
-        fl_pending_retry(poller);
-    }
-}
-
-int fl_netstack_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t capacity)
-{
-    fl_completion_t done[FL_NETSTACK_BURST];
-    if (__builtin_expect(fl_netstack_is_lost(poller->netstack), 0))
-    {
-        return -FL_ENODEV;
-    }
-    fl_send_waiting(poller, fl_netstack_generation(poller->netstack));
-    const int reaped = fl_netstack_note(
-        poller->netstack, poller->ops->tx_reap(poller->port, poller->queue, done, FL_NETSTACK_BURST));
-    for (int i = 0; i < reaped; i++)
-    {
-        fl_hold_t *hold = &poller->holds[done[i].token & (FL_NETSTACK_HOLDS - 1)];
-        if (0 != hold->frames)
-        {
-            hold->frames--;
-            hold->status = 0 != hold->status ? hold->status : done[i].status;
-        }
-    }
-    uint32_t count = 0;
-    while (count < capacity && poller->hold_head != poller->hold_tail)
-    {
-        const fl_hold_t *hold = &poller->holds[poller->hold_head & (FL_NETSTACK_HOLDS - 1)];
-        if (0 != hold->frames)
-        {
-            break;
-        }
-        if (!hold->is_void)
-        {
-            completions[count++] = (fl_completion_t){ .token = hold->token, .status = hold->status };
-        }
-        hold->endpoint->held--;
-        poller->hold_head++;
-    }
-    return (int)count;
-}
-
 /* ---- frames ---- */
 
 /* Make `count` frames of payloads of one length that lie one behind the other: stamp the headers, copy the payload behind them
@@ -301,7 +220,7 @@ static void fl_send_cut(fl_sending_t *sending, fl_run_t *run, uint32_t segments,
     const uint8_t *data = run->data;
     uint32_t left = run->length;
     uint64_t region = 0;
-    const bool points = NULL != hold && 0 != run->length && fl_send_region(poller->netstack, run, &region);
+    const bool points = NULL != hold && 0 != run->length && fl_hold_region(poller->netstack, run, &region);
     const uint64_t completion = points ? (uint64_t)(hold - poller->holds) + FL_NETSTACK_HOLDS : 0;
     while (segments > 0)
     {
@@ -409,7 +328,7 @@ static void fl_send_run(fl_sending_t *sending, fl_run_t *run, uint32_t more, uin
     if (__builtin_expect(0 != (run->flags & FL_RUN_HOLD), 0) &&
         0 != (poller->netstack->attributes.offloads & FL_PORT_TX_PAYLOAD))
     {
-        hold = fl_send_hold(poller, endpoint, run->token);
+        hold = fl_hold_take(poller, endpoint, run->token);
         if (NULL == hold)
         {
             run->status = -FL_EAGAIN;
@@ -451,7 +370,7 @@ int fl_netstack_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
     if (0 == sending.stopped)
     {
         generation = fl_netstack_generation(poller->netstack);
-        fl_send_waiting(poller, generation);
+        fl_pending_follow(poller, generation);
     }
     bool has_failed = false;
     for (uint32_t i = 0; i < count; i++)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from framelane._native import lib
 from framelane.channel import Address as ChannelAddress
 from framelane.channel import EndpointTable, Interfaces, NameResolver, UdpChannel, WildcardPorts
 from framelane.channel.addresses import HostPort, parse_ip
@@ -24,7 +25,7 @@ from framelane.shm.system_counters import SystemCounter
 from framelane.transport.address import Address
 from framelane.transport.selection import Chosen, PassedOver
 
-__all__ = ["Endpoint", "EndpointCalls", "Endpoints", "native_address"]
+__all__ = ["Endpoint", "Endpoints", "Side", "native_address"]
 
 #: A name is looked up again when its address was not heard from for so long (wire 5.9).
 IDLE_BEFORE_RERESOLUTION_NS = 5_000_000_000
@@ -39,9 +40,15 @@ P = TypeVar("P")  # what the data plane gave for an endpoint
 
 
 @dataclass(frozen=True)
-class EndpointCalls(Generic[P]):
-    """What the data plane does with open endpoints of one side; see :class:`framelane.driver.native.DataPlane`."""
+class Side(Generic[P]):
+    """What one side's endpoints have of their own.
 
+    The functions are what the data plane does with open ones; see :class:`framelane.driver.native.DataPlane`.
+    """
+
+    prefix: str  #: of the labels of their counters
+    status_type: CounterType
+    ports: WildcardPorts
     attach: Callable[[P, Any, EndpointParams], OpenedEndpoint]
     detach: Callable[[P], None]
     close: Callable[[P], None]
@@ -94,19 +101,12 @@ class Endpoints(ABC, Generic[P]):
         transports: Transports,
         resolver: NameResolver,
         interfaces: Interfaces,
-        ports: WildcardPorts,
-        calls: EndpointCalls[P],
-        status_type: CounterType,
-        prefix: str,
     ) -> None:
         self._services = services
         self._transports = transports
         self._resolver = resolver
         self._interfaces = interfaces
-        self._ports = ports
-        self._calls = calls
-        self._status_type = status_type
-        self._prefix = prefix
+        self._side = self._make_side(services)
         self._table: EndpointTable[Endpoint[P]] = EndpointTable()
         self._by_id: dict[int, Endpoint[P]] = {}
         self._next_id = 1
@@ -153,12 +153,12 @@ class Endpoints(ABC, Generic[P]):
                 bind = replace(bind, ip=choice.source)
             params = self._params(channel, bind, mtu_length)
             plane, opened = open_in_plane(transport.binding, identifier, params)
-            local = self._calls.local_address(plane)
+            local = self._side.local_address(plane)
             self._show_active(counter_ids, channel, local, registration_id)
             counter_ids += show_verdict(self._services.counters, choice.chosen, counter_ids[0])
         except BaseException:
             if plane is not None:
-                self._calls.close(plane)
+                self._side.close(plane)
             self._free_counters(counter_ids)
             self._give_back(taken)
             raise
@@ -180,9 +180,29 @@ class Endpoints(ABC, Generic[P]):
         self._note(endpoint)
         return endpoint
 
+    @staticmethod
     @abstractmethod
+    def _make_side(services: Services) -> Side[P]:
+        """Return what is this side's own."""
+
     def _wanted(self, channel: UdpChannel, mtu_length: int) -> Wanted:
         """Return what selection is asked."""
+        params, peer = channel.params, self._peer_of(channel)
+        toward = peer or self._bind_of(channel)
+        return Wanted(
+            label=str(channel.uri),
+            address=toward.ip,
+            port=toward.port,
+            endpoint=params.endpoint.text if params.endpoint else "",
+            sends=peer is not None,
+            interface_address=None if channel.interface.is_any else channel.interface.address.ip,
+            mtu_length=mtu_length,
+            transport=params.transport,
+        )
+
+    @abstractmethod
+    def _peer_of(self, channel: UdpChannel) -> ChannelAddress | None:
+        """Return where the endpoint sends to; ``None`` if nowhere in particular, and the bind decides the transport."""
 
     @abstractmethod
     def _take_port(self, channel: UdpChannel) -> ChannelAddress | None:
@@ -192,9 +212,19 @@ class Endpoints(ABC, Generic[P]):
     def _bind_of(self, channel: UdpChannel) -> ChannelAddress:
         """Return where the channel says to bind."""
 
-    @abstractmethod
     def _params(self, channel: UdpChannel, bind: Address, mtu_length: int) -> EndpointParams:
         """Return what the transport is asked for."""
+        settings, params = self._services.settings, channel.params
+        return EndpointParams(
+            bind=bind,
+            interface_address=None if channel.interface.is_any else native_address(channel.interface.address),
+            interface_index=channel.interface.index,
+            flags=lib.FL_ENDPOINT_REUSE_ADDRESS if channel.is_multicast else 0,
+            ttl=params.ttl or settings.socket_multicast_ttl,
+            mtu_length=mtu_length,
+            send_buffer_length=params.socket_send_buffer_length or settings.socket_so_sndbuf,
+            receive_buffer_length=params.socket_receive_buffer_length or settings.socket_so_rcvbuf,
+        )
 
     def _note(self, endpoint: Endpoint[P]) -> None:
         if endpoint.opened.note:
@@ -204,14 +234,14 @@ class Endpoints(ABC, Generic[P]):
         """Drop one reference; the last one closes the endpoint."""
         endpoint.references -= 1
         if endpoint.references == 0:
-            self._calls.close(endpoint.plane)
+            self._side.close(endpoint.plane)
             self._remove(endpoint)
 
     def close(self) -> None:
         """Close what is left, such as an endpoint that a command waited with when the driver ended."""
         self._background.close()
         for endpoint in list(self):
-            self._calls.close(endpoint.plane)
+            self._side.close(endpoint.plane)
             self._remove(endpoint)
 
     def _take_id(self) -> int:
@@ -221,9 +251,9 @@ class Endpoints(ABC, Generic[P]):
     def _allocate_status(self, channel: UdpChannel, registration_id: int) -> int:
         text = str(channel.uri)
         return self._services.counters.allocate(
-            self._status_type,
+            self._side.status_type,
             channel_key(wire_text(text)),
-            f"{self._prefix}-channel: {text}",
+            f"{self._side.prefix}-channel: {text}",
             registration_id=registration_id,
         )
 
@@ -235,12 +265,12 @@ class Endpoints(ABC, Generic[P]):
         """Label the status with the bound address, allocate the local address, and set both to active (shm 5.6)."""
         counters, status_id = self._services.counters, counter_ids[0]
         bound = "" if local is None else str(local)
-        counters.update_label(status_id, f"{self._prefix}-channel: {channel.uri} {bound}")
+        counters.update_label(status_id, f"{self._side.prefix}-channel: {channel.uri} {bound}")
         counter_ids.append(
             counters.allocate(
                 CounterType.LOCAL_SOCKET_ADDRESS,
                 LocalAddressKey(status_id, bound).encode(),
-                f"{self._prefix}-local-sockaddr: {status_id} {bound}",
+                f"{self._side.prefix}-local-sockaddr: {status_id} {bound}",
                 registration_id=owner,
                 value=ChannelStatus.ACTIVE,
             )
@@ -256,7 +286,7 @@ class Endpoints(ABC, Generic[P]):
 
     def _give_back(self, taken: ChannelAddress | None) -> None:
         if taken is not None:
-            self._ports.give_back(taken)
+            self._side.ports.give_back(taken)
 
     # ---- another transport ----
 
@@ -265,7 +295,7 @@ class Endpoints(ABC, Generic[P]):
         lost = [endpoint for endpoint in self if endpoint.chosen.transport == transport]
         for endpoint in lost:
             try:
-                self._calls.detach(endpoint.plane)
+                self._side.detach(endpoint.plane)
             except NativeError as error:  # it is detached all the same
                 self._services.errors.record_exception(error, f"{endpoint.name}, taken off transport {transport}")
         return lost
@@ -289,7 +319,7 @@ class Endpoints(ABC, Generic[P]):
             bind = self._bind_again(endpoint)
             try:
                 params = self._params(endpoint.channel, bind, endpoint.mtu_length)
-                endpoint.opened = self._calls.attach(endpoint.plane, transport.binding, params)
+                endpoint.opened = self._side.attach(endpoint.plane, transport.binding, params)
             except NativeError as error:
                 hint = self._transports.privilege_hint(error, transport.capabilities)
                 refused[choice.chosen.transport] = f"does not bind {bind}: {error}{hint}"

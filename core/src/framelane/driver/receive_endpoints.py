@@ -5,17 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, TypeAlias
 
-from framelane._native import lib
 from framelane.channel import Address as ChannelAddress
-from framelane.channel import Interfaces, NameResolver, UdpChannel, WildcardPorts
+from framelane.channel import UdpChannel, WildcardPorts
 from framelane.channel.addresses import HostPort
-from framelane.driver.endpoint import Endpoint, EndpointCalls, Endpoints, native_address
+from framelane.driver.endpoint import Endpoint, Endpoints, Side, native_address
 from framelane.driver.native import EndpointParams, OpenedEndpoint, PlaneReceiveEndpoint, ReceiveEndpointParams
 from framelane.driver.resources import Steps
 from framelane.driver.services import Services
-from framelane.driver.transports import Transports, Wanted
 from framelane.shm.counter_types import CounterType
-from framelane.transport.address import Address
 
 __all__ = ["ReceiveEndpoint", "ReceiveEndpoints"]
 
@@ -26,24 +23,17 @@ ReceiveEndpoint: TypeAlias = Endpoint[PlaneReceiveEndpoint]
 class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
     """The receive endpoints of a driver. References are held by subscriptions and by images."""
 
-    def __init__(
-        self, services: Services, transports: Transports, resolver: NameResolver, interfaces: Interfaces
-    ) -> None:
+    @staticmethod
+    def _make_side(services: Services) -> Side[PlaneReceiveEndpoint]:
         plane = services.plane
-        super().__init__(
-            services,
-            transports,
-            resolver,
-            interfaces,
-            WildcardPorts(*services.settings.receiver_wildcard_port_range),
-            EndpointCalls(
-                plane.receive_endpoint_attach,
-                plane.receive_endpoint_detach,
-                plane.receive_endpoint_close,
-                plane.receive_endpoint_local_address,
-            ),
-            CounterType.RECEIVE_CHANNEL_STATUS,
-            "rcv",
+        return Side(
+            prefix="rcv",
+            status_type=CounterType.RECEIVE_CHANNEL_STATUS,
+            ports=WildcardPorts(*services.settings.receiver_wildcard_port_range),
+            attach=plane.receive_endpoint_attach,
+            detach=plane.receive_endpoint_detach,
+            close=plane.receive_endpoint_close,
+            local_address=plane.receive_endpoint_local_address,
         )
 
     def acquire(self, channel: UdpChannel, registration_id: int, group_tag: int | None) -> Steps[ReceiveEndpoint]:
@@ -75,37 +65,14 @@ class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
         )
         return self._services.plane.receive_endpoint_open(binding, params, receive)
 
-    def _wanted(self, channel: UdpChannel, mtu_length: int) -> Wanted:
-        params, bind = channel.params, channel.receive_bind
-        return Wanted(
-            label=str(channel.uri),
-            address=bind.ip,
-            port=bind.port,
-            endpoint=params.endpoint.text if params.endpoint else "",
-            sends=False,
-            interface_address=None if channel.interface.is_any else channel.interface.address.ip,
-            mtu_length=mtu_length,
-            transport=params.transport,
-        )
-
     def _take_port(self, channel: UdpChannel) -> ChannelAddress | None:
-        return self._ports.take(channel.receive_bind)
+        return self._side.ports.take(channel.receive_bind)
 
     def _bind_of(self, channel: UdpChannel) -> ChannelAddress:
         return channel.receive_bind
 
-    def _params(self, channel: UdpChannel, bind: Address, mtu_length: int) -> EndpointParams:
-        settings, params = self._services.settings, channel.params
-        return EndpointParams(
-            bind=bind,
-            interface_address=None if channel.interface.is_any else native_address(channel.interface.address),
-            interface_index=channel.interface.index,
-            flags=lib.FL_ENDPOINT_REUSE_ADDRESS if channel.is_multicast else 0,
-            ttl=params.ttl or settings.socket_multicast_ttl,
-            mtu_length=mtu_length,
-            send_buffer_length=params.socket_send_buffer_length or settings.socket_so_sndbuf,
-            receive_buffer_length=params.socket_receive_buffer_length or settings.socket_so_rcvbuf,
-        )
+    def _peer_of(self, _channel: UdpChannel) -> None:
+        return None
 
     def _name_of(self, endpoint: ReceiveEndpoint) -> HostPort | None:
         return endpoint.channel.params.control if endpoint.channel.has_explicit_control else None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
 from framelane._native import lib
 from framelane.channel import Address as ChannelAddress
-from framelane.channel import ChannelError, ErrorCode, Interfaces, NameResolver, UdpChannel, WildcardPorts
+from framelane.channel import ChannelError, ErrorCode, UdpChannel, WildcardPorts
 from framelane.channel.addresses import HostPort
-from framelane.driver.endpoint import Endpoint, EndpointCalls, Endpoints, native_address
+from framelane.driver.endpoint import Endpoint, Endpoints, Side, native_address
 from framelane.driver.native import EndpointParams, OpenedEndpoint, PlaneSendEndpoint
 from framelane.driver.resources import Steps
 from framelane.driver.services import Services
-from framelane.driver.transports import Transports, Wanted
 from framelane.shm.counter_types import CounterType
 from framelane.transport.address import Address
 
@@ -26,24 +26,17 @@ SendEndpoint: TypeAlias = Endpoint[PlaneSendEndpoint]
 class SendEndpoints(Endpoints[PlaneSendEndpoint]):
     """The send endpoints of a driver. References are held by publications."""
 
-    def __init__(
-        self, services: Services, transports: Transports, resolver: NameResolver, interfaces: Interfaces
-    ) -> None:
+    @staticmethod
+    def _make_side(services: Services) -> Side[PlaneSendEndpoint]:
         plane = services.plane
-        super().__init__(
-            services,
-            transports,
-            resolver,
-            interfaces,
-            WildcardPorts(*services.settings.sender_wildcard_port_range),
-            EndpointCalls(
-                plane.send_endpoint_attach,
-                plane.send_endpoint_detach,
-                plane.send_endpoint_close,
-                plane.send_endpoint_local_address,
-            ),
-            CounterType.SEND_CHANNEL_STATUS,
-            "snd",
+        return Side(
+            prefix="snd",
+            status_type=CounterType.SEND_CHANNEL_STATUS,
+            ports=WildcardPorts(*services.settings.sender_wildcard_port_range),
+            attach=plane.send_endpoint_attach,
+            detach=plane.send_endpoint_detach,
+            close=plane.send_endpoint_close,
+            local_address=plane.send_endpoint_local_address,
         )
 
     def acquire(self, channel: UdpChannel, registration_id: int, mtu_length: int) -> Steps[SendEndpoint]:
@@ -75,43 +68,23 @@ class SendEndpoints(Endpoints[PlaneSendEndpoint]):
     ) -> tuple[PlaneSendEndpoint, OpenedEndpoint]:
         return self._services.plane.send_endpoint_open(binding, identifier, params, is_multicast)
 
-    def _wanted(self, channel: UdpChannel, mtu_length: int) -> Wanted:
-        params, peer = channel.params, channel.send_peer
-        toward = peer or channel.send_bind
-        return Wanted(
-            label=str(channel.uri),
-            address=toward.ip,
-            port=toward.port,
-            endpoint=params.endpoint.text if params.endpoint else "",
-            sends=peer is not None,
-            interface_address=None if channel.interface.is_any else channel.interface.address.ip,
-            mtu_length=mtu_length,
-            transport=params.transport,
-        )
-
     def _take_port(self, channel: UdpChannel) -> ChannelAddress | None:
         # Only an explicit control address takes its port from the range (wire 5.6).
-        return self._ports.take(channel.send_bind) if channel.has_explicit_control else None
+        return self._side.ports.take(channel.send_bind) if channel.has_explicit_control else None
 
     def _bind_of(self, channel: UdpChannel) -> ChannelAddress:
         return channel.send_bind
 
+    def _peer_of(self, channel: UdpChannel) -> ChannelAddress | None:
+        return channel.send_peer
+
     def _params(self, channel: UdpChannel, bind: Address, mtu_length: int) -> EndpointParams:
-        settings, params, peer = self._services.settings, channel.params, channel.send_peer
-        flags = lib.FL_ENDPOINT_REUSE_ADDRESS if channel.is_multicast else 0
-        if peer is not None and not channel.is_multicast and settings.driver_connect:
-            flags |= lib.FL_ENDPOINT_CONNECT
-        return EndpointParams(
-            bind=bind,
-            peer=None if peer is None else native_address(peer),
-            interface_address=None if channel.interface.is_any else native_address(channel.interface.address),
-            interface_index=channel.interface.index,
-            flags=flags,
-            ttl=params.ttl or settings.socket_multicast_ttl,
-            mtu_length=mtu_length,
-            send_buffer_length=params.socket_send_buffer_length or settings.socket_so_sndbuf,
-            receive_buffer_length=params.socket_receive_buffer_length or settings.socket_so_rcvbuf,
-        )
+        params, peer = super()._params(channel, bind, mtu_length), channel.send_peer
+        if peer is None:
+            return params
+        connects = not channel.is_multicast and self._services.settings.driver_connect
+        flags = params.flags | (lib.FL_ENDPOINT_CONNECT if connects else 0)
+        return replace(params, peer=native_address(peer), flags=flags)
 
     def _name_of(self, endpoint: SendEndpoint) -> HostPort | None:
         return None if endpoint.channel.is_multicast else endpoint.channel.params.endpoint

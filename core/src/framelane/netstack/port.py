@@ -152,16 +152,11 @@ def _tell(opened: PortTransport, host: NativeHost) -> None:
 
 
 def _attributes(name: str, native: NativeTransport) -> _Attributes:
-    ops = ffi.cast("fl_port_ops_t *", native.ops)
-    if ops.magic != lib.FL_PORT_MAGIC or ops.abi_version != lib.FL_ABI_VERSION or ops.attributes == ffi.NULL:
-        raise TransportError(
-            f"transport '{name}' gave no port of ABI version {lib.FL_ABI_VERSION}: magic {ops.magic:#x}, "
-            f"ABI version {ops.abi_version}; install a release of it that was made for this framelane"
-        )
-    attributes = ffi.new("fl_port_attributes_t *", {"size": ffi.sizeof("fl_port_attributes_t")})
-    status = ops.attributes(ffi.cast("fl_port_t *", native.object), attributes)
+    attributes = ffi.new("fl_port_attributes_t *")
+    ops, port = ffi.cast("void *", native.ops), ffi.cast("void *", native.object)
+    status = lib.fl_port_attributes(ops, port, name.encode(), attributes)
     if status < 0:
-        raise_native(status, f"attributes of transport '{name}'")
+        raise_native(status, f"port of transport '{name}'")
     return _Attributes(
         attributes.offloads, attributes.mtu_length, attributes.interface_index, bytes(ffi.buffer(attributes.mac))
     )

@@ -1,7 +1,7 @@
 /* The floor of a device: what `framelane bench frames` measures a transport against. A plugin's floor moves the same
- * datagrams through the same device in a plain loop over the device's own calls, without the driver and its netstack. What a
- * loop is asked for and what it counted stands here; the work on each frame is in floor_work.h, the same for every device,
- * and keeping time in measure.h, the same for the transport too.
+ * datagrams through the same device in a plain loop over the device's own calls, without the driver and its netstack.
+ * What a loop is asked for and what it counted stands here; the work on each frame is in floor_work.h, the same for every
+ * device, and keeping time in measure.h, the same for the transport too.
  */
 #ifndef FRAMELANE_FLOOR_H
 #define FRAMELANE_FLOOR_H
