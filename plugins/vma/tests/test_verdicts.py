@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from framelane.errors import TransportError
 from framelane.transport import Obstacle, Verdict
+from framelane.transport.probe import run_probes
+from framelane.transport.registry import discover
 from framelane_vma.devices import find_devices
 from framelane_vma.library import Library, LibraryError
-from framelane_vma.probe import Machine, examine, probe
+from framelane_vma.probe import Machine, examine
 from framelane_vma.settings import VmaSettings
 
 VMA = Library(
@@ -216,10 +217,6 @@ def test_variables_that_settings_own_are_refused_with_the_key(name: str, told: s
 
 
 def test_a_file_that_is_not_vma_is_refused_because_its_sockets_would_be_the_kernels() -> None:
-    verdict = probe(VmaSettings(library="libm.so.6"))
+    verdict = run_probes([discover().plugins["vma"]], {"vma": VmaSettings(library="libm.so.6")})["vma"]
     assert not verdict.usable
     assert "has no socket of its own, so it is not VMA" in obstacle(verdict, "libm.so.6").found
-
-
-def test_libraries_are_errors_that_selection_understands() -> None:
-    assert issubclass(LibraryError, TransportError)
