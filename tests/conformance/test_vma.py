@@ -1,5 +1,5 @@
-"""The conformance kit on the VMA transport, over the stand-in for libvma: some datagrams are read in its memory, some come
-in pieces, some are copied."""
+"""The conformance kit on the VMA transport, over the stand-in for libvma: some datagrams are read where the
+library has them, some come in pieces, some are copied."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_settings_that_the_library_has_read_cannot_change(library: Path) -> None
 @pytest.mark.usefixtures("pair")
 def test_another_library_is_refused_while_one_is_loaded(library: Path, tmp_path: Path) -> None:
     other = shutil.copy(library, tmp_path)
-    with pytest.raises(TransportError, match="this process has loaded .*, and has one VMA only"):
+    with pytest.raises(TransportError, match=r"this process has loaded .*, and has one VMA only"):
         open_transport(vma(), VmaSettings(library=str(other)))
 
 
