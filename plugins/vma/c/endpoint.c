@@ -107,28 +107,43 @@ static int fl_endpoint_read_local(const fl_endpoint_t *endpoint, fl_address_t *a
     return 0;
 }
 
-/* Ask VMA whether it moves the endpoint's datagrams itself, and say so where it does not. Returns 0, or the error if
- * that is not to be. */
+/* Ask VMA whether it moves the endpoint's datagrams itself. Returns what is amiss, NULL if nothing is. */
+static const char *fl_endpoint_ask(fl_endpoint_t *endpoint)
+{
+    const fl_offload_t receives = fl_vma_receives_offloaded(endpoint->receive_fd);
+    const fl_offload_t sends =
+        endpoint->is_connected ? fl_vma_sends_offloaded(endpoint->send_fd, &endpoint->peer_name) : FL_OFFLOAD_YES;
+
+    endpoint->offload = FL_OFFLOAD_NO == receives || FL_OFFLOAD_NO == sends ? FL_OFFLOAD_NO
+        : FL_OFFLOAD_YES == receives && FL_OFFLOAD_YES == sends             ? FL_OFFLOAD_YES
+                                                                            : FL_OFFLOAD_UNKNOWN;
+    if (FL_OFFLOAD_NO != endpoint->offload)
+    {
+        return NULL;
+    }
+    return FL_OFFLOAD_NO != receives ? "send from" : FL_OFFLOAD_NO != sends ? "receive on" : "receive on and send from";
+}
+
+static void fl_endpoint_describe(const fl_endpoint_t *endpoint, const char *amiss, char *text, size_t length)
+{
+    char address[FL_ADDRESS_TEXT_LENGTH];
+    snprintf(
+        text, length, "%s is not offloaded: VMA has no ring to %s it by, so its datagrams go through the kernel; "
+        "its address has to be on a ConnectX interface, and libvma.conf has to allow it",
+        fl_address_format(&endpoint->bound, address), amiss);
+}
+
+/* Say so where an endpoint is not offloaded. Returns 0, or the error if that is not to be. */
 static int fl_endpoint_judge(fl_endpoint_t *endpoint, fl_endpoint_params_t *params)
 {
     const fl_transport_t *transport = endpoint->transport;
-    const bool receives = fl_vma_receives_offloaded(endpoint->receive_fd);
-    const bool sends = !endpoint->is_connected ||
-        fl_vma_sends_offloaded(
-            endpoint->send_fd, (const struct sockaddr *)&endpoint->peer_name, sizeof(endpoint->peer_name));
-    char address[FL_ADDRESS_TEXT_LENGTH];
-    char text[sizeof(params->note)];
-
-    endpoint->is_offloaded = receives && sends;
-    if (endpoint->is_offloaded)
+    const char *amiss = fl_endpoint_ask(endpoint);
+    if (NULL == amiss)
     {
         return 0;
     }
-    snprintf(
-        text, sizeof(text), "%s is not offloaded: VMA has no ring to %s it by, so its datagrams go through the kernel; "
-        "its address has to be on a ConnectX interface, and libvma.conf has to allow it",
-        fl_address_format(&endpoint->bound, address),
-        receives ? "send from" : sends ? "receive on" : "receive on and send from");
+    char text[sizeof(params->note)];
+    fl_endpoint_describe(endpoint, amiss, text, sizeof(text));
     if (0 != transport->settings.require_offload)
     {
         return fl_transport_error(transport, FL_EADDRNOTAVAIL, "%s (transport.vma.require_offload is set)", text);
@@ -136,6 +151,17 @@ static int fl_endpoint_judge(fl_endpoint_t *endpoint, fl_endpoint_params_t *para
     transport->host->log(transport->host, FL_LOG_WARNING, text);
     memcpy(params->note, text, sizeof(text));
     return 0;
+}
+
+void fl_endpoint_review(fl_endpoint_t *endpoint)
+{
+    const char *amiss = FL_OFFLOAD_UNKNOWN == endpoint->offload ? fl_endpoint_ask(endpoint) : NULL;
+    if (NULL != amiss)
+    {
+        char text[256];
+        fl_endpoint_describe(endpoint, amiss, text, sizeof(text));
+        endpoint->transport->host->log(endpoint->transport->host, FL_LOG_WARNING, text);
+    }
 }
 
 int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **endpoint)

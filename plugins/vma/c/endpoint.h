@@ -27,13 +27,16 @@ struct fl_endpoint
     fl_transport_t *transport;
     fl_endpoint_t *next_open;
     fl_address_t bound;        /* as it was when open returned */
-    bool is_offloaded;
+    fl_offload_t offload;
 };
 
 int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **endpoint);
 int fl_endpoint_close(fl_endpoint_t *endpoint);
 int fl_endpoint_local_address(fl_endpoint_t *endpoint, fl_address_t *address);
 int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer);
+
+/* Ask VMA anew about an endpoint of which it did not know, and log a warning if it is not offloaded. Thread: control. */
+void fl_endpoint_review(fl_endpoint_t *endpoint);
 
 /* Send: see transport.h. */
 int fl_endpoint_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count);

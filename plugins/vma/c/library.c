@@ -127,15 +127,25 @@ int fl_vma_library_try(void)
     return 0;
 }
 
-bool fl_vma_receives_offloaded(int fd)
+fl_offload_t fl_vma_receives_offloaded(int fd)
 {
-    return !fl_library_has(&fl_library, FL_VMA_HAS_RINGS_NUM) || fl_library.api->get_socket_rings_num(fd) > 0;
+    if (!fl_library_has(&fl_library, FL_VMA_HAS_RINGS_NUM))
+    {
+        return FL_OFFLOAD_UNKNOWN;
+    }
+    return fl_library.api->get_socket_rings_num(fd) > 0 ? FL_OFFLOAD_YES : FL_OFFLOAD_NO;
 }
 
-bool fl_vma_sends_offloaded(int fd, const struct sockaddr *peer, socklen_t length)
+fl_offload_t fl_vma_sends_offloaded(int fd, const struct sockaddr_in *peer)
 {
-    struct sockaddr_in to = { 0 };
-    memcpy(&to, peer, length < sizeof(to) ? length : sizeof(to));
-    return !fl_library_has(&fl_library, FL_VMA_HAS_TX_RING_FD) ||
-        fl_library.api->get_socket_tx_ring_fd(fd, (struct sockaddr *)&to, sizeof(to)) >= 0;
+    if (!fl_library_has(&fl_library, FL_VMA_HAS_TX_RING_FD))
+    {
+        return FL_OFFLOAD_UNKNOWN;
+    }
+    struct sockaddr_in to = *peer;
+    if (fl_library.api->get_socket_tx_ring_fd(fd, (struct sockaddr *)&to, sizeof(to)) >= 0)
+    {
+        return FL_OFFLOAD_YES;
+    }
+    return ENODATA == errno ? FL_OFFLOAD_UNKNOWN : FL_OFFLOAD_NO;
 }

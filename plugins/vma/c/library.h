@@ -2,6 +2,7 @@
 #ifndef FL_VMA_LIBRARY_H
 #define FL_VMA_LIBRARY_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 
@@ -34,9 +35,16 @@ typedef struct fl_vma_library
 /* The library that is loaded, NULL if none is. It never changes once it is there. */
 const fl_vma_library_t *fl_vma_library(void);
 
-/* Whether VMA moves the socket's datagrams itself: it has a ring to receive from, and one toward `peer` if that is
- * given. Of a library that cannot be asked: true. Control thread. */
-bool fl_vma_receives_offloaded(int fd);
-bool fl_vma_sends_offloaded(int fd, const struct sockaddr *peer, socklen_t length);
+/* What VMA says of moving a socket's datagrams itself. */
+typedef enum fl_offload
+{
+    FL_OFFLOAD_NO,
+    FL_OFFLOAD_YES,
+    FL_OFFLOAD_UNKNOWN,   /* the library cannot be asked, or makes the ring with the first datagram */
+} fl_offload_t;
+
+/* Whether there is a ring to receive from, and one that leads to `peer`. Control thread; agents may use the socket. */
+fl_offload_t fl_vma_receives_offloaded(int fd);
+fl_offload_t fl_vma_sends_offloaded(int fd, const struct sockaddr_in *peer);
 
 #endif

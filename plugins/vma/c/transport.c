@@ -168,10 +168,11 @@ static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint3
 {
     int64_t open = 0;
     int64_t not_offloaded = 0;
-    for (const fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
+    for (fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
     {
+        fl_endpoint_review(endpoint);
         open++;
-        not_offloaded += !endpoint->is_offloaded;
+        not_offloaded += FL_OFFLOAD_NO == endpoint->offload;
     }
     for (uint32_t id = 0; id < FL_POLLER_COUNTERS && id < capacity; id++)
     {

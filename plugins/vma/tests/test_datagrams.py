@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 import sys
@@ -139,14 +140,17 @@ def test_a_library_that_refuses_sockets_is_found_out_by_the_probe(
     assert obstacle.found == "its socket() returns -1: No such device"
 
 
-NOT_OFFLOADED = """
+SETTINGS = """
 import sys
 from framelane._native import lib
 from framelane.errors import NativeError
 from framelane.testing import Station
+from framelane.testing.station import Run
 from framelane.transport.address import Address
 from support.transport_pairs import open_plugin
 settings = {"library": sys.argv[1], "interfaces": ("lo",)}
+"""
+NOT_OFFLOADED = """
 with Station(open_plugin("vma", settings)) as station:
     endpoint = station.open(bind=Address.of("127.0.0.1"))
     (line,) = station.transport.host.log_lines()
@@ -161,16 +165,47 @@ with Station(open_plugin("vma", settings | {"require_offload": True})) as statio
     else:
         sys.exit("it was opened")
 """
-
-
-def test_a_socket_that_is_not_offloaded_is_a_warning_or_refused(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a process of its own, because the library reads what it is to do once."""
-    monkeypatch.setenv(VARIABLE, "kernel")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3] / "tests"))
-    done = subprocess.run(
-        [sys.executable, "-c", NOT_OFFLOADED, library], capture_output=True, text=True, timeout=60, check=False
+FOUND_OUT_LATER = """
+with Station(open_plugin("vma", settings)) as station:
+    peer = station.open(bind=Address.of("127.0.0.1"))
+    endpoint = station.open(bind=Address.of("127.0.0.1"), peer=peer.local, flags=lib.FL_ENDPOINT_CONNECT)
+    assert station.transport.stats()["vma-not-offloaded"] == 0
+    assert not list(station.transport.host.log_lines())
+    endpoint.send_all([Run(b"first")])
+    assert station.transport.stats()["vma-not-offloaded"] == int(sys.argv[2])
+    assert ["has no ring to send from it" in line.text for line in station.transport.host.log_lines()] == (
+        [True] * int(sys.argv[2])
     )
+    peer.close()
+    endpoint.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "program", "argument"),
+    [
+        ("kernel", NOT_OFFLOADED, ""),
+        ("late_rings=kernel", FOUND_OUT_LATER, "1"),
+        ("late_rings=ring", FOUND_OUT_LATER, "0"),
+    ],
+)
+def test_what_is_not_offloaded_is_a_warning_or_refused_as_soon_as_vma_knows(
+    library: Path, monkeypatch: pytest.MonkeyPatch, words: str, program: str, argument: str
+) -> None:
+    """In a process of its own, because the library reads what it is to do once."""
+    monkeypatch.setenv(VARIABLE, words)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3] / "tests"))
+    command = [sys.executable, "-c", SETTINGS + program, library, argument]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("pair")
+def test_the_rest_of_the_process_keeps_the_kernels_calls(library: Path) -> None:
+    def address(where: str | None) -> int | None:
+        return ctypes.cast(ctypes.CDLL(where).socket, ctypes.c_void_p).value
+
+    assert address(None) != address(str(library))
 
 
 def test_ipv6_is_refused_with_the_reason(pair: TransportPair) -> None:

@@ -114,8 +114,19 @@ static int get_socket_rings_num(int fd)
 
 static int get_socket_tx_ring_fd(int fd, struct sockaddr *to, socklen_t tolen)
 {
+    if (!is_offloaded(fd) || AF_INET != to->sa_family || tolen < sizeof(struct sockaddr_in))
+    {
+        errno = EINVAL;
+        return -1;
+    }
+    const char *fate = stand_in_options()->late_rings;
+    if (NULL != fate && 0 == stand_in_socket(fd)->sent)
+    {
+        errno = ENODATA;
+        return -1;
+    }
     errno = EINVAL;
-    return is_offloaded(fd) && AF_INET == to->sa_family && tolen >= 16 ? RING_FDS + (int)stand_in_socket(fd)->ring : -1;
+    return NULL != fate && 0 == strcmp(fate, "kernel") ? -1 : RING_FDS + (int)stand_in_socket(fd)->ring;
 }
 
 const struct vma_api_t *stand_in_api(void)

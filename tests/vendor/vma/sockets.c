@@ -52,6 +52,14 @@ static void read_word(const char *word)
     {
         options.has_no_api = true;
     }
+    else if (0 == strcmp(word, "late_rings=ring"))
+    {
+        options.late_rings = "ring";
+    }
+    else if (0 == strcmp(word, "late_rings=kernel"))
+    {
+        options.late_rings = "kernel";
+    }
     else if (0 == strcmp(word, "three_tuple"))
     {
         options.is_three_tuple = true;
@@ -124,9 +132,13 @@ void stand_in_use_ring(const stand_in_socket_t *socket)
 }
 
 /* Whether the ring is full for the next datagram. */
-static bool is_full(const stand_in_socket_t *socket)
+static bool is_full(stand_in_socket_t *socket)
 {
     stand_in_use_ring(socket);
+    if (NULL != socket)
+    {
+        socket->sent++;
+    }
     const unsigned every = stand_in_options()->tx_full_every;
     if (NULL == socket || !socket->is_offloaded || 0 == every || 0 != ++sent % every)
     {
@@ -296,7 +308,7 @@ STAND_IN_EXPORT int recvmmsg(
 STAND_IN_EXPORT ssize_t sendto(
     int fd, const void *data, size_t length, int flags, const struct sockaddr *address, socklen_t address_length)
 {
-    const stand_in_socket_t *socket = stand_in_socket(fd);
+    stand_in_socket_t *socket = stand_in_socket(fd);
     if (is_full(socket))
     {
         return refuse_datagram(length);

@@ -24,6 +24,7 @@ typedef struct stand_in_options
     bool is_three_tuple;
     bool tells_full;   /* VMA_TX_NONBLOCKED_EAGAINS=1 */
     int refuse;
+    const char *late_rings;   /* a ring is made with the first datagram: "ring", or "kernel" if it is none then */
     unsigned packets;
     unsigned copy_every;
     unsigned fragment;
@@ -55,6 +56,7 @@ typedef struct stand_in_socket
     bool has_peer;              /* that it is connected to by the stand-in alone */
     uint32_t ring;              /* user id; 0: the interface's */
     struct sockaddr_in peer;
+    _Atomic unsigned sent;
     _Atomic int64_t held;
 } stand_in_socket_t;
 
