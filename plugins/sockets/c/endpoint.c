@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "acceleration.h"
 #include "offload.h"
 #include "poller.h"
 #include "socket.h"
@@ -206,6 +207,33 @@ static void fl_endpoint_set_busy_poll(fl_endpoint_t *endpoint, fl_endpoint_param
     }
 }
 
+/* Ask the accelerator, if there is one, about the endpoint's sockets, and say so where it does not accelerate them. */
+static void fl_endpoint_judge_acceleration(fl_endpoint_t *endpoint, fl_endpoint_params_t *params)
+{
+    const fl_host_t *host = endpoint->transport->host;
+    const uint32_t accelerator = endpoint->transport->offloads.accelerator;
+    if (FL_ACCELERATOR_NONE == accelerator)
+    {
+        return;
+    }
+    const int receives = fl_acceleration_of(accelerator, endpoint->receive_fd);
+    const int sends = fl_acceleration_of(accelerator, endpoint->send_fd);
+    if (receives > 0 && sends > 0)
+    {
+        return;
+    }
+    const char *name = fl_acceleration_name(accelerator);
+    char address[FL_ADDRESS_TEXT_LENGTH];
+    char text[128];
+    endpoint->is_not_accelerated = receives >= 0;
+    snprintf(
+        text, sizeof(text), receives < 0 ? "%s: whether %s accelerates it cannot be asked"
+                                         : "%s is not accelerated: %s leaves it to the kernel",
+        fl_address_format(&endpoint->bound, address), name);
+    host->log(host, FL_LOG_WARNING, text);
+    fl_endpoint_note(endpoint, params, "%s", text);
+}
+
 /* Remember which interface multicast takes, for fl_endpoint_follow_interface(). */
 static void fl_endpoint_note_interface(fl_endpoint_t *endpoint, const fl_endpoint_params_t *params)
 {
@@ -293,6 +321,7 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     }
     fl_endpoint_set_buffers(opened, params);
     fl_endpoint_set_busy_poll(opened, params);
+    fl_endpoint_judge_acceleration(opened, params);
     params->max_run_segments =
         opened->is_segmenting ? transport->offloads.segment_limit : FL_SEND_VECTOR_LENGTH;
     params->max_run_length = opened->is_segmenting ? transport->offloads.segment_bytes : FL_MAX_DATAGRAM;

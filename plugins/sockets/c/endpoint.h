@@ -33,6 +33,7 @@ struct fl_endpoint
     fl_endpoint_t *next_open;
     fl_address_t bound;        /* as it was when open returned */
     uint32_t mtu_length;
+    bool is_not_accelerated;   /* there is an accelerator, and it leaves a socket of this to the kernel */
     bool is_any_address;       /* opened with the wildcard: a new peer may need another source address */
     unsigned interface_index;  /* of multicast; 0: none in particular, or no multicast */
     fl_address_t interface_address;

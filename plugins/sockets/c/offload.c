@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "acceleration.h"
+
 /* Every kernel that has UDP_SEGMENT takes this many segments. */
 #define FL_LEAST_SEGMENT_LIMIT 64
 /* Where the search stops: more segments than this would be shorter than a frame header. */
@@ -72,6 +74,13 @@ int fl_sockets_probe(fl_sockets_offloads_t *offloads)
     }
 
     const int on = 1;
+    offloads->accelerator = fl_acceleration_find();
+    if (FL_ACCELERATOR_NONE != offloads->accelerator)
+    {
+        /* What is measured on loopback is the kernel's, which accelerators leave loopback to. They do not know
+         * UDP_SEGMENT, and would send a run as one datagram. */
+        goto close_socket;
+    }
     offloads->coalescing = 0 == setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
     if (fl_offload_connect_to_itself(fd))
     {
@@ -81,6 +90,7 @@ int fl_sockets_probe(fl_sockets_offloads_t *offloads)
     {
         offloads->segment_limit = FL_LEAST_SEGMENT_LIMIT;
     }
+close_socket:
     close(fd);
 
     const int fd6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -252,6 +252,10 @@ int fl_poller_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t c
 
 int fl_poller_arm(fl_poller_t *poller)
 {
+    if (FL_ACCELERATOR_NONE != poller->transport->offloads.accelerator)
+    {
+        return -FL_ENOTSUP;   /* what waits in its rings does not make the set readable to the agent's own wait */
+    }
     if (!poller->is_watching)
     {
         const int code = fl_poller_start_watching(poller);

@@ -154,7 +154,17 @@ static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint3
         }
         fl_stat_set(&stats[FL_POLLER_COUNTERS], "sockets-rx-overflows", overflows);
     }
-    const uint32_t figures = FL_POLLER_COUNTERS + 1;
+    /* Only with an accelerator, which is the same as long as the transport is open. */
+    const uint32_t figures = FL_POLLER_COUNTERS + (FL_ACCELERATOR_NONE == transport->offloads.accelerator ? 1 : 2);
+    if (capacity >= figures && figures > FL_POLLER_COUNTERS + 1)
+    {
+        int64_t not_accelerated = 0;
+        for (const fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
+        {
+            not_accelerated += endpoint->is_not_accelerated;
+        }
+        fl_stat_set(&stats[FL_POLLER_COUNTERS + 1], "sockets-not-accelerated", not_accelerated);
+    }
     return (int)(0 == capacity || capacity > figures ? figures : capacity);
 }
 

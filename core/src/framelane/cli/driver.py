@@ -13,6 +13,7 @@ import typer
 
 from framelane.cli.options import ConfigOption, SetOption, StrictOption
 from framelane.cli.running import stderr_console
+from framelane.errors import FramelaneError
 from framelane.interrupts import INTERRUPTS, hold
 
 if TYPE_CHECKING:
@@ -35,8 +36,22 @@ def driver(
     directory: Annotated[
         Path | None, typer.Option("--dir", metavar="DIR", help="Driver directory; short for --set driver.dir=DIR.")
     ] = None,
+    accelerator: Annotated[
+        str | None,
+        typer.Option("--preload", metavar="NAME", help="Accelerate the sockets transport: vma, onload or xlio."),
+    ] = None,
+    library: Annotated[
+        str | None,
+        typer.Option("--preload-library", metavar="FILE", help="The accelerator's library, if not the usual."),
+    ] = None,
 ) -> None:
     """Run a media driver until it is interrupted. `framelaned` is the same as a daemon, with the stock arguments."""
+    if accelerator is not None:
+        from framelane.preload.launch import preload
+
+        preload(accelerator, library)
+    elif library is not None:
+        raise FramelaneError("--preload-library goes with --preload NAME, which says how the library is to be used")
     # Blocked before any thread exists: only the wait below takes them.
     hold()
     from framelane.driver.media_driver import MediaDriver
@@ -45,6 +60,8 @@ def driver(
     sets = list(overrides or ())
     if directory is not None:
         sets.append(f"driver.dir={directory}")
+    if accelerator is not None:
+        sets.append("transport.use=['sockets']")
     settings = load_settings(config, overrides=sets, strict=strict)
     with MediaDriver.launch(settings, on_termination=lambda: os.kill(os.getpid(), signal.SIGTERM)) as running:
         _print_start(running)

@@ -30,6 +30,7 @@ RESERVED_TYPES = (
     ReservedType(58, "efvi", "RX_BYTES", ("rx-bytes",)),
     ReservedType(59, "efvi", "TX_PKTS", ("tx-pkts",)),
     ReservedType(60, "efvi", "TX_BYTES", ("tx-bytes",)),
+    ReservedType(61, "vma", "TRANSPORTS", ("transports",)),
     ReservedType(62, "vma", "RX_ZERO_COPY_BYTES", ("rx-zero-copy-bytes",)),
     ReservedType(63, "vma", "RX_DATA_COPY_BYTES", ("rx-data-copy-bytes",)),
     ReservedType(77, "dpdk", "NOBUFS", ("tx-nobufs",)),

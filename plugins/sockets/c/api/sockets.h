@@ -13,6 +13,12 @@ typedef struct fl_sockets_settings
     uint32_t busy_poll_us;      /* SO_BUSY_POLL of every socket that receives; 0: the system's default */
 } fl_sockets_settings_t;
 
+/* A library that was preloaded and has the process's socket calls. */
+#define FL_ACCELERATOR_NONE 0
+#define FL_ACCELERATOR_ONLOAD 1
+#define FL_ACCELERATOR_VMA 2
+#define FL_ACCELERATOR_XLIO 3
+
 /* What the running kernel does for a UDP socket. */
 typedef struct fl_sockets_offloads
 {
@@ -21,6 +27,7 @@ typedef struct fl_sockets_offloads
     uint32_t is_measured;       /* 0: loopback is down, so the limit is the least of any kernel that segments */
     uint32_t coalescing;        /* 1: the kernel has UDP_GRO */
     uint32_t ipv6;              /* 1: the kernel has IPv6 */
+    uint32_t accelerator;       /* FL_ACCELERATOR_*; with one, datagrams are not joined on either way */
 } fl_sockets_offloads_t;
 
 /* Find out what the kernel does, with a few sends over loopback. Returns 0, or negative FL_E* if no UDP socket could be

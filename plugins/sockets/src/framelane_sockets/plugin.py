@@ -5,6 +5,7 @@ The native module is loaded by ``probe`` and ``open``, not by importing this one
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ ABI_VERSION = 1
 
 #: The longest UDP payload over IPv4; longer ones over IPv6 are not offered.
 MAX_DATAGRAM = 65507
+
+#: By ``FL_ACCELERATOR_*``.
+ACCELERATORS = {
+    1: "Onload; which endpoints it accelerates is asked of each",
+    2: "VMA; which endpoints it accelerates is asked of each",
+    3: "XLIO; it cannot be asked which endpoints it accelerates",
+}
 
 
 class SocketsTransport:
@@ -83,7 +91,7 @@ def _capabilities(settings: SocketsSettings, offloads: Any) -> Capabilities:
         queues=0,
         max_datagram=MAX_DATAGRAM,
         segmentation_offload=settings.segmentation and offloads.segment_limit > 1,
-        can_arm=True,
+        can_arm=not offloads.accelerator,
         loops_back=True,
     )
 
@@ -96,6 +104,8 @@ def _read(path: str) -> str:
 
 
 def _segmentation_fact(offloads: Any) -> str:
+    if offloads.accelerator:
+        return "no: not with an accelerator"
     if offloads.segment_limit == 1:
         return "no"
     how = "measured" if offloads.is_measured else "assumed: loopback is down"
@@ -137,7 +147,10 @@ def probe(settings: SocketsSettings) -> Verdict:
         Fact("coalescing (UDP_GRO)", "yes" if offloads.coalescing else "no"),
         Fact("IPv6", "yes" if offloads.ipv6 else "no"),
     )
-    obstacles: tuple[Obstacle, ...] = ()
+    if offloads.accelerator:
+        facts += (Fact("accelerator", ACCELERATORS[offloads.accelerator]),)
+        return Verdict(usable=True, capabilities=_capabilities(settings, offloads), facts=facts)
+    obstacles = _absent_accelerators()
     if settings.segmentation and offloads.segment_limit == 1:
         obstacles += (
             Obstacle(
@@ -157,6 +170,21 @@ def probe(settings: SocketsSettings) -> Verdict:
             ),
         )
     return Verdict(usable=True, capabilities=_capabilities(settings, offloads), facts=facts, obstacles=obstacles)
+
+
+def _absent_accelerators() -> tuple[Obstacle, ...]:
+    """Return an obstacle for each accelerator that is preloaded and does not answer."""
+    preloaded = os.environ.get("LD_PRELOAD", "").replace(" ", ":").split(":")
+    return tuple(
+        Obstacle(
+            asked=f"sockets accelerated by {library}",
+            found="it does not answer, so the kernel moves every datagram",
+            where="LD_PRELOAD",
+            next="start with framelane driver --preload vma|onload|xlio, which says what is missing",
+        )
+        for library in preloaded
+        if Path(library).name.split(".so")[0] in ("libonload", "libvma", "libxlio")
+    )
 
 
 def open_transport(settings: SocketsSettings, context: OpenContext) -> SocketsTransport:

@@ -1,0 +1,238 @@
+#include "transport.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "endpoint.h"
+#include "poller.h"
+
+#define FL_MOST_RECEIVE_BUDGET 256
+
+/* Two of VMA's ring numbers for each transport of the process. Relaxed: they only have to differ. */
+static _Atomic uint32_t fl_next_ring_user_id = 1;
+
+int fl_error_code(int error)
+{
+    switch (error)
+    {
+        case EPERM:
+        case ENOENT:
+        case EAGAIN:
+        case ENOMEM:
+        case EACCES:
+        case EBUSY:
+        case EEXIST:
+        case EINVAL:
+        case ENOSPC:
+        case EMSGSIZE:
+        case ENOTSUP:
+        case EAFNOSUPPORT:
+        case EADDRINUSE:
+        case EADDRNOTAVAIL:
+        case ENETDOWN:
+        case ENETUNREACH:
+        case ENOBUFS:
+        case ECONNREFUSED:
+        case EHOSTUNREACH:
+            return error;
+
+        /* -FL_ENODEV would say that the transport is gone; VMA's sockets outlive an interface. */
+        case ENODEV:
+        case ENXIO:
+            return FL_ENETDOWN;
+
+        case EHOSTDOWN:
+            return FL_EHOSTUNREACH;
+
+        default:
+            return FL_EIO;
+    }
+}
+
+bool fl_error_is_icmp(int error)
+{
+    switch (error)
+    {
+        case ECONNREFUSED:
+        case EHOSTUNREACH:
+        case EHOSTDOWN:
+        case ENETUNREACH:
+        case ENONET:
+        case ENOPROTOOPT:
+        case EOPNOTSUPP:
+        case EPROTO:
+        case EACCES:
+        case EMSGSIZE:
+            return true;
+
+        default:
+            return false;
+    }
+}
+
+bool fl_transport_is_mine(const fl_transport_t *transport)
+{
+    return getpid() == transport->pid;
+}
+
+int fl_transport_error(const fl_transport_t *transport, int code, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    transport->host->error_set(transport->host, text);
+    return -fl_error_code(code);
+}
+
+int fl_vma_open(
+    const fl_host_t *host,
+    const fl_vma_settings_t *settings,
+    char *text,
+    size_t length,
+    fl_transport_t **transport)
+{
+    if (FL_HOST_MAGIC != host->magic || FL_ABI_VERSION != host->abi_version || host->size < sizeof(fl_host_t))
+    {
+        snprintf(
+            text, length,
+            "host table: magic 0x%x, ABI %u, %u bytes; this transport needs 0x%x, ABI %u, at least %zu bytes",
+            host->magic, host->abi_version, host->size, FL_HOST_MAGIC, FL_ABI_VERSION, sizeof(fl_host_t));
+        return -FL_EINVAL;
+    }
+    if (settings->receive_budget < 1 || settings->receive_budget > FL_MOST_RECEIVE_BUDGET)
+    {
+        snprintf(
+            text, length, "receive_budget %u is not in 1 to %d", settings->receive_budget, FL_MOST_RECEIVE_BUDGET);
+        return -FL_EINVAL;
+    }
+    const fl_vma_library_t *library = fl_vma_library();
+    const int code = NULL == library ? -ENOENT : fl_vma_library_try();
+    if (0 != code)
+    {
+        snprintf(
+            text, length, "%s makes no UDP socket: %s", NULL == library ? "no library" : library->info.path,
+            strerror(-code));
+        return -fl_error_code(-code);
+    }
+
+    fl_transport_t *opened = calloc(1, sizeof(*opened));
+    if (NULL == opened)
+    {
+        snprintf(text, length, "no memory for the transport");
+        return -FL_ENOMEM;
+    }
+    opened->host = host;
+    opened->library = library;
+    opened->settings = *settings;
+    opened->ring_user_ids = atomic_fetch_add_explicit(&fl_next_ring_user_id, 2, memory_order_relaxed);
+    opened->pid = getpid();
+    do
+    {
+        opened->generation = host->random(host);
+    }
+    while (0 == opened->generation);
+    *transport = opened;
+    return 0;
+}
+
+static const char *const fl_counter_names[FL_POLLER_COUNTERS] = {
+    [FL_TX_DATAGRAMS] = "vma-tx-datagrams",
+    [FL_TX_EAGAIN] = "vma-tx-eagain",
+    [FL_TX_ERRORS] = "vma-tx-errors",
+    [FL_RX_DATAGRAMS] = "vma-rx-datagrams",
+    [FL_RX_ZERO_COPY_BYTES] = "vma-rx-zero-copy-bytes",
+    [FL_RX_DATA_COPY_BYTES] = "vma-rx-data-copy-bytes",
+    [FL_RX_GATHERED] = "vma-rx-gathered",
+    [FL_RX_HELD] = "vma-rx-held",
+    [FL_RX_NOT_FREED] = "vma-rx-not-freed",
+    [FL_RX_DISCARD] = "vma-rx-discard",
+    [FL_RX_TRUNCATED] = "vma-rx-truncated",
+    [FL_RX_ERRORS] = "vma-rx-errors",
+    [FL_ICMP_ERRORS] = "vma-icmp-errors",
+};
+
+static void fl_stat_set(fl_stat_t *stat, const char *name, int64_t value)
+{
+    memset(stat, 0, sizeof(*stat));
+    snprintf(stat->name, sizeof(stat->name), "%s", name);
+    stat->value = value;
+}
+
+static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
+{
+    int64_t open = 0;
+    int64_t not_offloaded = 0;
+    for (fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
+    {
+        fl_endpoint_review(endpoint);
+        open++;
+        not_offloaded += FL_OFFLOAD_NO == endpoint->offload;
+    }
+    for (uint32_t id = 0; id < FL_POLLER_COUNTERS && id < capacity; id++)
+    {
+        int64_t value = fl_counters_get(&transport->closed_pollers, (int)id);
+        for (const fl_poller_t *poller = transport->pollers; NULL != poller; poller = poller->next_open)
+        {
+            value += fl_counters_get(&poller->counters, (int)id);
+        }
+        fl_stat_set(&stats[id], fl_counter_names[id], value);
+    }
+    if (capacity > FL_POLLER_COUNTERS)
+    {
+        fl_stat_set(&stats[FL_POLLER_COUNTERS], "vma-transports", open);
+    }
+    if (capacity > FL_POLLER_COUNTERS + 1)
+    {
+        fl_stat_set(&stats[FL_POLLER_COUNTERS + 1], "vma-not-offloaded", not_offloaded);
+    }
+    const uint32_t figures = FL_POLLER_COUNTERS + 2;
+    return (int)(0 == capacity || capacity > figures ? figures : capacity);
+}
+
+static int fl_transport_close(fl_transport_t *transport)
+{
+    if (!fl_transport_is_mine(transport))
+    {
+        return 0;
+    }
+    if (NULL != transport->endpoints || NULL != transport->pollers)
+    {
+        return fl_transport_error(transport, FL_EBUSY, "close: endpoints or pollers are still open");
+    }
+    free(transport);
+    return 0;
+}
+
+/* Without `arm`: what VMA's rings hold shows in no descriptor of the kernel's until they are armed one by one, which the
+ * extra API offers for a ring and not for a set of sockets. So agents on VMA look, and do not sleep. */
+const fl_transport_ops_t *fl_vma_ops(void)
+{
+    static const fl_transport_ops_t ops = {
+        .magic = FL_TRANSPORT_MAGIC,
+        .size = sizeof(fl_transport_ops_t),
+        .abi_version = FL_ABI_VERSION,
+        .queues = 0,
+        .open_endpoint = fl_endpoint_open,
+        .close_endpoint = fl_endpoint_close,
+        .local_address = fl_endpoint_local_address,
+        .set_peer = fl_endpoint_set_peer,
+        .poller_open = fl_poller_open,
+        .poller_enter = fl_poller_enter,
+        .poller_leave = fl_poller_leave,
+        .poller_close = fl_poller_close,
+        .poller_add = fl_poller_add,
+        .poller_remove = fl_poller_remove,
+        .poll = fl_poller_poll,
+        .release = fl_poller_release,
+        .send = fl_endpoint_send,
+        .stats = fl_transport_stats,
+        .close = fl_transport_close,
+    };
+    return &ops;
+}

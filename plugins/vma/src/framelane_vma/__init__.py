@@ -1,0 +1,1 @@
+"""The VMA transport of framelane."""
