@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/pip install -q --disable-pip-version-check
-NATIVE := $(shell find core/abi/src core/c/src plugins/*/c -name '*.[ch]' -type f 2>/dev/null) \
+NATIVE := $(shell find core/abi/src core/c/src plugins/*/c plugins/*/src/*/c -name '*.[ch]' -type f 2>/dev/null) \
 	$(wildcard core/abi/src/framelane_abi/build.py core/native_build.py core/setup.py plugins/*/native_build.py plugins/*/setup.py)
 METADATA := $(wildcard pyproject.toml core/pyproject.toml core/abi/pyproject.toml plugins/*/pyproject.toml)
 
