@@ -38,7 +38,9 @@ _LIBRARY_PLACES = ("/usr/lib64", "/usr/local/lib64", "/usr/lib", "/usr/local/lib
 #: Names that not every release has, each with what compiles where it is there.
 _FEATURES = {
     "PRECISE_TIMESTAMP": "ef_vi* vi = 0; ef_precisetime t; return ef_vi_receive_get_precise_timestamp(vi, 0, &t);",
-    "RX_REF": "return EF_VI_CAP_RX_REF + EF_EVENT_TYPE_RX_REF;",
+    "RX_REF": "return EF_EVENT_TYPE_RX_REF + EF_EVENT_TYPE_RX_REF_DISCARD + EF_VI_ARCH_EFCT;",
+    "CAP_RX_REF": "return EF_VI_CAP_RX_REF;",
+    "EF10CT": "return EF_VI_ARCH_EF10CT;",
     "CTPIO_ONLY": "return EF_VI_CAP_CTPIO_ONLY;",
     "EXPRESS": "return EF_PD_EXPRESS + EF_VI_CAP_EXTRA_DATAPATHS + EF_VI_EXTRA_DATAPATH_EXPRESS;",
     "SHARED_RXQ": "return EF_FILTER_FLAG_SHARED_RXQ;",
