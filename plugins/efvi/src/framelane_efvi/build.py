@@ -5,8 +5,7 @@ promise between releases of the shared one (bypass 1.2). What differs between re
 is compared.
 
 Environment: ``FRAMELANE_EFVI_INCLUDE`` and ``FRAMELANE_EFVI_LIBRARY`` name another directory of headers and another
-library; ``FRAMELANE_EFVI_STAND_IN=1`` says that the library is a stand-in for tests. Besides those of
-:mod:`framelane_abi.build`.
+library. Besides those of :mod:`framelane_abi.build`.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ _FEATURES = {
     "PRECISE_TIMESTAMP": "ef_vi* vi = 0; ef_precisetime t; return ef_vi_receive_get_precise_timestamp(vi, 0, &t);",
     "RX_REF": "return EF_EVENT_TYPE_RX_REF + EF_EVENT_TYPE_RX_REF_DISCARD + EF_VI_ARCH_EFCT;",
     "CAP_RX_REF": "return EF_VI_CAP_RX_REF;",
+    "DISCARD_SUBTYPE": "return ef_vi_get_rx_discard_subtype_from_flags(0);",
     "EF10CT": "return EF_VI_ARCH_EF10CT;",
     "CTPIO_ONLY": "return EF_VI_CAP_CTPIO_ONLY;",
     "EXPRESS": "return EF_PD_EXPRESS + EF_VI_CAP_EXTRA_DATAPATHS + EF_VI_EXTRA_DATAPATH_EXPRESS;",
@@ -67,7 +67,6 @@ class Sdk:
 
     include: Path | None  #: directory that holds ``etherfabric``; ``None``: the compiler finds it by itself
     library: Path
-    is_stand_in: bool = False
 
     @property
     def include_arguments(self) -> list[str]:
@@ -100,7 +99,7 @@ def find_sdk(include: Path | None = None, library: Path | None = None) -> Sdk:
         places += [str(path.parent) for path in candidates]
     if missing or found is None:
         raise SdkNotFoundError(" and ".join(missing), tuple(places))
-    return Sdk(include, found.resolve(), os.environ.get("FRAMELANE_EFVI_STAND_IN") == "1")
+    return Sdk(include, found.resolve())
 
 
 def features(sdk: Sdk) -> list[str]:
@@ -120,7 +119,6 @@ def describe(builder: FFI, project: Path, folder: str, sdk: Sdk) -> None:
     :param folder: the directory ``c`` of this package, in the project.
     """
     macros = [f"-DFL_EFVI_HAS_{name}=1" for name in features(sdk)]
-    macros += ["-DFL_EFVI_STAND_IN=1"] if sdk.is_stand_in else []
     describe_module(
         builder,
         "framelane_efvi._native",

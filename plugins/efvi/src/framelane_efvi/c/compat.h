@@ -29,6 +29,19 @@ static inline int fl_efvi_receive_time(ef_vi *vi, const void *packet, int64_t *t
     return code;
 }
 
+/* The EF_EVENT_RX_DISCARD_... of a discarded frame of a shared queue. */
+static inline unsigned fl_efvi_discard_subtype(unsigned flags)
+{
+#ifdef FL_EFVI_HAS_DISCARD_SUBTYPE
+    return ef_vi_get_rx_discard_subtype_from_flags(flags);
+#else
+    return 0 != (flags & EF_VI_DISCARD_RX_ETH_FCS_ERR) ? EF_EVENT_RX_DISCARD_CRC_BAD
+        : 0 != (flags & EF_VI_DISCARD_RX_ETH_LEN_ERR) ? EF_EVENT_RX_DISCARD_TRUNC
+        : 0 != (flags & (EF_VI_DISCARD_RX_L3_CSUM_ERR | EF_VI_DISCARD_RX_L4_CSUM_ERR)) ? EF_EVENT_RX_DISCARD_CSUM_BAD
+        : EF_EVENT_RX_DISCARD_OTHER;
+#endif
+}
+
 /* How a virtual interface receives. */
 typedef enum fl_efvi_model
 {

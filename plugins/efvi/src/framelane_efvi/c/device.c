@@ -189,9 +189,5 @@ const char *fl_efvi_driver_interface(void)
 
 int fl_efvi_is_stand_in(void)
 {
-#ifdef FL_EFVI_STAND_IN
-    return 1;
-#else
     return NULL != strstr(ef_vi_version_str(), "stand-in");
-#endif
 }

@@ -196,7 +196,7 @@ static void fl_queue_handle(fl_receive_sink_t *sink, const ef_event *event)
         }
 
         case EF_EVENT_TYPE_RX_REF_DISCARD:
-            fl_queue_count_discards(queue, ef_vi_get_rx_discard_subtype_from_flags(event->rx_ref_discard.flags), 1);
+            fl_queue_count_discards(queue, fl_efvi_discard_subtype(event->rx_ref_discard.flags), 1);
             efct_vi_rxpkt_release(&queue->vi, event->rx_ref_discard.pkt_id);
             break;
 #endif

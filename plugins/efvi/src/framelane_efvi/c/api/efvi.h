@@ -81,7 +81,7 @@ typedef struct fl_efvi_facts
 } fl_efvi_facts_t;
 
 /* The longest IP packet that fits a buffer, bytes, whatever the interface takes. */
-#define FL_EFVI_MTU_MAXIMUM 3950
+#define FL_EFVI_MTU_MAXIMUM 4000
 
 /* Of the library that is linked in; static. */
 const char *fl_efvi_version(void);
