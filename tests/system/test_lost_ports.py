@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from framelane.driver.verdicts import ServedEndpoint, read_verdicts
-from framelane.shm.counter_types import ChannelStatus
+from framelane.shm.counter_types import ChannelStatus, CounterType
 from support.drivers import DriverProcess
 from support.ends import RIGHT, Ends, channel, run_in
 from support.namespaces import Link
@@ -97,6 +97,12 @@ def detach_program(namespace: str) -> None:
     subprocess.run(["bpftool", "link", "detach", "id", str(number)], check=True, capture_output=True)
 
 
+def networks(stream: Stream, side: str) -> list[str]:
+    """The labels of the counters that show a port's network."""
+    counters = stream.drivers[side].cnc.counters()
+    return [counter.label for counter in counters if counter.type_id == CounterType.TRANSPORT_NETSTACK]
+
+
 def check_failed_over(stream: Stream, side: str, transport: str, why: str) -> None:
     """The endpoint goes on over sockets, at the address that it had, and says what it passed over."""
     before = stream.endpoint(side)
@@ -106,6 +112,7 @@ def check_failed_over(stream: Stream, side: str, transport: str, why: str) -> No
     assert (after.status, after.label) == (ChannelStatus.ACTIVE, before.label)
     passed = dict(after.passed_over)
     assert "has lost its device" in passed[transport] and why in passed[transport]
+    assert networks(stream, side) == []
 
 
 def test_a_program_detached_by_force_fails_over_to_sockets_and_loses_nothing(start, link: Link) -> None:
@@ -140,12 +147,14 @@ def test_an_interface_deleted_and_made_again_is_bound_again_and_the_stream_goes_
         address = labels[side].split()[-1]
         assert f"at {address} is on no transport since {NAMES[transport]} lost its device" in stream.errors(side)
         assert "eth0" in stream.errors(side)
+        assert networks(stream, side) == []
     link.make_pair()
     stream.ends.set_up()
 
     for side in labels:
         wait_until(lambda side=side: stream.endpoint(side).status == ChannelStatus.ACTIVE, "status 1")
         assert (stream.endpoint(side).transport, stream.endpoint(side).label) == (NAMES[transport], labels[side])
+        wait_until(lambda side=side: len(networks(stream, side)) == 1, "the network of the port")
     stream.goes_on()
     stream.finish()
 
