@@ -2,8 +2,7 @@
 #ifndef FL_EFVI_COUNTERS_H
 #define FL_EFVI_COUNTERS_H
 
-#include <stdatomic.h>
-#include <stdint.h>
+#include <framelane/figures.h>
 
 /* X(enumerator, suffix): shown as efvi-suffix. */
 #define FL_EFVI_COUNTERS(X) \
@@ -42,27 +41,5 @@ typedef enum fl_efvi_counter
 #undef FL_EFVI_ENUMERATOR
     FL_EFVI_COUNTER_LIMIT
 } fl_efvi_counter_t;
-
-typedef struct fl_efvi_counters
-{
-    _Atomic int64_t values[FL_EFVI_COUNTER_LIMIT];
-} fl_efvi_counters_t;
-
-/* Relaxed: one writer, and a figure publishes nothing else. */
-static inline void fl_efvi_count(fl_efvi_counters_t *counters, fl_efvi_counter_t id, int64_t delta)
-{
-    const int64_t value = atomic_load_explicit(&counters->values[id], memory_order_relaxed);
-    atomic_store_explicit(&counters->values[id], value + delta, memory_order_relaxed);
-}
-
-static inline void fl_efvi_gauge(fl_efvi_counters_t *counters, fl_efvi_counter_t id, int64_t value)
-{
-    atomic_store_explicit(&counters->values[id], value, memory_order_relaxed);
-}
-
-static inline int64_t fl_efvi_counted(const fl_efvi_counters_t *counters, fl_efvi_counter_t id)
-{
-    return atomic_load_explicit(&counters->values[id], memory_order_relaxed);
-}
 
 #endif

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <framelane/errors.h>
+
 #include "port.h"
 
 /* Ethernet header and a tag: what is not the IP packet of the longest frame that the adapter takes. */
@@ -232,11 +234,8 @@ static int fl_port_open(fl_port_t *port, fl_efvi_error_t *error)
 
 int fl_efvi_open(const fl_host_t *host, const fl_efvi_settings_t *settings, char *text, size_t length, fl_port_t **port)
 {
-    if (FL_HOST_MAGIC != host->magic || FL_ABI_VERSION != host->abi_version || host->size < sizeof(fl_host_t))
+    if (0 != fl_host_check(host, text, length))
     {
-        snprintf(
-            text, length, "host table: magic 0x%x, ABI %u, %u bytes; this transport needs 0x%x, ABI %u, at least %zu bytes",
-            host->magic, host->abi_version, host->size, FL_HOST_MAGIC, FL_ABI_VERSION, sizeof(fl_host_t));
         return -FL_EINVAL;
     }
     fl_efvi_error_t error = {.text = "no memory for the port"};

@@ -74,7 +74,7 @@ typedef struct fl_efvi_queue
     bool is_ctpio_only;
 
     fl_efvi_gate_t gate;
-    fl_efvi_counters_t counters;
+    _Atomic int64_t counters[FL_EFVI_COUNTER_LIMIT];
     _Atomic int *death;            /* of the port: FL_EFVI_ALIVE or why it died; relaxed, for it says all there is to say */
 
     /* Set-up. */

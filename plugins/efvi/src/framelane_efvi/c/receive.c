@@ -41,7 +41,7 @@ static inline void fl_sink_put(
         }
         else
         {
-            fl_efvi_count(&queue->counters, FL_EFVI_RX_UNSTAMPED, 1);
+            fl_figure_add(&queue->counters[FL_EFVI_RX_UNSTAMPED], 1);
         }
     }
     sink->bytes += length;
@@ -81,7 +81,7 @@ static inline bool fl_queue_has_buffer(fl_efvi_queue_t *queue, uint32_t buffer)
     {
         return true;
     }
-    fl_efvi_count(&queue->counters, FL_EFVI_RX_INVALID, 1);
+    fl_figure_add(&queue->counters[FL_EFVI_RX_INVALID], 1);
     return false;
 }
 
@@ -104,7 +104,7 @@ static inline void fl_queue_accept(fl_receive_sink_t *sink, uint32_t buffer, int
     if (!is_whole || length < 0 || length > (int64_t)queue->stride - queue->prefix)
     {
         /* A frame has one buffer; of a longer one the adapter hands over the pieces. */
-        fl_efvi_count(&queue->counters, FL_EFVI_RX_INVALID, 1);
+        fl_figure_add(&queue->counters[FL_EFVI_RX_INVALID], 1);
         queue->rx_free[queue->rx_free_count++] = buffer;
         return;
     }
@@ -124,9 +124,9 @@ static void fl_queue_count_discards(fl_efvi_queue_t *queue, unsigned type, int64
         [EF_EVENT_RX_DISCARD_OTHER] = FL_EFVI_RX_DISCARD_OTHER,
         [EF_EVENT_RX_DISCARD_INNER_CSUM_BAD] = FL_EFVI_RX_DISCARD_INNER,
     };
-    fl_efvi_count(&queue->counters, FL_EFVI_RX_DISCARD, frames);
-    fl_efvi_count(
-        &queue->counters, type < sizeof(counters) / sizeof(counters[0]) ? counters[type] : FL_EFVI_RX_DISCARD_OTHER, frames);
+    fl_figure_add(&queue->counters[FL_EFVI_RX_DISCARD], frames);
+    const bool is_known = type < sizeof(counters) / sizeof(counters[0]);
+    fl_figure_add(&queue->counters[is_known ? counters[type] : FL_EFVI_RX_DISCARD_OTHER], frames);
 }
 
 static void fl_queue_unbundle(fl_receive_sink_t *sink, const ef_event *event)
@@ -135,7 +135,7 @@ static void fl_queue_unbundle(fl_receive_sink_t *sink, const ef_event *event)
     ef_request_id buffers[EF_VI_RECEIVE_BATCH];
     const int count = ef_vi_receive_unbundle(&queue->vi, event, buffers);
     const bool is_whole = EF_EVENT_RX_MULTI_SOP(*event) && !EF_EVENT_RX_MULTI_CONT(*event);
-    fl_efvi_count(&queue->counters, FL_EFVI_RX_MERGED, count > 1);
+    fl_figure_add(&queue->counters[FL_EFVI_RX_MERGED], count > 1);
     for (int i = 0; i < count; i++)
     {
         uint16_t length = 0;
@@ -184,7 +184,7 @@ static void fl_queue_handle(fl_receive_sink_t *sink, const ef_event *event)
             break;
 
         case EF_EVENT_TYPE_RX_NO_DESC_TRUNC:
-            fl_efvi_count(&queue->counters, FL_EFVI_RX_INVALID, 1);
+            fl_figure_add(&queue->counters[FL_EFVI_RX_INVALID], 1);
             break;
 
 #ifdef FL_EFVI_HAS_RX_REF
@@ -216,7 +216,7 @@ static void fl_queue_handle(fl_receive_sink_t *sink, const ef_event *event)
             break;
 
         default:
-            fl_efvi_count(&queue->counters, FL_EFVI_UNKNOWN_EVENTS, 1);
+            fl_figure_add(&queue->counters[FL_EFVI_UNKNOWN_EVENTS], 1);
             break;
     }
 }
@@ -250,8 +250,8 @@ static void fl_queue_poll(fl_receive_sink_t *sink, uint32_t events_wanted)
     }
     if (0 != sink->total)
     {
-        fl_efvi_count(&queue->counters, FL_EFVI_RX_FRAMES, sink->total);
-        fl_efvi_count(&queue->counters, FL_EFVI_RX_BYTES, sink->bytes);
+        fl_figure_add(&queue->counters[FL_EFVI_RX_FRAMES], sink->total);
+        fl_figure_add(&queue->counters[FL_EFVI_RX_BYTES], sink->bytes);
     }
 }
 

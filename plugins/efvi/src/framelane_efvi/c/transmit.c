@@ -22,7 +22,7 @@ int fl_efvi_queue_allocate(fl_efvi_queue_t *queue, fl_tx_frame_t *frames, uint32
     queue->tx_free_count -= given;
     if (given < count)
     {
-        fl_efvi_count(&queue->counters, FL_EFVI_TX_BUFFERS_OUT, count - given);
+        fl_figure_add(&queue->counters[FL_EFVI_TX_BUFFERS_OUT], count - given);
     }
     return (int)given;
 }
@@ -149,11 +149,11 @@ int fl_efvi_queue_transmit(fl_efvi_queue_t *queue, const fl_tx_frame_t *frames, 
         ef_vi_transmit_push(&queue->vi);
         queue->needs_push = false;
     }
-    fl_efvi_count(&queue->counters, FL_EFVI_TX_FRAMES, sent);
-    fl_efvi_count(&queue->counters, FL_EFVI_TX_BYTES, bytes);
+    fl_figure_add(&queue->counters[FL_EFVI_TX_FRAMES], sent);
+    fl_figure_add(&queue->counters[FL_EFVI_TX_BYTES], bytes);
     if (sent < count)
     {
-        fl_efvi_count(&queue->counters, FL_EFVI_TX_RING_FULL, count - sent);
+        fl_figure_add(&queue->counters[FL_EFVI_TX_RING_FULL], count - sent);
     }
     return (int)sent;
 }
@@ -164,23 +164,23 @@ static void fl_queue_reclaim(fl_efvi_queue_t *queue, uint32_t buffer, bool was_w
 {
     if (buffer >= queue->tx_count || queue->tx_free_count == queue->tx_count)
     {
-        fl_efvi_count(&queue->counters, FL_EFVI_UNKNOWN_EVENTS, 1);
+        fl_figure_add(&queue->counters[FL_EFVI_UNKNOWN_EVENTS], 1);
         return;
     }
     switch (queue->tx_way[buffer])
     {
         case FL_EFVI_BY_CTPIO:
-            fl_efvi_count(&queue->counters, was_written ? FL_EFVI_TX_CTPIO : FL_EFVI_TX_FALLBACK, 1);
+            fl_figure_add(&queue->counters[was_written ? FL_EFVI_TX_CTPIO : FL_EFVI_TX_FALLBACK], 1);
             break;
 
         case FL_EFVI_BY_PIO:
             queue->pio_used -= queue->tx_pio_length[buffer];
-            fl_efvi_count(&queue->counters, FL_EFVI_TX_PIO, 1);
+            fl_figure_add(&queue->counters[FL_EFVI_TX_PIO], 1);
             break;
 
         default:
             queue->dma_outstanding--;
-            fl_efvi_count(&queue->counters, FL_EFVI_TX_DMA, 1);
+            fl_figure_add(&queue->counters[FL_EFVI_TX_DMA], 1);
             break;
     }
     queue->tx_free[queue->tx_free_count++] = buffer;
@@ -189,14 +189,16 @@ static void fl_queue_reclaim(fl_efvi_queue_t *queue, uint32_t buffer, bool was_w
 static void fl_queue_note_stamp(fl_efvi_queue_t *queue, const ef_event *event)
 {
     const unsigned in_step = EF_VI_SYNC_FLAG_CLOCK_SET | EF_VI_SYNC_FLAG_CLOCK_IN_SYNC;
-    fl_efvi_count(&queue->counters, FL_EFVI_TX_STAMPED, 1);
+    fl_figure_add(&queue->counters[FL_EFVI_TX_STAMPED], 1);
     if (in_step != (EF_EVENT_TX_WITH_TIMESTAMP_SYNC_FLAGS(*event) & in_step))
     {
-        fl_efvi_count(&queue->counters, FL_EFVI_TX_UNSYNCHRONISED, 1);
+        fl_figure_add(&queue->counters[FL_EFVI_TX_UNSYNCHRONISED], 1);
     }
-    fl_efvi_gauge(
-        &queue->counters, FL_EFVI_TX_LAST_STAMP,
-        (int64_t)EF_EVENT_TX_WITH_TIMESTAMP_SEC(*event) * INT64_C(1000000000) + EF_EVENT_TX_WITH_TIMESTAMP_NSEC(*event));
+    /* Relaxed: one writer, and a figure publishes nothing else. */
+    atomic_store_explicit(
+        &queue->counters[FL_EFVI_TX_LAST_STAMP],
+        (int64_t)EF_EVENT_TX_WITH_TIMESTAMP_SEC(*event) * INT64_C(1000000000) + EF_EVENT_TX_WITH_TIMESTAMP_NSEC(*event),
+        memory_order_relaxed);
 }
 
 static void fl_queue_unbundle(fl_efvi_queue_t *queue, const ef_event *event)
@@ -240,7 +242,7 @@ void fl_efvi_queue_complete(fl_efvi_queue_t *queue, const ef_event *event)
             break;
 
         default:
-            fl_efvi_count(&queue->counters, FL_EFVI_TX_ERRORS, 1);
+            fl_figure_add(&queue->counters[FL_EFVI_TX_ERRORS], 1);
             fl_queue_unbundle(queue, event);
             fl_queue_restart(queue);
             break;

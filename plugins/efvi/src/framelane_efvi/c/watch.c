@@ -102,17 +102,10 @@ static int64_t fl_port_figure(const fl_port_t *port, fl_efvi_counter_t id)
     int64_t sum = 0;
     for (uint32_t i = 0; i < port->open_count; i++)
     {
-        const int64_t value = fl_efvi_counted(&port->queues[i].counters, id);
+        const int64_t value = fl_figure_get(&port->queues[i].counters[id]);
         sum = FL_EFVI_TX_LAST_STAMP != id ? sum + value : value > sum ? value : sum;
     }
     return sum;
-}
-
-static void fl_stat_set(fl_stat_t *stat, const char *name, int64_t value)
-{
-    memset(stat, 0, sizeof(*stat));
-    snprintf(stat->name, sizeof(stat->name), "%s", name);
-    stat->value = value;
 }
 
 int fl_efvi_port_stats(fl_port_t *port, fl_stat_t *stats, uint32_t capacity)
