@@ -19,6 +19,7 @@
     X(RX_DISCARD_OTHER, "rx-discard-other") \
     X(RX_DISCARD_INNER, "rx-discard-inner-checksum") \
     X(RX_INVALID, "rx-invalid")                            /* frames longer than a buffer, and events about nothing */ \
+    X(RX_OTHERS, "rx-others")                              /* of shared queues, for another reader: passed over */ \
     X(RX_UNSTAMPED, "rx-unstamped")                        /* frames without the timestamp that was asked for */ \
     X(TX_FRAMES, "tx-frames") \
     X(TX_BYTES, "tx-frame-bytes") \

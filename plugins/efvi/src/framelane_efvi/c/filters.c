@@ -202,6 +202,11 @@ int fl_efvi_filters_add(
     {
         return fl_filter_refused(filters, &filter, code, error);
     }
+    if (0 != fl_efvi_wanted_add(&queue->wanted, address))
+    {
+        ef_vi_filter_del(&queue->vi, queue->handle, &filter.cookie);
+        return fl_efvi_error(error, ENOMEM, "no memory for a filter");
+    }
     filters->entries[filters->count++] = filter;
     return 0;
 }
@@ -209,6 +214,7 @@ int fl_efvi_filters_add(
 static void fl_filters_take_out(fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, fl_efvi_filter_t *filter)
 {
     ef_vi_filter_del(&queue->vi, queue->handle, &filter->cookie);
+    fl_efvi_wanted_remove(&queue->wanted, &filter->address);
     *filter = filters->entries[--filters->count];
 }
 

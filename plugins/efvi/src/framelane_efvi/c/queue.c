@@ -341,6 +341,7 @@ void fl_efvi_queue_close(fl_efvi_queue_t *queue)
     {
         munmap(queue->memory, queue->memory_length);
     }
+    fl_efvi_wanted_clear(&queue->wanted);
     free(queue->rx_free);
     free(queue->pending);
     free(queue->tx_free);

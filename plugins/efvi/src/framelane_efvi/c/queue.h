@@ -12,6 +12,7 @@
 #include "counters.h"
 #include "error.h"
 #include "gate.h"
+#include "wanted.h"
 
 /* Where a transmitted frame begins in its buffer: the IP header is aligned to 4 bytes, IPv4's UDP payload to 64. */
 #define FL_EFVI_TRANSMIT_OFFSET 22
@@ -59,6 +60,7 @@ typedef struct fl_efvi_queue
     uint32_t pending_at;
     uint32_t pending_count;
     fl_rx_frame_t *pending;        /* received and not yet taken */
+    fl_efvi_wanted_t wanted;       /* of the filters; looked at with shared queues */
 
     /* Transmitting. */
     uint32_t tx_count;

@@ -191,7 +191,15 @@ static void fl_queue_handle(fl_receive_sink_t *sink, const ef_event *event)
         case EF_EVENT_TYPE_RX_REF:
         {
             const uint8_t *packet = efct_vi_rxpkt_get(&queue->vi, event->rx_ref.pkt_id);
-            fl_sink_put(sink, packet, packet, event->rx_ref.len, event->rx_ref.pkt_id);
+            if (fl_efvi_wanted_has(&queue->wanted, packet, event->rx_ref.len))
+            {
+                fl_sink_put(sink, packet, packet, event->rx_ref.len, event->rx_ref.pkt_id);
+            }
+            else
+            {
+                fl_figure_add(&queue->counters[FL_EFVI_RX_OTHERS], 1);
+                efct_vi_rxpkt_release(&queue->vi, event->rx_ref.pkt_id);
+            }
             break;
         }
 

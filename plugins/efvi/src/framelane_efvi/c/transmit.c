@@ -215,10 +215,10 @@ static void fl_queue_unbundle(fl_efvi_queue_t *queue, const ef_event *event)
 static void fl_queue_restart(fl_efvi_queue_t *queue)
 {
 #ifdef FL_EFVI_HAS_TXQ_REINIT
-    ef_request_id buffer;
+    uint32_t buffer;
     ef_vi_for_each_tx_error_failed_transmit(&queue->vi, buffer)
     {
-        fl_queue_reclaim(queue, (uint32_t)buffer, false);
+        fl_queue_reclaim(queue, buffer, false);
     }
     if (0 == ef_vi_reinit_txq_post_error(&queue->vi))
     {
