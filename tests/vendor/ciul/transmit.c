@@ -155,23 +155,20 @@ static void fl_ciul_transmit_complete(fl_ciul_vi_t *own, uint32_t first)
     fl_ciul_event_put(own, &event);
 }
 
+/* A queue that failed once goes on only after __ef_vi_reinit_txq_post_error(), whatever the settings say by then. */
 static bool fl_ciul_transmit_fails(fl_ciul_vi_t *own)
 {
-    if (own->settings.tx_error < 0)
+    if (own->tx_error_said || own->settings.tx_error < 0)
     {
-        own->tx_error_said = false;
-        return false;
+        return own->tx_error_said;
     }
-    if (!own->tx_error_said)
-    {
-        ef_event event;
-        memset(&event, 0, sizeof(event));
-        event.tx_error.type = EF_EVENT_TYPE_TX_ERROR;
-        event.tx_error.desc_id = (uint16_t)own->sent;
-        event.tx_error.subtype = (uint16_t)own->settings.tx_error;
-        fl_ciul_event_put(own, &event);
-        own->tx_error_said = true;
-    }
+    ef_event event;
+    memset(&event, 0, sizeof(event));
+    event.tx_error.type = EF_EVENT_TYPE_TX_ERROR;
+    event.tx_error.desc_id = (uint16_t)own->sent;
+    event.tx_error.subtype = (uint16_t)own->settings.tx_error;
+    fl_ciul_event_put(own, &event);
+    own->tx_error_said = true;
     return true;
 }
 
