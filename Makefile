@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/pip install -q --disable-pip-version-check
-NATIVE := $(shell find core/abi/src core/c/src plugins/*/c -name '*.[ch]' -type f 2>/dev/null) \
+NATIVE := $(shell find core/abi/src core/c/src plugins/*/c plugins/*/src/*/c -name '*.[ch]' -type f 2>/dev/null) \
 	$(wildcard core/abi/src/framelane_abi/build.py core/native_build.py core/setup.py plugins/*/native_build.py plugins/*/setup.py)
 METADATA := $(wildcard pyproject.toml core/pyproject.toml core/abi/pyproject.toml plugins/*/pyproject.toml)
 
-.PHONY: venv demo test acceptance interop test-vm bench lint sanitize clean build-packages test-packages vm-packages
+.PHONY: venv demo test acceptance interop test-vm bench lint sanitize clean vendor build-packages test-packages vm-packages
 
 venv: build-packages $(VENV)/.native
 
@@ -53,6 +53,10 @@ acceptance: test-packages venv
 interop: test-packages venv
 	@test -n "$(PEERS)" || { echo "make interop PEERS=DIR: DIR holds the stock programs (aeronmd, AeronStat, ...)" >&2; exit 2; }
 	PEERS="$(abspath $(PEERS))" $(PYTEST) -m interop --timeout 1800
+
+# The stand-ins for vendors' libraries, into build/vendor: for tests only.
+vendor:
+	$(MAKE) -s -C tests/vendor/ciul DEST=$(CURDIR)/build/vendor/ciul
 
 # Boots Debian's kernel in software emulation; needs root, for the bind mount that is the machine's root.
 test-vm: vm-packages venv

@@ -67,11 +67,11 @@ def test_the_endpoints_of_a_running_driver_are_shown_with_what_serves_them_and_w
         assert receiving["transport"] == "sockets"
         assert receiving["why"] == "It is the first in transport.use that can serve the endpoint."
         (passed,) = receiving["passed_over"]
-        assert passed["name"] == "efvi" and "efvi is not installed" in passed["why"]
+        assert passed["name"] == "efvi" and "efvi is not usable" in passed["why"]
 
         text = run(environ={"AERON_DIR": str(driver.directory)}).stdout
         assert f"rcv-channel: aeron:udp?endpoint=127.0.0.1:0 {address}: sockets (It is the first" in text
-        assert "  not efvi       efvi is not installed" in text
+        assert "  not efvi       efvi is not usable" in text
 
 
 def test_a_driver_without_endpoints_and_no_driver_show_what_a_channel_would_get(launch, tmp_path):

@@ -1,0 +1,1 @@
+"""The ef_vi transport of framelane."""

@@ -1,0 +1,19 @@
+"""The ef_vi port over the stand-in for its library; port_cases.py has the cases."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from support.vendor import run_cases
+
+
+@pytest.mark.root
+@pytest.mark.timeout(300)
+def test_the_port_keeps_its_contract() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a network namespace")
+    cases = Path(__file__).with_name("port_cases.py")
+    run_cases(cases, {"PYTHONPATH": str(cases.parent)}, prefix=["unshare", "--net"])
