@@ -254,10 +254,11 @@ int ef_vi_transmit_unbundle(ef_vi *ep, const ef_event *event, ef_request_id *ids
     }
     fl_ciul_enter(own, "ef_vi_transmit_unbundle");
     int count = 0;
+    /* deferred_evs is how many descriptors the event stands for, desc_id the one behind them. */
     uint16_t left = (uint16_t)(event->tx.desc_id - (uint16_t)own->state.txq.removed);
-    if (own->sent - own->state.txq.removed < left)
+    if (EF_EVENT_TYPE_TX == type && event->tx.deferred_evs != left)
     {
-        fl_ciul_misuse("ef_vi_transmit_unbundle: the event was unbundled before");
+        fl_ciul_misuse("ef_vi_transmit_unbundle: the event was unbundled before, or one before it was not");
     }
     for (; 0 != left; left--)
     {
