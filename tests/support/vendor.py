@@ -1,4 +1,5 @@
-"""A virtual environment of its own for a plugin that is built against a stand-in, ``build/vendor``.
+"""Stand-ins for vendors' libraries, built when a test first needs one, and a virtual environment of its own for a
+plugin that is built against one: all in ``build/vendor``.
 
 ``.venv`` never holds such a build: there ``framelane transports`` goes on saying what is missing.
 """
@@ -16,7 +17,7 @@ import venv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["ALLOWED", "efvi_python", "run_cases"]
+__all__ = ["ALLOWED", "build_ciul", "efvi_python", "run_cases"]
 
 _ROOT = Path(__file__).parents[2]
 _BUILD = _ROOT / "build/vendor"
@@ -26,6 +27,20 @@ _ABI = _ROOT / "core/abi/src"
 
 #: Of the environment: a plugin may open a stand-in.
 ALLOWED = {"FRAMELANE_ALLOW_STAND_IN": "1"}
+
+
+def build_ciul(sanitize: str | None = None) -> Path:
+    """Build the stand-in for libciul and return the folder with its ``include`` and ``lib/libciul1.a``.
+
+    :param sanitize: what ``-fsanitize`` takes, such as ``address,undefined``; such a build has a folder of its own.
+    """
+    folder = _BUILD / ("ciul" if sanitize is None else f"ciul-{sanitize.replace(',', '-')}")
+    folder.mkdir(parents=True, exist_ok=True)
+    sanitized = [] if sanitize is None else [f"SANITIZE={sanitize}"]
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _run(["make", "-s", "-C", _STAND_IN, f"DEST={folder}", *sanitized])
+    return folder
 
 
 def efvi_python() -> Path:
@@ -63,8 +78,7 @@ def _build(home: Path, python: Path) -> None:
     # What else this interpreter has, editable distributions included, behind the plugin of this environment.
     (packages / "behind.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     shutil.copytree(_PLUGIN, packages / "framelane_efvi", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    sdk = home / "sdk"
-    _run(["make", "-s", "-C", _STAND_IN, f"DEST={sdk}"])
+    sdk = build_ciul()
     build = [python, "-m", "framelane", "efvi", "build", "--include", sdk / "include"]
     _run([*build, "--library", sdk / "lib/libciul1.a"], FRAMELANE_WERROR="1")
 

@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,14 +87,8 @@ static void fl_ciul_registry_remove_member(fl_ciul_registry_t *registry, int mem
     memset(&registry->shared->members[member], 0, sizeof(fl_ciul_member_t));
 }
 
-int fl_ciul_registry_open(fl_ciul_registry_t *registry, const fl_ciul_settings_t *settings, int ifindex)
+static int fl_ciul_registry_find_path(fl_ciul_registry_t *registry)
 {
-    char path[PATH_MAX];
-    registry->fd = -1;
-    registry->shared = NULL;
-    registry->ifindex = ifindex;
-    registry->is_packet = 0 == strcmp(settings->wire, "packet");
-    snprintf(registry->wire, sizeof(registry->wire), "%s", settings->wire);
     if (registry->is_packet)
     {
         struct stat status;
@@ -103,30 +96,73 @@ int fl_ciul_registry_open(fl_ciul_registry_t *registry, const fl_ciul_settings_t
         {
             return -errno;
         }
-        snprintf(path, sizeof(path), "/dev/shm/framelane-ciul-%lu-%d", (unsigned long)status.st_ino, ifindex);
+        snprintf(registry->path, sizeof(registry->path), "/dev/shm/framelane-ciul-%lu-%d",
+            (unsigned long)status.st_ino, registry->ifindex);
+        return 0;
     }
-    else if (0 == strncmp(settings->wire, "memory:", 7))
+    if (0 != strncmp(registry->wire, "memory:", 7))
     {
-        snprintf(path, sizeof(path), "%s/table", settings->wire + 7);
+        fl_ciul_misuse("FRAMELANE_CIUL: wire '%s' is neither packet nor memory:DIRECTORY", registry->wire);
     }
-    else
-    {
-        fl_ciul_misuse("FRAMELANE_CIUL: wire '%s' is neither packet nor memory:DIRECTORY", settings->wire);
-    }
+    snprintf(registry->path, sizeof(registry->path), "%s/table", registry->wire + 7);
+    return 0;
+}
 
-    registry->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (registry->fd < 0)
+/* Open the file and lock it. The last member that left may have unlinked it meanwhile: then it is another one. */
+static int fl_ciul_registry_open_file(fl_ciul_registry_t *registry)
+{
+    for (;;)
     {
-        return -errno;
+        struct stat status;
+        registry->fd = open(registry->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (registry->fd < 0 || 0 != flock(registry->fd, LOCK_EX) || 0 != fstat(registry->fd, &status))
+        {
+            return -errno;
+        }
+        if (0 != status.st_nlink)
+        {
+            bool is_short = (size_t)status.st_size < sizeof(fl_ciul_table_t);
+            return is_short && 0 != ftruncate(registry->fd, sizeof(fl_ciul_table_t)) ? -errno : 0;
+        }
+        close(registry->fd);
     }
-    flock(registry->fd, LOCK_EX);
-    struct stat status;
-    if (0 != fstat(registry->fd, &status) ||
-        ((size_t)status.st_size < sizeof(fl_ciul_table_t) && 0 != ftruncate(registry->fd, sizeof(fl_ciul_table_t))))
+}
+
+/* Enter the caller's process as a member; its index, or -ENOSPC. */
+static int fl_ciul_registry_join(fl_ciul_registry_t *registry, const char *interface)
+{
+    for (int member = 0; member < FL_CIUL_MEMBERS; member++)
     {
-        int error = errno;
+        fl_ciul_member_t *one = &registry->shared->members[member];
+        if (!one->is_used)
+        {
+            one->is_used = 1;
+            one->pid = (int32_t)getpid();
+            one->started = fl_ciul_process_started(one->pid);
+            one->serial = ++registry->shared->serials;
+            snprintf(one->interface, sizeof(one->interface), "%s", interface);
+            return member;
+        }
+    }
+    return -ENOSPC;
+}
+
+int fl_ciul_registry_open(fl_ciul_registry_t *registry, const fl_ciul_settings_t *settings, int ifindex)
+{
+    registry->fd = -1;
+    registry->shared = NULL;
+    registry->ifindex = ifindex;
+    registry->is_packet = 0 == strcmp(settings->wire, "packet");
+    snprintf(registry->wire, sizeof(registry->wire), "%s", settings->wire);
+    int result = fl_ciul_registry_find_path(registry);
+    if (0 == result)
+    {
+        result = fl_ciul_registry_open_file(registry);
+    }
+    if (result < 0)
+    {
         fl_ciul_registry_close(registry);
-        return -error;
+        return result;
     }
     void *shared = mmap(NULL, sizeof(fl_ciul_table_t), PROT_READ | PROT_WRITE, MAP_SHARED, registry->fd, 0);
     if (MAP_FAILED == shared)
@@ -150,8 +186,9 @@ int fl_ciul_registry_open(fl_ciul_registry_t *registry, const fl_ciul_settings_t
             fl_ciul_registry_remove_member(registry, member);
         }
     }
+    result = fl_ciul_registry_join(registry, settings->interface);
     fl_ciul_registry_end(registry);
-    return 0;
+    return result;
 }
 
 void fl_ciul_registry_close(fl_ciul_registry_t *registry)
@@ -168,31 +205,19 @@ void fl_ciul_registry_close(fl_ciul_registry_t *registry)
     }
 }
 
-int fl_ciul_registry_join(fl_ciul_registry_t *registry, const char *interface)
-{
-    int found = -ENOSPC;
-    fl_ciul_registry_begin(registry);
-    for (int member = 0; member < FL_CIUL_MEMBERS && found < 0; member++)
-    {
-        fl_ciul_member_t *one = &registry->shared->members[member];
-        if (!one->is_used)
-        {
-            one->is_used = 1;
-            one->pid = (int32_t)getpid();
-            one->started = fl_ciul_process_started(one->pid);
-            one->serial = ++registry->shared->serials;
-            snprintf(one->interface, sizeof(one->interface), "%s", interface);
-            found = member;
-        }
-    }
-    fl_ciul_registry_end(registry);
-    return found;
-}
-
 void fl_ciul_registry_leave(fl_ciul_registry_t *registry, int member)
 {
+    bool is_empty = true;
     fl_ciul_registry_begin(registry);
     fl_ciul_registry_remove_member(registry, member);
+    for (int i = 0; i < FL_CIUL_MEMBERS; i++)
+    {
+        is_empty &= !registry->shared->members[i].is_used;
+    }
+    if (is_empty)
+    {
+        unlink(registry->path);
+    }
     fl_ciul_registry_end(registry);
 }
 
