@@ -140,6 +140,24 @@ def test_a_stream_goes_on_over_the_next_transport_when_a_device_is_lost(world, s
     assert stream.tries(side) == 0
 
 
+def test_the_counter_of_receive_timestamps_follows_the_endpoint_to_the_next_transport(world):
+    stream = Stream(world, subscribed=f"{CHANNEL}|media-rcv-ts-offset=reserved")
+    counters = stream.clients["receiver"].counters
+    (before,) = [c for c in counters if c.type_id == CounterType.RECEIVE_TIMESTAMPS]
+
+    stream.devices["receiver"].lose("first")
+    stream.flow(SECOND)
+
+    stream.finish()
+    (after,) = [c for c in counters if c.type_id == CounterType.RECEIVE_TIMESTAMPS]
+    status_id = stream.status_ids["receiver"]
+    assert [before.label, after.label] == [
+        f"media-rcv-timestamps: {status_id} {n} software" for n in ("first", "second")
+    ]
+    assert (before.id, after.value) == (after.id, 0)
+    assert stream.verdict("receiver").why.endswith("Media receive timestamps are made in software by the transport.")
+
+
 def test_the_switch_without_an_event_takes_no_timer_pass(world):
     stream = Stream(world)
     stream.flow(SECOND + 500 * MILLISECOND)

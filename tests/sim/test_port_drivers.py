@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
+from framelane._native import lib
+from framelane.driver.verdicts import read_verdicts
 from framelane.shm.counter_types import CounterType
+from framelane.testing.memory_port import Faults, MemoryPort
 from framelane.transport.port_settings import PortSettings
 from framelane.transport.wrappers import FaultDirection
-from support.memory_ports import connected_ports
+from support.memory_ports import connected_ports, open_memory_port
 from support.simulation import Host, Simulation
 from support.streams import Messages
 from support.transfer import Transfer
@@ -72,6 +77,41 @@ def test_a_host_behind_a_gateway_is_reached(sim: Simulation) -> None:
     )
     near, far = sim.add_host_on(left, ["10.0.0.1/24"]), sim.add_host_on(right, ["10.0.0.2/24", "10.9.0.2/24"])
     stream(sim, near, far, "aeron:udp?endpoint=10.9.0.2:40123", 100_000)
+
+
+@pytest.mark.parametrize(
+    ("clock", "whose", "word"),
+    [
+        (lib.FL_CLOCK_NONE, "made in software by the driver when it polls", "driver"),
+        (lib.FL_CLOCK_HARDWARE_SYNC, "the device's", "hardware"),
+    ],
+    ids=["port without a clock", "port with a clock"],
+)
+def test_messages_have_the_time_of_their_arrival(sim: Simulation, clock: int, whose: str, word: str) -> None:
+    offloads = lib.FL_PORT_RX_TIMESTAMP if clock != lib.FL_CLOCK_NONE else 0
+    ports = [MemoryPort(f"02:00:00:00:00:0{i}", clock=sim.clock.native, offloads=offloads) for i in (1, 2)]
+    ports[0].connect(ports[1])
+    ports[1].set_faults(Faults(clock=clock))
+    left, right = (
+        sim.add_host_on(open_memory_port(own(*addresses), port)[0], addresses)
+        for addresses, port in zip((LEFT, RIGHT), ports, strict=True)
+    )
+    reader = right.add_client().add_subscription(f"{CHANNELS['IPv4']}|media-rcv-ts-offset=0")
+    publication = left.add_client().add_publication(CHANNELS["IPv4"])
+    sim.run_until(lambda: publication.is_connected and reader.images, "image")
+
+    began_ns = lib.fl_clock_epoch(sim.clock.native)
+    assert publication.offer(bytes(16)) > 0
+    received: list[bytes] = []
+    sim.run_until(lambda: received.extend(reader.poll()) or received, "the message")
+
+    (stamp,) = struct.unpack_from("<q", received[0])
+    assert began_ns <= stamp <= lib.fl_clock_epoch(sim.clock.native)
+    (counter,) = [c for c in right.counters if c.type_id == CounterType.RECEIVE_TIMESTAMPS]
+    assert (counter.label.split()[2:], counter.value) == (["memory", word], 0)
+    assert any(
+        served.why.endswith(f"Media receive timestamps are {whose}.") for served in read_verdicts(right.counters)
+    )
 
 
 def test_the_driver_shows_the_network_of_its_port(sim: Simulation) -> None:

@@ -19,6 +19,7 @@ from framelane.channel import (
     check_receive_destination,
     check_send_destination,
 )
+from framelane.channel.timestamps import TimestampOffsets
 
 UDP = "aeron:udp?endpoint=127.0.0.1:40123|"
 
@@ -213,7 +214,7 @@ def test_subscriptions_that_share_images_must_agree(option: str) -> None:
 
 @pytest.mark.parametrize(
     "parameter",
-    ["control-mode=manual", "response-correlation-id=3", "ssc=true", "channel-snd-ts-offset=0"],
+    ["control-mode=manual", "response-correlation-id=3", "ssc=true"],
 )
 def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: str) -> None:
     code, message = refusal(UDP + parameter)
@@ -224,7 +225,7 @@ def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: 
 
 @pytest.mark.parametrize(
     "parameter",
-    ["control-mode=response", "cc=cubic", "tether=false", "media-rcv-ts-offset=reserved", "channel-rcv-ts-offset=8"],
+    ["control-mode=response", "cc=cubic", "tether=false"],
 )
 def test_what_this_release_lacks_is_refused_by_name_for_subscriptions(parameter: str) -> None:
     with pytest.raises(ChannelError, match=f"^{parameter} .*not supported by this release") as raised:
@@ -244,7 +245,23 @@ def test_flow_control_of_groups_is_refused_for_groups_and_ignored_by_unicast(val
 def test_one_channel_text_serves_both_sides_where_a_parameter_means_nothing() -> None:
     publication(UDP + "tether=false|cc=cubic|media-rcv-ts-offset=reserved")
     subscription(UDP + "fc=min|ssc=true|channel-snd-ts-offset=0|response-correlation-id=3")
-    publication("aeron:ipc?fc=min|response-correlation-id=-1")
+    publication("aeron:ipc?fc=min|response-correlation-id=-1|channel-snd-ts-offset=text")
+
+
+def test_timestamps_go_behind_the_header_or_into_its_reserved_value() -> None:
+    udp = subscription(
+        UDP + "media-rcv-ts-offset=reserved|channel-rcv-ts-offset=0x10|channel-snd-ts-offset=2147483647"
+    ).udp
+    assert udp is not None
+    places = udp.timestamps
+    assert (places.media_receive_at, places.channel_receive_at, places.channel_send_at) == (24, 48, 2**31 + 31)
+
+
+def test_timestamps_at_offsets_that_mean_nothing_go_nowhere() -> None:
+    udp = publication(UDP + "media-rcv-ts-offset=-1|channel-rcv-ts-offset=0|channel-snd-ts-offset=-20").udp
+    assert udp is not None
+    assert udp.timestamps == TimestampOffsets(None, 0, -20)
+    assert (udp.timestamps.media_receive_at, udp.timestamps.channel_send_at) == (0, 0)
 
 
 @pytest.mark.parametrize(

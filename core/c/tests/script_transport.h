@@ -31,6 +31,7 @@ typedef struct script
     uint32_t roles;             /* whose poller the endpoint is on; another one polls nothing */
     uint32_t max_run_segments;
     uint32_t max_run_length;
+    uint32_t receive_clock;     /* granted to the endpoint */
     uint32_t room;              /* datagrams that send still takes; UINT32_MAX: any number */
     int32_t refusal;            /* status when there is no room */
     uint32_t calls;
@@ -193,6 +194,7 @@ static inline int script_open_endpoint(
     script->open_endpoints++;
     params->max_run_segments = script->max_run_segments;
     params->max_run_length = script->max_run_length;
+    params->receive_clock = script->receive_clock;
     *endpoint = (fl_endpoint_t *)script;
     return 0;
 }

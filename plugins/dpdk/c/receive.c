@@ -49,7 +49,8 @@ static inline void fl_frame_fill(const fl_queue_t *queue, fl_rx_frame_t *frame, 
         const uint64_t ticks = *RTE_MBUF_DYNFIELD(mbuf, queue->timestamp_offset, const rte_mbuf_timestamp_t *);
         if (fl_device_clock_convert(queue->clock, ticks, &frame->timestamp_ns))
         {
-            frame->clock = FL_CLOCK_HARDWARE;
+            /* Converted to the system's real time, whatever the device's own clock shows. */
+            frame->clock = FL_CLOCK_HARDWARE_SYNC;
         }
     }
     frame->token = (uint64_t)(uintptr_t)mbuf;

@@ -325,6 +325,7 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     params->max_run_segments =
         opened->is_segmenting ? transport->offloads.segment_limit : FL_SEND_VECTOR_LENGTH;
     params->max_run_length = opened->is_segmenting ? transport->offloads.segment_bytes : FL_MAX_DATAGRAM;
+    params->receive_clock = FL_CLOCK_SOFTWARE;
 
     opened->next_open = transport->endpoints;
     transport->endpoints = opened;

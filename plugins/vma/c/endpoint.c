@@ -209,6 +209,7 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
         fl_socket_buffer(transport, opened->receive_fd, SO_RCVBUF, params->receive_buffer_length);
     params->max_run_segments = FL_MAX_RUN_SEGMENTS;
     params->max_run_length = FL_MAX_DATAGRAM;
+    params->receive_clock = FL_CLOCK_SOFTWARE;
 
     opened->next_open = transport->endpoints;
     transport->endpoints = opened;

@@ -305,6 +305,13 @@ def test_timestamps_count_if_they_are_in_step_with_real_time(stack: Netstack, cl
         stack.station.release([run])
 
 
+def test_an_endpoint_is_granted_the_clock_that_its_port_has() -> None:
+    for offloads, clock in ((0, lib.FL_CLOCK_NONE), (lib.FL_PORT_RX_TIMESTAMP, lib.FL_CLOCK_HARDWARE_SYNC)):
+        with Netstack(offloads=offloads) as stack:
+            endpoint = stack.station.open(bind=Address.of(SELF, PORT), flags=lib.FL_ENDPOINT_TIMESTAMPS)
+            assert endpoint.receive_clock == clock
+
+
 def test_a_poll_with_runs_unreleased_is_refused(stack: Netstack) -> None:
     stack.station.open(bind=Address.of(SELF, PORT))
     stack.port.inject(PLAIN)

@@ -29,6 +29,7 @@ int64_t fl_poll_set_poll(fl_poll_set_t *set, int64_t now_ns)
             }
             continue;
         }
+        set->arrival_ns = 0;
         for (int k = 0; k < polled; k++)
         {
             fl_run_t *run = &runs[k];

@@ -296,6 +296,8 @@ typedef struct fl_publication_params
     int32_t sender_limit_counter_id;
     int32_t sender_bpe_counter_id;
     int32_t sender_naks_received_counter_id;
+    uint32_t timestamp_at;              /* byte of a frame at which the time of sending goes (wire 6); 0: it does not */
+    uint32_t reserved2;
 } fl_publication_params_t;
 
 /* Make a publication on an endpoint and hand it to the sender. Its events carry registration_id. */
@@ -358,6 +360,8 @@ typedef struct fl_receive_endpoint_params
     fl_address_t control;               /* multicast: the control group; with has_control: that address */
     int32_t ttl;                        /* own, to notice an asymmetry; 0: the system's */
     int32_t reserved2;
+    uint32_t media_timestamp_at;        /* byte of a frame at which the time of its arrival goes (wire 6); 0: it does not */
+    uint32_t channel_timestamp_at;      /* as well, the time at which the driver takes it */
 } fl_receive_endpoint_params_t;
 
 fl_receive_endpoint_t *fl_receive_endpoint_open(
@@ -371,6 +375,9 @@ int fl_receive_endpoint_attach(
 
 /* Close it; every image on it was removed and every subscription taken off before. */
 int fl_receive_endpoint_close(fl_driver_t *driver, fl_receive_endpoint_t *endpoint);
+
+/* Count in a counter the datagrams that came without the timestamp which their transport was to give. */
+int fl_receive_endpoint_count_unstamped(fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t counter_id);
 
 /* -FL_ENODEV: it is detached. */
 int fl_receive_endpoint_local_address(fl_receive_endpoint_t *endpoint, fl_address_t *address);

@@ -326,6 +326,8 @@ int fl_netstack_open_endpoint(fl_transport_t *netstack, fl_endpoint_params_t *pa
     params->send_buffer_granted = 0;
     params->receive_buffer_granted = 0;
     params->note[0] = '\0';
+    params->receive_clock = 0 != (netstack->attributes.offloads & FL_PORT_RX_TIMESTAMP) ? FL_CLOCK_HARDWARE_SYNC
+                                                                                         : FL_CLOCK_NONE;
     *result = endpoint;
     return 0;
 

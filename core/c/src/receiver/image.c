@@ -2,7 +2,17 @@
 
 #include <string.h>
 
+#include "protocol/timestamp.h"
 #include "protocol/validate.h"
+
+/* What is put into the frames of one datagram (wire 6). */
+typedef struct fl_image_stamps
+{
+    uint32_t media_at;      /* FL_TIMESTAMP_NOWHERE: none */
+    uint32_t channel_at;
+    int64_t media_ns;
+    int64_t channel_ns;
+} fl_image_stamps_t;
 
 /* Datagrams that continue each other in the run and in the term, copied as one block. */
 typedef struct fl_image_block
@@ -12,6 +22,7 @@ typedef struct fl_image_block
     uint32_t length;        /* bytes to copy; 0: no block */
     int64_t position;
     int64_t end;            /* position behind the last frame, a PAD at its whole extent */
+    const fl_image_stamps_t *stamps;   /* NULL: none; else a block is one datagram */
 } fl_image_block_t;
 
 static inline void fl_image_refresh(fl_image_t *image, int64_t now_ns)
@@ -35,6 +46,37 @@ static inline void fl_image_extend(fl_image_t *image, int64_t end)
     }
 }
 
+/* Stamp the frames of a block that begin a message and are whole DATA frames of it. Lengths are those of the source, which
+ * was walked: clients can write the term. */
+static void fl_image_stamp(const fl_image_block_t *block)
+{
+    const fl_image_stamps_t *stamps = block->stamps;
+    uint32_t offset = 0;
+    while (offset + FL_DATA_HEADER_LENGTH <= block->length)
+    {
+        const fl_data_header_t *frame = (const fl_data_header_t *)(block->source + offset);
+        const int32_t frame_length = frame->frame_length;
+        if (FL_FRAME_DATA != frame->type || frame_length < FL_DATA_HEADER_LENGTH ||
+            (uint32_t)frame_length > block->length - offset)
+        {
+            return;
+        }
+        if (0 != (frame->flags & FL_DATA_FLAG_BEGIN))
+        {
+            if (FL_TIMESTAMP_NOWHERE != stamps->media_at)
+            {
+                fl_timestamp_put(block->target + offset, (uint32_t)frame_length, stamps->media_at, stamps->media_ns);
+            }
+            if (FL_TIMESTAMP_NOWHERE != stamps->channel_at)
+            {
+                fl_timestamp_put(
+                    block->target + offset, (uint32_t)frame_length, stamps->channel_at, stamps->channel_ns);
+            }
+        }
+        offset += (uint32_t)fl_align(frame_length, FL_FRAME_ALIGNMENT);
+    }
+}
+
 static inline void fl_image_write(fl_image_t *image, fl_image_block_t *block)
 {
     if (0 == block->length)
@@ -44,6 +86,10 @@ static inline void fl_image_write(fl_image_t *image, fl_image_block_t *block)
     int64_t first_word;
     memcpy(block->target + sizeof(first_word), block->source + sizeof(first_word), block->length - sizeof(first_word));
     memcpy(&first_word, block->source, sizeof(first_word));
+    if (__builtin_expect(NULL != block->stamps, 0))
+    {
+        fl_image_stamp(block);
+    }
     /* Release: pairs with the subscribers' acquire of the frame length, which is in this word. Everything behind it is
      * visible then: they come to the block's later frames only by way of the first. */
     fl_i64_store_release(block->target, first_word);
@@ -195,8 +241,66 @@ static inline void fl_image_insert_datagram(
     }
 }
 
+/* As fl_image_insert, of an endpoint that stamps: the datagrams one by one, each with its own time. Those of a run arrived
+ * together, so they have one timestamp of the transport's, and each a reading of the clock. */
+static uint32_t fl_image_insert_stamped(fl_image_t *image, const fl_run_t *run, uint32_t offset, int64_t now_ns)
+{
+    fl_receive_endpoint_t *endpoint = image->endpoint;
+    fl_receiver_t *receiver = image->receiver;
+    fl_clock_t *clock = receiver->context->clock;
+    fl_image_stamps_t stamps = {
+        .media_at = endpoint->media_timestamp_at, .channel_at = endpoint->channel_timestamp_at};
+    fl_image_block_t block = {.length = 0, .stamps = &stamps};
+    const uint64_t key = fl_data_key(run->data + offset);
+    bool is_missing = false;
+    if (FL_TIMESTAMP_NOWHERE != stamps.media_at)
+    {
+        if (0 != (run->flags & FL_RUN_TIMESTAMP))
+        {
+            stamps.media_ns = run->timestamp_ns;
+        }
+        else if (endpoint->stamps_arrival)
+        {
+            stamps.media_ns = fl_poll_set_arrival(&receiver->polls, clock);
+        }
+        else
+        {
+            stamps.media_at = FL_TIMESTAMP_NOWHERE;   /* wire 9.2 item 8 */
+            is_missing = true;
+        }
+    }
+    const uint8_t *datagram = run->data + offset;
+    uint32_t left = run->length - offset;
+    int64_t datagrams = 0;
+    do
+    {
+        const uint32_t length = left < run->segment_length ? left : run->segment_length;
+        if (FL_TIMESTAMP_NOWHERE != stamps.channel_at)
+        {
+            stamps.channel_ns = fl_clock_epoch_now(clock);
+        }
+        fl_image_insert_datagram(image, &block, datagram, length, now_ns);
+        fl_image_write(image, &block);
+        datagram += length;
+        left -= length;
+        datagrams++;
+    }
+    while (left > 0 && fl_is_data_datagram(datagram, left < run->segment_length ? left : run->segment_length) &&
+        fl_data_key(datagram) == key);
+    if (is_missing && NULL != endpoint->unstamped_counter)
+    {
+        /* Relaxed: a figure with one writer that publishes nothing else. */
+        atomic_fetch_add_explicit(endpoint->unstamped_counter, datagrams, memory_order_relaxed);
+    }
+    return run->length - left;
+}
+
 uint32_t fl_image_insert(fl_image_t *image, const fl_run_t *run, uint32_t offset, int64_t now_ns)
 {
+    if (__builtin_expect(image->endpoint->is_stamping, 0))
+    {
+        return fl_image_insert_stamped(image, run, offset, now_ns);
+    }
     fl_image_block_t block = {.length = 0};
     const uint64_t key = (uint32_t)image->session_id | ((uint64_t)(uint32_t)image->stream_id << 32);
     const uint32_t segment_length = run->segment_length;

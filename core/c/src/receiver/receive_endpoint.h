@@ -28,6 +28,7 @@ struct fl_receive_endpoint
     fl_receiver_t *receiver;
     uint64_t last_key;                  /* of last_image, as in fl_data_key() */
     fl_image_t *last_image;             /* took the last data; NULL: none */
+    bool is_stamping;                   /* timestamps go into frames (wire 6) */
     const fl_interest_t *interest;      /* NULL: none */
     fl_session_map_t sessions;
     fl_setup_t setups[FL_SETUPS_CAPACITY];
@@ -40,6 +41,10 @@ struct fl_receive_endpoint
     bool is_multicast;
     bool has_control;                   /* not multicast: feedback goes to `control`, and elicitation is periodic */
     int32_t ttl;
+    bool stamps_arrival;                /* the transport does not say that it stamps: the time of the poll counts */
+    uint32_t media_timestamp_at;        /* FL_TIMESTAMP_NOWHERE: none */
+    uint32_t channel_timestamp_at;
+    _Atomic int64_t *unstamped_counter; /* NULL: not counted */
     _Atomic int64_t time_of_last_run_ns; /* with has_control: for re-resolution; else of the opening */
     fl_peer_t control;                  /* multicast or has_control */
     fl_timer_t setup_timer;             /* earliest lapse */

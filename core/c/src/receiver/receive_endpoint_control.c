@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "driver/driver.h"
+#include "protocol/timestamp.h"
 #include "receiver/image.h"
 #include "receiver/receive_endpoint.h"
 #include "transport/address.h"
@@ -18,12 +19,13 @@ typedef struct fl_receive_endpoint_call
     bool is_changed;
     const fl_interest_t *interest;     /* out: what the control thread frees */
     const fl_address_t *control;
+    _Atomic int64_t *counter;
 } fl_receive_endpoint_call_t;
 
 static void fl_receive_endpoint_on_attached(fl_attachment_t *attachment, const fl_endpoint_params_t *granted)
 {
-    (void)granted;
     fl_receive_endpoint_t *endpoint = (fl_receive_endpoint_t *)attachment;
+    endpoint->stamps_arrival = FL_CLOCK_NONE == granted->receive_clock;
     fl_peer_forget(&endpoint->control);
     for (fl_image_t *image = endpoint->images; NULL != image; image = image->next)
     {
@@ -80,6 +82,10 @@ fl_receive_endpoint_t *fl_receive_endpoint_open(fl_driver_t *driver, fl_binding_
     endpoint->has_control = receive_params->has_control && !receive_params->is_multicast;
     endpoint->ttl = receive_params->ttl;
     endpoint->control.address = receive_params->control;
+    endpoint->media_timestamp_at = receive_params->media_timestamp_at;
+    endpoint->channel_timestamp_at = receive_params->channel_timestamp_at;
+    endpoint->is_stamping = FL_TIMESTAMP_NOWHERE != receive_params->media_timestamp_at ||
+        FL_TIMESTAMP_NOWHERE != receive_params->channel_timestamp_at;
     atomic_init(&endpoint->time_of_last_run_ns, fl_clock_nano_now(driver->context.clock));
     fl_session_map_init(&endpoint->sessions, sessions, capacity, fl_driver_random(&driver->context));
     fl_receive_endpoint_init_timers(endpoint);
@@ -149,6 +155,25 @@ int fl_receive_endpoint_set_control(
 {
     fl_receive_endpoint_call_t call = {.endpoint = endpoint, .control = control};
     return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_set_control, &call);
+}
+
+static int64_t fl_receive_endpoint_call_count_unstamped(void *argument)
+{
+    const fl_receive_endpoint_call_t *call = argument;
+    call->endpoint->unstamped_counter = call->counter;
+    return 0;
+}
+
+int fl_receive_endpoint_count_unstamped(fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t counter_id)
+{
+    fl_receive_endpoint_call_t call = {
+        .endpoint = endpoint, .counter = fl_driver_counter(&driver->context, counter_id)};
+    if (NULL == call.counter)
+    {
+        return fl_error(FL_EINVAL, "receive endpoint %lld: %d is no counter of this driver",
+            (long long)endpoint->attachment.id, counter_id);
+    }
+    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_count_unstamped, &call);
 }
 
 /* ---- interest ---- */

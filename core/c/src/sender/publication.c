@@ -1,6 +1,7 @@
 #include "sender/publication.h"
 
 #include "protocol/encode.h"
+#include "protocol/timestamp.h"
 #include "shm/term.h"
 
 static int64_t fl_min(int64_t left, int64_t right)
@@ -78,10 +79,18 @@ static int64_t fl_publication_send_runs(
     fl_publication_t *publication, fl_scan_t *scan, int64_t position, int64_t limit)
 {
     const fl_log_t *log = publication->log;
-    if (0 == fl_term_scan(scan, &publication->bounds, fl_log_term(log, position), fl_log_term_id(log, position),
-            fl_log_term_offset(log, position), (int32_t)limit))
+    uint8_t *term = fl_log_term(log, position);
+    const int32_t offset = fl_log_term_offset(log, position);
+    if (0 == fl_term_scan(
+            scan, &publication->bounds, term, fl_log_term_id(log, position), offset, (int32_t)limit))
     {
         return 0;
+    }
+    if (__builtin_expect(FL_TIMESTAMP_NOWHERE != publication->timestamp_at, 0))
+    {
+        /* What is sent again, or was not taken before, is stamped again. */
+        fl_scan_stamp(scan, term + offset, publication->timestamp_at,
+            fl_clock_epoch_now(publication->sender->context->clock));
     }
     const int64_t extent =
         fl_scan_accept(scan, fl_send_endpoint_send(publication->endpoint, scan->runs, scan->run_count));

@@ -191,6 +191,7 @@ fl_publication_t *fl_publication_add(
         .signal_eos = params->signal_eos,
         .ttl = params->ttl,
         .setup_flags = params->has_group_semantics ? FL_SETUP_FLAG_GROUP : 0,
+        .timestamp_at = params->timestamp_at,
         .resend_limit = resend_length * params->retransmit_window_multiple,
         .object = {.kind = FL_OBJECT_PUBLICATION, .id = params->registration_id},
     };

@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "protocol/frames.h"
+#include "protocol/timestamp.h"
 #include "shm/term.h"
 
 /* The second word of a header without its flags: version 0, and the type. */
 #define FL_SCAN_TYPE_MASK UINT32_C(0xffff00ff)
 #define FL_SCAN_TYPE_DATA ((uint32_t)FL_FRAME_DATA << 16)
 #define FL_SCAN_TYPE_PAD ((uint32_t)FL_FRAME_PAD << 16)
+#define FL_SCAN_FLAG_BEGIN ((uint32_t)FL_DATA_FLAG_BEGIN << 8)
 
 static inline uint32_t fl_scan_u32(const uint8_t *bytes)
 {
@@ -126,6 +128,29 @@ uint32_t fl_term_scan(fl_scan_t *scan, const fl_scan_bounds_t *bounds, const uin
     }
     scan->extent = offset - first + pad_beyond;
     return scan->run_count;
+}
+
+void fl_scan_stamp(const fl_scan_t *scan, uint8_t *start, uint32_t at, int64_t time_ns)
+{
+    uint8_t *datagram = start;   /* the runs follow each other in the term */
+    for (uint32_t i = 0; i < scan->run_count; i++)
+    {
+        const fl_run_t *run = &scan->runs[i];
+        for (uint32_t left = run->length; left > 0;)
+        {
+            const uint32_t length = left < run->segment_length ? left : run->segment_length;
+            const uint32_t word = fl_scan_u32(datagram + 4);
+            const int32_t frame_length = fl_i32_load_relaxed(datagram);
+            if (FL_SCAN_TYPE_DATA == (word & FL_SCAN_TYPE_MASK) && 0 != (word & FL_SCAN_FLAG_BEGIN) && frame_length > 0)
+            {
+                /* Read anew, so bounded by what the scan has found. */
+                fl_timestamp_put(
+                    datagram, (uint32_t)frame_length < length ? (uint32_t)frame_length : length, at, time_ns);
+            }
+            datagram += length;
+            left -= length;
+        }
+    }
 }
 
 int64_t fl_scan_accept(fl_scan_t *scan, int taken)

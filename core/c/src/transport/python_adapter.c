@@ -108,6 +108,7 @@ static int fl_python_open_endpoint(fl_transport_t *transport, fl_endpoint_params
     params->send_buffer_granted = (uint32_t)adapter->to_python.length;
     params->receive_buffer_granted = (uint32_t)adapter->from_python.length;
     params->note[0] = '\0';
+    params->receive_clock = FL_CLOCK_NONE;
     *result = endpoint;
     return 0;
 }

@@ -158,6 +158,7 @@ static int fl_sim_open_endpoint(fl_transport_t *host, fl_endpoint_params_t *para
     params->send_buffer_granted = endpoint->send_buffer_length;
     params->receive_buffer_granted = (uint32_t)endpoint->ring_length;
     params->note[0] = '\0';
+    params->receive_clock = FL_CLOCK_SOFTWARE;
     *result = endpoint;
     return 0;
 

@@ -214,6 +214,30 @@ class UdpChannel:
                     f"existingChannel={existing.uri} channel={self.uri}",
                 )
 
+    def check_receive_timestamps(self, existing: UdpChannel) -> None:
+        """Check that the subscriptions of an endpoint agree on where timestamps go (wire 6).
+
+        :raises ChannelError: GENERIC_ERROR.
+        """
+        difference = self.params.timestamps.receive_difference(existing.params.timestamps)
+        self._refuse(difference, "subscription", existing)
+
+    def check_send_timestamps(self, existing: UdpChannel) -> None:
+        """Check that the publications of an endpoint agree on where timestamps go (wire 6).
+
+        :raises ChannelError: GENERIC_ERROR.
+        """
+        difference = self.params.timestamps.send_difference(existing.params.timestamps)
+        self._refuse(difference, "publication", existing)
+
+    def _refuse(self, difference: str | None, whose: str, existing: UdpChannel) -> None:
+        if difference is not None:
+            raise ChannelError(
+                ErrorCode.GENERIC_ERROR,
+                f"option conflicts with existing {whose}: {difference} existingChannel={existing.uri} "
+                f"channel={self.uri}",
+            )
+
 
 def _again(name: HostPort, parameter: str, before: Address, resolver: NameResolver) -> Address:
     now = resolve(name, parameter, resolver)

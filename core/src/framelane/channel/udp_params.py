@@ -10,6 +10,7 @@ from typing import Self
 from framelane.channel.addresses import HostPort, parse_host_port
 from framelane.channel.errors import ChannelError, ErrorCode
 from framelane.channel.interface import InterfaceSpec, parse_interface
+from framelane.channel.timestamps import TimestampOffsets
 from framelane.channel.uri import ChannelUri, Media
 from framelane.channel.values import INT32_MAX, int64_of, parse_integer, size_of, unparsable
 
@@ -84,6 +85,7 @@ class UdpParams:
     socket_send_buffer_length: int
     socket_receive_buffer_length: int
     transport: str | None
+    timestamps: TimestampOffsets
 
     @classmethod
     def parse(cls, uri: ChannelUri) -> Self:
@@ -116,6 +118,7 @@ class UdpParams:
             socket_send_buffer_length=size_of(uri, "so-sndbuf", INT32_MAX) or 0,
             socket_receive_buffer_length=size_of(uri, "so-rcvbuf", INT32_MAX) or 0,
             transport=transport_of(uri),
+            timestamps=TimestampOffsets.parse(uri),
         )
 
     def check_publication(self) -> None:

@@ -57,9 +57,6 @@ REFUSALS = (
     Refusal("cc", Role.UDP_SUBSCRIPTION, "CUBIC congestion control", _is("cubic")),
     Refusal("ssc", Role.UDP_PUBLICATION, "spies", _is("true")),
     Refusal("tether", Role.SUBSCRIPTION, "untethered subscriptions", _is("false")),
-    Refusal("media-rcv-ts-offset", Role.UDP_SUBSCRIPTION, "timestamps"),
-    Refusal("channel-rcv-ts-offset", Role.UDP_SUBSCRIPTION, "timestamps"),
-    Refusal("channel-snd-ts-offset", Role.UDP_PUBLICATION, "timestamps"),
     Refusal("ats", Role.UDP, "the encrypted transport", _is("true")),
 )
 

@@ -15,6 +15,7 @@ from framelane.channel import EndpointTable, Interfaces, NameResolver, UdpChanne
 from framelane.channel.addresses import HostPort, parse_ip
 from framelane.driver.events import wire_text
 from framelane.driver.native import EndpointParams, OpenedEndpoint
+from framelane.driver.receive_clock import clock_label, with_clock
 from framelane.driver.resources import Lane, Steps, slowly
 from framelane.driver.services import Services
 from framelane.driver.transports import Transports, Wanted
@@ -73,6 +74,7 @@ class Endpoint(Generic[P]):
     max_datagram: int  #: what its transport carries, bytes
     taken: ChannelAddress | None  #: what was taken of the wildcard port range
     counter_ids: list[int]  #: status, local address, and those of the verdict
+    timestamps_id: int | None = None  #: counter about receive timestamps, which the data plane writes to
     references: int = 0
 
     @property
@@ -155,25 +157,27 @@ class Endpoints(ABC, Generic[P]):
             plane, opened = open_in_plane(transport.binding, identifier, params)
             local = self._side.local_address(plane)
             self._show_active(counter_ids, channel, local, registration_id)
-            counter_ids += show_verdict(self._services.counters, choice.chosen, counter_ids[0])
+            chosen = with_clock(choice.chosen, params, opened)
+            counter_ids += show_verdict(self._services.counters, chosen, counter_ids[0])
+            endpoint = Endpoint(
+                identifier=identifier,
+                channel=channel,
+                chosen=chosen,
+                plane=plane,
+                opened=opened,
+                local=local,
+                mtu_length=mtu_length,
+                max_datagram=transport.capabilities.max_datagram,
+                taken=taken,
+                counter_ids=counter_ids,
+            )
+            endpoint.timestamps_id = self._count_timestamps(endpoint)
         except BaseException:
             if plane is not None:
                 self._side.close(plane)
             self._free_counters(counter_ids)
             self._give_back(taken)
             raise
-        endpoint = Endpoint(
-            identifier=identifier,
-            channel=channel,
-            chosen=choice.chosen,
-            plane=plane,
-            opened=opened,
-            local=local,
-            mtu_length=mtu_length,
-            max_datagram=transport.capabilities.max_datagram,
-            taken=taken,
-            counter_ids=counter_ids,
-        )
         self._by_id[identifier] = endpoint
         self._table.add(endpoint)
         self._transports.count_fallback(endpoint.chosen, 1)
@@ -225,6 +229,10 @@ class Endpoints(ABC, Generic[P]):
             send_buffer_length=params.socket_send_buffer_length or settings.socket_so_sndbuf,
             receive_buffer_length=params.socket_receive_buffer_length or settings.socket_so_rcvbuf,
         )
+
+    def _count_timestamps(self, endpoint: Endpoint[P]) -> int | None:  # noqa: ARG002
+        """Have the data plane count about receive timestamps if the channel wants them; returns the counter's id."""
+        return None
 
     def _note(self, endpoint: Endpoint[P]) -> None:
         if endpoint.opened.note:
@@ -283,6 +291,8 @@ class Endpoints(ABC, Generic[P]):
         self._give_back(endpoint.taken)
         self._transports.count_fallback(endpoint.chosen, -1)
         self._free_counters(endpoint.counter_ids)
+        if endpoint.timestamps_id is not None:
+            self._services.counters.free(endpoint.timestamps_id)
 
     def _give_back(self, taken: ChannelAddress | None) -> None:
         if taken is not None:
@@ -326,7 +336,10 @@ class Endpoints(ABC, Generic[P]):
                 continue
             break
         endpoint.max_datagram = transport.capabilities.max_datagram
-        self._change_verdict(endpoint, choice.chosen)
+        self._change_verdict(endpoint, with_clock(choice.chosen, params, endpoint.opened))
+        if endpoint.timestamps_id is not None:
+            label = clock_label(endpoint.channel_status_id, endpoint.chosen.transport, endpoint.opened)
+            self._services.counters.update_label(endpoint.timestamps_id, label)
         self._set_status(endpoint, ChannelStatus.ACTIVE)
         self._note(endpoint)
 

@@ -80,6 +80,7 @@ class OpenedEndpoint:
     send_buffer_granted: int
     receive_buffer_granted: int
     note: str
+    receive_clock: int  #: ``FL_CLOCK_*``
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class ReceiveEndpointParams:
     has_control: bool
     group_tag: int | None
     ttl: int
+    media_timestamp_at: int
+    channel_timestamp_at: int
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class NetworkPublicationParams:
     sender_limit_counter_id: int
     sender_bpe_counter_id: int
     sender_naks_received_counter_id: int
+    timestamp_at: int
 
 
 @dataclass(frozen=True)
@@ -330,6 +334,8 @@ class DataPlane:
                 "group_tag": receive.group_tag or 0,
                 "control": _native_address(receive.control)[0],
                 "ttl": receive.ttl,
+                "media_timestamp_at": receive.media_timestamp_at,
+                "channel_timestamp_at": receive.channel_timestamp_at,
             },
         )
         with _naming_holders(params.bind):
@@ -352,6 +358,10 @@ class DataPlane:
     def receive_endpoint_close(self, endpoint: PlaneReceiveEndpoint) -> None:
         """Close a receive endpoint without images and streams."""
         _check(lib.fl_receive_endpoint_close(self._driver, endpoint))
+
+    def receive_endpoint_count_unstamped(self, endpoint: PlaneReceiveEndpoint, counter_id: int) -> None:
+        """Count in a counter the datagrams that came without the timestamp which their transport was to give."""
+        _check(lib.fl_receive_endpoint_count_unstamped(self._driver, endpoint, counter_id))
 
     def receive_endpoint_local_address(self, endpoint: PlaneReceiveEndpoint) -> Address | None:
         """Return the address it is bound to."""
@@ -555,4 +565,5 @@ def _opened(native: Any) -> OpenedEndpoint:
         native.send_buffer_granted,
         native.receive_buffer_granted,
         ffi.string(native.note).decode("utf-8", "replace"),
+        native.receive_clock,
     )

@@ -171,6 +171,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
                     sender_limit_counter_id=counter_ids[3],
                     sender_bpe_counter_id=counter_ids[4],
                     sender_naks_received_counter_id=counter_ids[5],
+                    timestamp_at=endpoint.channel.params.timestamps.channel_send_at,
                 ),
             )
         endpoint.references += 1

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
+from framelane._native import lib
 from framelane.channel import Address as ChannelAddress
 from framelane.channel import UdpChannel, WildcardPorts
 from framelane.channel.addresses import HostPort
+from framelane.driver.counters import STATIC_OWNER
 from framelane.driver.endpoint import Endpoint, Endpoints, Side, native_address
 from framelane.driver.native import EndpointParams, OpenedEndpoint, PlaneReceiveEndpoint, ReceiveEndpointParams
+from framelane.driver.receive_clock import clock_label
 from framelane.driver.resources import Steps
 from framelane.driver.services import Services
-from framelane.shm.counter_types import CounterType
+from framelane.shm.counter_types import CounterType, index_key
+from framelane.transport.address import Address
 
 __all__ = ["ReceiveEndpoint", "ReceiveEndpoints"]
 
@@ -45,7 +50,9 @@ class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
         :raises FramelaneError: if no transport can serve it, or it cannot be opened.
         """
         endpoint = self._join(channel)
-        if endpoint is None:
+        if endpoint is not None:
+            channel.check_receive_timestamps(endpoint.channel)
+        else:
             open_in_plane = partial(self._open_in_plane, channel, group_tag)
             mtu_length = self._services.settings.mtu_length
             endpoint = yield from self._open(channel, registration_id, mtu_length, open_in_plane)
@@ -62,8 +69,28 @@ class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
             has_control=channel.has_explicit_control,
             group_tag=group_tag,
             ttl=params.ttl,
+            media_timestamp_at=channel.params.timestamps.media_receive_at,
+            channel_timestamp_at=channel.params.timestamps.channel_receive_at,
         )
         return self._services.plane.receive_endpoint_open(binding, params, receive)
+
+    def _count_timestamps(self, endpoint: ReceiveEndpoint) -> int | None:
+        if not endpoint.channel.params.timestamps.media_receive_at:
+            return None
+        counters, status_id = self._services.counters, endpoint.channel_status_id
+        counter_id = counters.allocate(
+            CounterType.RECEIVE_TIMESTAMPS,
+            index_key(status_id),
+            clock_label(status_id, endpoint.chosen.transport, endpoint.opened),
+            registration_id=status_id,
+            owner_id=STATIC_OWNER,
+        )
+        try:
+            self._services.plane.receive_endpoint_count_unstamped(endpoint.plane, counter_id)
+        except BaseException:
+            counters.free(counter_id)
+            raise
+        return counter_id
 
     def _take_port(self, channel: UdpChannel) -> ChannelAddress | None:
         return self._side.ports.take(channel.receive_bind)
@@ -73,6 +100,11 @@ class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
 
     def _peer_of(self, _channel: UdpChannel) -> None:
         return None
+
+    def _params(self, channel: UdpChannel, bind: Address, mtu_length: int) -> EndpointParams:
+        params = super()._params(channel, bind, mtu_length)
+        wants_times = bool(channel.params.timestamps.media_receive_at)
+        return replace(params, flags=params.flags | lib.FL_ENDPOINT_TIMESTAMPS) if wants_times else params
 
     def _name_of(self, endpoint: ReceiveEndpoint) -> HostPort | None:
         return endpoint.channel.params.control if endpoint.channel.has_explicit_control else None

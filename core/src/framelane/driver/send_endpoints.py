@@ -48,7 +48,9 @@ class SendEndpoints(Endpoints[PlaneSendEndpoint]):
         :raises FramelaneError: if no transport can serve it, or it cannot be opened.
         """
         endpoint = self._join(channel)
-        if endpoint is None:
+        if endpoint is not None:
+            channel.check_send_timestamps(endpoint.channel)
+        else:
             channel.check_can_make_send_endpoint()
             open_in_plane = partial(self._open_in_plane, channel.is_multicast)
             endpoint = yield from self._open(channel, registration_id, mtu_length, open_in_plane)

@@ -69,6 +69,7 @@ class CounterType(enum.IntEnum):
     MALFORMED_COMMANDS = 7705
     TRANSPORT_PASSED_OVER = 7707
     TRANSPORT_NETSTACK = 7708
+    RECEIVE_TIMESTAMPS = 7709
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,13 @@ OWN_TYPES: tuple[OwnType, ...] = (
         "NAME",
         "neighbours that datagrams can be sent to; MODE is kernel, or own with - for INTERFACE; there is one while "
         "NAME has its device",
+    ),
+    OwnType(
+        CounterType.RECEIVE_TIMESTAMPS,
+        "media-rcv-timestamps: K NAME CLOCK",
+        "i32 channel status K",
+        "datagrams that came without the timestamp of transport NAME and were left without one; CLOCK is hardware, "
+        "software (of the transport), or driver (when it polls)",
     ),
 )
 

@@ -147,6 +147,7 @@ class Endpoint:
         self.max_run_length = int(params.max_run_length)
         self.send_buffer_granted = int(params.send_buffer_granted)
         self.receive_buffer_granted = int(params.receive_buffer_granted)
+        self.receive_clock = int(params.receive_clock)
         self.note = ffi.string(params.note).decode(errors="replace")
         self.inbox: deque[Datagram] = deque()
         self.is_on_poller = False

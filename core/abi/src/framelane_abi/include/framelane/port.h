@@ -46,11 +46,6 @@ typedef struct fl_port_attributes
 #define FL_CHECKSUM_GOOD 1
 #define FL_CHECKSUM_BAD 2
 
-#define FL_CLOCK_NONE 0
-#define FL_CLOCK_SOFTWARE 1
-#define FL_CLOCK_HARDWARE 2           /* set but not known to be in step with real time */
-#define FL_CLOCK_HARDWARE_SYNC 3
-
 /* A received frame: from the destination MAC on, without FCS. Bytes behind the IP packet's length are padding. */
 typedef struct fl_rx_frame
 {

@@ -125,6 +125,12 @@ typedef struct fl_completion
 #define FL_ENDPOINT_TIMESTAMPS 2       /* received runs carry timestamps */
 #define FL_ENDPOINT_CONNECT 4          /* connect to peer: only that peer's datagrams are received */
 
+/* Whose clock stamps what is received. */
+#define FL_CLOCK_NONE 0
+#define FL_CLOCK_SOFTWARE 1
+#define FL_CLOCK_HARDWARE 2           /* set but not known to be in step with real time */
+#define FL_CLOCK_HARDWARE_SYNC 3
+
 /* What open_endpoint is asked for, and what it got.
  *
  * A unicast send endpoint has its peer; a multicast one has the control group as `bind` and the data group as `peer`:
@@ -151,6 +157,10 @@ typedef struct fl_endpoint_params
     uint32_t send_buffer_granted;     /* bytes; 0 where there is no such thing */
     uint32_t receive_buffer_granted;
     char note[256];                   /* what the user should know of this endpoint, or empty */
+    uint32_t receive_clock;           /* FL_CLOCK_*: of the timestamps of received runs, with FL_ENDPOINT_TIMESTAMPS.
+                                       * FL_CLOCK_NONE, also of a transport that does not know this field: runs need not
+                                       * have one, and the host stamps those without when they come out of poll. Of any
+                                       * other a run without a timestamp stays without */
 } fl_endpoint_params_t;
 
 /* What happened to a transport, from `events`. */
