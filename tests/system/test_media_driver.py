@@ -357,7 +357,6 @@ print(late)
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_privileges_are_dropped_in_all_threads_and_the_driver_works_with_what_it_has_imported(tmp_path, port):
     import pwd
 
