@@ -8,82 +8,33 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from framelane.driver.verdicts import ServedEndpoint, read_verdicts
-from framelane.shm.counter_types import ChannelStatus
-from support.drivers import DriverProcess
-from support.ends import RIGHT, Ends, channel, run_in
-from support.namespaces import Link
-from support.processes import Process, Processes, wait_until
-from support.transfers import ENVIRONMENT
+from framelane.shm.counter_types import ChannelStatus, CounterType
+from support.ends import RIGHT, Ends, channel
+from support.namespaces import Link, run_in
+from support.processes import Processes, wait_until
+from support.watched_stream import WatchedStream, watch_stream
 
 pytest.importorskip("framelane_xdp")
 pytest.importorskip("framelane_dpdk")
 
 pytestmark = pytest.mark.root
 
-SECONDS = 120  # at most
 #: However slow the machine is, a device is back before the image is given up.
 PATIENT = {"AERON_IMAGE_LIVENESS_TIMEOUT": "60s"}
 DEVICES = ["xdp", "af_packet"]
 NAMES = {"xdp": "xdp", "af_packet": "dpdk", "own af_packet": "dpdk"}
 
 
-@dataclass
-class Stream:
-    """Numbered messages from left to right; the subscriber checks that none is missing."""
-
-    ends: Ends
-    drivers: dict[str, DriverProcess]
-    subscriber: Process
-
-    def endpoint(self, side: str) -> ServedEndpoint:
-        found: list[ServedEndpoint] = []
-        # While it changes transports an endpoint may be left out.
-        wait_until(lambda: found or found.extend(read_verdicts(self.drivers[side].cnc.counters())), "endpoint")
-        (one,) = found
-        return one
-
-    def count(self) -> int:
-        """How many intervals of the subscriber had messages."""
-        lines = [line.split() for line in self.subscriber.output.splitlines()]
-        return sum(words[0] == "rate" and int(words[1]) > 0 for words in lines if len(words) == 2)
-
-    def goes_on(self) -> None:
-        before = self.count()
-        wait_until(lambda: self.count() > before + 2, "messages")
-
-    def finish(self) -> None:
-        """Nothing was missing up to now."""
-        self.subscriber.kill(signal.SIGUSR1)
-        self.subscriber.succeed()
-
-    def errors(self, side: str) -> str:
-        return "\n".join(self.drivers[side].errors())
-
-
 @pytest.fixture
-def start(processes: Processes, shared: Path, link: Link) -> Callable[..., Stream]:
-    def start(left: str, right: str, **given: object) -> Stream:
+def start(processes: Processes, shared: Path, link: Link) -> Callable[..., tuple[WatchedStream, Ends]]:
+    def start(left: str, right: str, **given: object) -> tuple[WatchedStream, Ends]:
         ends = Ends(processes, shared, link, (left, right), settings=PATIENT, **given)
         drivers = dict(zip(("left", "right"), ends.start(), strict=True))
-        words = [sys.executable, "-m", "support.number_stream"]
-        programs = {
-            what: processes.start(
-                what,
-                [*words, what, drivers[side].directory, channel("IPv4", RIGHT), str(SECONDS)],
-                environment=ENVIRONMENT,
-            )
-            for what, side in (("subscribe", "right"), ("publish", "left"))
-        }
-        programs["subscribe"].wait_for("first")
-        stream = Stream(ends, drivers, programs["subscribe"])
-        stream.goes_on()
-        return stream
+        return watch_stream(processes, drivers, channel("IPv4", RIGHT)), ends
 
     return start
 
@@ -97,7 +48,13 @@ def detach_program(namespace: str) -> None:
     subprocess.run(["bpftool", "link", "detach", "id", str(number)], check=True, capture_output=True)
 
 
-def check_failed_over(stream: Stream, side: str, transport: str, why: str) -> None:
+def networks(stream: WatchedStream, side: str) -> list[str]:
+    """The labels of the counters that show a port's network."""
+    counters = stream.drivers[side].cnc.counters()
+    return [counter.label for counter in counters if counter.type_id == CounterType.TRANSPORT_NETSTACK]
+
+
+def check_failed_over(stream: WatchedStream, side: str, transport: str, why: str) -> None:
     """The endpoint goes on over sockets, at the address that it had, and says what it passed over."""
     before = stream.endpoint(side)
     wait_until(lambda: stream.endpoint(side).transport == "sockets", "fail-over")
@@ -106,10 +63,11 @@ def check_failed_over(stream: Stream, side: str, transport: str, why: str) -> No
     assert (after.status, after.label) == (ChannelStatus.ACTIVE, before.label)
     passed = dict(after.passed_over)
     assert "has lost its device" in passed[transport] and why in passed[transport]
+    assert networks(stream, side) == []
 
 
 def test_a_program_detached_by_force_fails_over_to_sockets_and_loses_nothing(start, link: Link) -> None:
-    stream = start("xdp", "xdp", required=False)
+    stream, _ = start("xdp", "xdp", required=False)
     for side, namespace in (("left", link.left), ("right", link.right)):
         assert stream.endpoint(side).transport == "xdp"
         detach_program(namespace)
@@ -119,7 +77,7 @@ def test_a_program_detached_by_force_fails_over_to_sockets_and_loses_nothing(sta
 
 def test_an_unplugged_virtual_device_fails_over_to_sockets_and_loses_nothing(start) -> None:
     program = [sys.executable, "-m", "support.unpluggable"]
-    stream = start("af_packet", "af_packet", required=False, programs=(program, program))
+    stream, _ = start("af_packet", "af_packet", required=False, programs=(program, program))
     for side in ("left", "right"):
         assert stream.endpoint(side).transport == "dpdk"
         stream.drivers[side].process.kill(signal.SIGUSR1)
@@ -131,7 +89,7 @@ def test_an_unplugged_virtual_device_fails_over_to_sockets_and_loses_nothing(sta
 def test_an_interface_deleted_and_made_again_is_bound_again_and_the_stream_goes_on(
     start, link: Link, transport: str
 ) -> None:
-    stream = start(transport, transport)
+    stream, ends = start(transport, transport)
     labels = {side: stream.endpoint(side).label for side in ("left", "right")}
 
     link.delete_pair()
@@ -140,12 +98,14 @@ def test_an_interface_deleted_and_made_again_is_bound_again_and_the_stream_goes_
         address = labels[side].split()[-1]
         assert f"at {address} is on no transport since {NAMES[transport]} lost its device" in stream.errors(side)
         assert "eth0" in stream.errors(side)
+        assert networks(stream, side) == []
     link.make_pair()
-    stream.ends.set_up()
+    ends.set_up()
 
     for side in labels:
         wait_until(lambda side=side: stream.endpoint(side).status == ChannelStatus.ACTIVE, "status 1")
         assert (stream.endpoint(side).transport, stream.endpoint(side).label) == (NAMES[transport], labels[side])
+        wait_until(lambda side=side: len(networks(stream, side)) == 1, "the network of the port")
     stream.goes_on()
     stream.finish()
 
@@ -154,7 +114,7 @@ def test_an_interface_deleted_and_made_again_is_bound_again_and_the_stream_goes_
 def test_a_link_goes_down_and_up_and_a_neighbour_changes_its_address_and_nothing_is_lost(
     start, link: Link, transport: str
 ) -> None:
-    stream = start(transport, "sockets")
+    stream, _ = start(transport, "sockets")
 
     run_in(link.right, "ip", "link", "set", "eth0", "down")
     wait_until(lambda: "link down" in stream.errors("left"), "link down")

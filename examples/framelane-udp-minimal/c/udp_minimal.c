@@ -10,11 +10,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <framelane/errors.h>
 
 #define MAX_DATAGRAM 65507
 #define RUN_SEGMENTS 64
@@ -49,16 +50,12 @@ struct fl_poller
     uint8_t buffers[POLL_BUFFERS][65536];
 };
 
-/* A call that fails on the control thread sets the error text: what was tried, on what, and why it failed. Any errno
- * value may be returned negated; the values of FL_E* are those of Linux. */
+/* A call that fails on the control thread sets the error text: what was tried, on what, and why it failed. */
 static int udp_minimal_fail(const fl_transport_t *transport, int code, const char *what, const fl_address_t *address)
 {
     char host[INET_ADDRSTRLEN] = "?";
-    char text[256];
     inet_ntop(AF_INET, address->bytes, host, sizeof(host));
-    snprintf(text, sizeof(text), "%s %s:%u: %s", what, host, address->port, strerror(code));
-    transport->host->error_set(transport->host, text);
-    return -code;
+    return fl_host_error(transport->host, code, "%s %s:%u: %s", what, host, address->port, strerror(code));
 }
 
 static struct sockaddr_in udp_minimal_to_kernel(const fl_address_t *address)
@@ -208,8 +205,7 @@ static int udp_minimal_poller_open(fl_transport_t *transport, uint32_t queue, ui
     (void)roles;
     if (0 != queue || transport->has_poller)
     {
-        transport->host->error_set(transport->host, "udp-minimal has one queue, and a queue has one poller");
-        return -FL_EBUSY;
+        return fl_host_error(transport->host, FL_EBUSY, "udp-minimal has one queue, and a queue has one poller");
     }
     fl_poller_t *poller = calloc(1, sizeof(*poller));
     if (NULL == poller)
@@ -427,8 +423,7 @@ int udp_minimal_close(fl_transport_t *transport)
 {
     if (0 != transport->open_endpoints || transport->has_poller)
     {
-        transport->host->error_set(transport->host, "endpoints or the poller are still open");
-        return -FL_EBUSY;
+        return fl_host_error(transport->host, FL_EBUSY, "endpoints or the poller are still open");
     }
     free(transport);
     return 0;

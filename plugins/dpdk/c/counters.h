@@ -2,8 +2,7 @@
 #ifndef FL_DPDK_COUNTERS_H
 #define FL_DPDK_COUNTERS_H
 
-#include <stdatomic.h>
-#include <stdint.h>
+#include <framelane/figures.h>
 
 enum
 {
@@ -18,22 +17,5 @@ enum
     FL_RX_ERROR,         /* frames dropped because their parts do not fit into one buffer */
     FL_QUEUE_COUNTERS
 };
-
-typedef struct fl_counters
-{
-    _Atomic int64_t values[FL_QUEUE_COUNTERS];
-} fl_counters_t;
-
-/* Relaxed: one writer, and a figure publishes nothing else. */
-static inline void fl_counters_add(fl_counters_t *counters, int id, int64_t delta)
-{
-    const int64_t value = atomic_load_explicit(&counters->values[id], memory_order_relaxed);
-    atomic_store_explicit(&counters->values[id], value + delta, memory_order_relaxed);
-}
-
-static inline int64_t fl_counters_get(const fl_counters_t *counters, int id)
-{
-    return atomic_load_explicit(&counters->values[id], memory_order_relaxed);
-}
 
 #endif

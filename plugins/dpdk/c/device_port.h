@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include <framelane/errors.h>
+
 #include "api/dpdk.h"
 #include "compat.h"
 #include "counters.h"
@@ -71,7 +73,7 @@ typedef struct fl_queue
     uint32_t payload_tail;            /* oldest in flight */
     uint32_t reaps;
 
-    fl_counters_t counters;
+    _Atomic int64_t counters[FL_QUEUE_COUNTERS];
 
     /* Written by the queue's thread; read by DPDK's interrupt thread, and by who closes the gate. */
     _Atomic uint32_t bursts;          /* begun and ended; odd during one */
@@ -162,17 +164,25 @@ struct fl_port
 /* Whether this process opened the port; a child of it must not touch the device. */
 bool fl_port_is_mine(const fl_port_t *port);
 
+/* Begin and end to tell this port what happens. Control. */
+void fl_ports_add(fl_port_t *port);
+void fl_ports_remove(fl_port_t *port);
+
 /* Call tell(port, what) for the open port of this number of DPDK, if there is one. It stays open meanwhile. Any thread. */
 void fl_ports_tell(uint16_t ethdev, void (*tell)(fl_port_t *port, int what), int what);
 
 /* Call visit(port) for each open port. They stay open meanwhile. Any thread. */
 void fl_ports_visit(void (*visit)(fl_port_t *port));
 
-/* Set the host's error text. Returns -code, as one of the ABI's. */
-int fl_port_error(const fl_port_t *port, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* FL_PORT_* of the device as it is configured. */
+uint32_t fl_port_offloads(const fl_port_t *port);
 
-/* An errno as one of the ABI's errors, positive. */
-int fl_error_code(int error);
+/* open.c, start.c: see port.h. */
+int fl_port_start(fl_port_t *port, uint32_t queues);
+int fl_port_stop(fl_port_t *port);
+int fl_port_queue_enter(fl_port_t *port, uint32_t id);
+int fl_port_queue_leave(fl_port_t *port, uint32_t id);
+int fl_port_close(fl_port_t *port);
 
 /* ethernet.c: configure, start and stop the ethdev. Control, or the environment's thread behind a closed gate. */
 int fl_ethernet_configure(fl_port_t *port, char *text, size_t length);
@@ -193,6 +203,23 @@ uint16_t fl_pools_room(uint32_t mtu_length);
 
 /* Make a pool of packet buffers of `room` bytes each. NULL with rte_errno on failure. */
 struct rte_mempool *fl_pools_make(const char *name, uint32_t count, uint32_t cache, uint16_t room, int node);
+
+/* Free the mbufs of received frames, or of ones to send: `token` is the first frame's, the next is frame_size on. */
+static inline void fl_mbufs_free(const uint64_t *token, size_t frame_size, uint32_t count)
+{
+    struct rte_mbuf *mbufs[FL_BURST];
+    while (count > 0)
+    {
+        const uint32_t part = count < FL_BURST ? count : FL_BURST;
+        for (uint32_t i = 0; i < part; i++)
+        {
+            mbufs[i] = (struct rte_mbuf *)(uintptr_t)*token;
+            token = (const uint64_t *)((const uint8_t *)token + frame_size);
+        }
+        rte_pktmbuf_free_bulk(mbufs, part);
+        count -= part;
+    }
+}
 
 /* receive.c, transmit.c: see port.h. */
 int fl_port_rx_burst(fl_port_t *port, uint32_t queue, fl_rx_frame_t *frames, uint32_t capacity);

@@ -257,14 +257,19 @@ static int fl_eal_copy_arguments(const char *const *arguments, uint32_t count)
     return 0;
 }
 
-/* Start the thread and wait for its answer. Threads of DPDK inherit its mask, and none shall take a signal. */
-static int fl_eal_launch(void)
+void fl_signals_block(sigset_t *before)
 {
     sigset_t all;
-    sigset_t before;
     sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
+/* Start the thread and wait for its answer. */
+static int fl_eal_launch(void)
+{
+    sigset_t before;
     fl_eal.is_answered = false;
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    fl_signals_block(&before);
     pthread_t thread;
     const int code = pthread_create(&thread, NULL, fl_eal_main, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

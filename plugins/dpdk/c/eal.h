@@ -6,6 +6,7 @@
 #ifndef FL_DPDK_EAL_H
 #define FL_DPDK_EAL_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,6 +14,9 @@
 
 /* Whether this process, and not a parent of it, started the environment. */
 bool fl_eal_is_mine(void);
+
+/* Block every signal: they go to no thread of DPDK, and threads that DPDK or a driver starts inherit the mask. */
+void fl_signals_block(sigset_t *before);
 
 /* Forget DPDK's last log lines; and write what, with those that came since. Any thread. */
 void fl_eal_forget_words(void);

@@ -17,7 +17,7 @@ static int fl_ethernet_error(char *text, size_t length, const char *what, int co
 {
     const int error = code < 0 ? -code : code;
     snprintf(text, length, "%s: %s", what, rte_strerror(error));
-    return -fl_error_code(error);
+    return -fl_errno_code(error);
 }
 
 static uint64_t fl_rx_offloads(const fl_port_t *port)

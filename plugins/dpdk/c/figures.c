@@ -79,13 +79,6 @@ static void fl_figures_read(fl_port_t *port)
     pthread_mutex_unlock(&port->control);
 }
 
-static void fl_stat_set(fl_stat_t *stat, const char *name, int64_t value)
-{
-    memset(stat, 0, sizeof(*stat));
-    snprintf(stat->name, sizeof(stat->name), "%s", name);
-    stat->value = value;
-}
-
 int fl_port_stats(fl_port_t *port, fl_stat_t *stats, uint32_t capacity)
 {
     const uint32_t figures = FL_QUEUE_COUNTERS + FL_DEVICE_FIGURES + port->xstat_count;
@@ -101,7 +94,7 @@ int fl_port_stats(fl_port_t *port, fl_stat_t *stats, uint32_t capacity)
         int64_t value = 0;
         for (uint32_t queue = 0; queue < FL_MAX_QUEUES; queue++)
         {
-            value += fl_counters_get(&port->queues[queue].counters, id);
+            value += fl_figure_get(&port->queues[queue].counters[id]);
         }
         fl_stat_set(stat++, fl_counter_names[id], value);
     }

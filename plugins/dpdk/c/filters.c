@@ -108,8 +108,8 @@ static int fl_filter_install(fl_port_t *port, fl_filter_t *filter)
         return 0;
     }
     const int code = rte_errno;
-    return fl_port_error(
-        port, code, "%s: filter for UDP port %u on queue %u: %s", port->settings.name, filter->address.port,
+    return fl_host_error(
+        port->host, code, "%s: filter for UDP port %u on queue %u: %s", port->settings.name, filter->address.port,
         filter->queue, NULL == error.message ? rte_strerror(code) : error.message);
 }
 
@@ -118,21 +118,21 @@ int fl_port_add_filter(
 {
     if (atomic_load_explicit(&port->is_lost, memory_order_acquire))
     {
-        return fl_port_error(port, FL_ENODEV, "%s is gone", port->settings.name);
+        return fl_host_error(port->host, FL_ENODEV, "%s is gone", port->settings.name);
     }
     if (!port->can_steer)
     {
-        return fl_port_error(
-            port, FL_ENOTSUP, "%s cannot steer to a queue: queue 0 carries everything", port->settings.name);
+        return fl_host_error(
+            port->host, FL_ENOTSUP, "%s cannot steer to a queue: queue 0 carries everything", port->settings.name);
     }
     if (queue >= port->queue_count)
     {
-        return fl_port_error(port, FL_EINVAL, "queue %u of %u", queue, port->queue_count);
+        return fl_host_error(port->host, FL_EINVAL, "queue %u of %u", queue, port->queue_count);
     }
     fl_filter_t *filter = calloc(1, sizeof(*filter));
     if (NULL == filter)
     {
-        return fl_port_error(port, FL_ENOMEM, "no memory for a filter");
+        return fl_host_error(port->host, FL_ENOMEM, "no memory for a filter");
     }
     filter->queue = (uint16_t)queue;
     filter->vlan = vlan;
@@ -178,7 +178,7 @@ int fl_port_remove_filter(
         }
     }
     pthread_mutex_unlock(&port->control);
-    return 0 == code ? 0 : fl_port_error(port, FL_ENOENT, "%s has no such filter", port->settings.name);
+    return 0 == code ? 0 : fl_host_error(port->host, FL_ENOENT, "%s has no such filter", port->settings.name);
 }
 
 int fl_filters_restore(fl_port_t *port)

@@ -75,7 +75,7 @@ int fl_port_join_group(fl_port_t *port, const fl_address_t *group)
 {
     if (atomic_load_explicit(&port->is_lost, memory_order_acquire))
     {
-        return fl_port_error(port, FL_ENODEV, "%s is gone", port->settings.name);
+        return fl_host_error(port->host, FL_ENODEV, "%s is gone", port->settings.name);
     }
     struct rte_ether_addr mac;
     fl_group_mac(group, &mac);
@@ -95,7 +95,7 @@ int fl_port_join_group(fl_port_t *port, const fl_address_t *group)
     }
     else
     {
-        code = fl_port_error(port, FL_ENOSPC, "%s takes %d groups", port->settings.name, FL_MAX_GROUPS);
+        code = fl_host_error(port->host, FL_ENOSPC, "%s takes %d groups", port->settings.name, FL_MAX_GROUPS);
     }
     pthread_mutex_unlock(&port->control);
     return code;
@@ -118,7 +118,7 @@ int fl_port_leave_group(fl_port_t *port, const fl_address_t *group)
         }
     }
     pthread_mutex_unlock(&port->control);
-    return place >= 0 ? 0 : fl_port_error(port, FL_ENOENT, "%s has not joined that group", port->settings.name);
+    return place >= 0 ? 0 : fl_host_error(port->host, FL_ENOENT, "%s has not joined that group", port->settings.name);
 }
 
 void fl_groups_restore(fl_port_t *port)

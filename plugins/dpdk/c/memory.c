@@ -15,7 +15,7 @@ static int fl_memory_register(fl_port_t *port, void *memory, size_t length, size
     rte_iova_t *addresses = calloc(pages, sizeof(*addresses));
     if (NULL == addresses)
     {
-        return fl_port_error(port, FL_ENOMEM, "no memory to register %zu pages", pages);
+        return fl_host_error(port->host, FL_ENOMEM, "no memory to register %zu pages", pages);
     }
     for (size_t i = 0; i < pages; i++)
     {
@@ -25,7 +25,7 @@ static int fl_memory_register(fl_port_t *port, void *memory, size_t length, size
     free(addresses);
     return 0 == code
         ? 0
-        : fl_port_error(port, rte_errno, "register %zu bytes with DPDK: %s", length, rte_strerror(rte_errno));
+        : fl_host_error(port->host, rte_errno, "register %zu bytes with DPDK: %s", length, rte_strerror(rte_errno));
 }
 
 int fl_port_register_memory(fl_port_t *port, void *memory, size_t length, uint64_t *region)
@@ -33,16 +33,16 @@ int fl_port_register_memory(fl_port_t *port, void *memory, size_t length, uint64
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     if (0 == port->settings.zero_copy_tx)
     {
-        return fl_port_error(port, FL_ENOTSUP, "transport.dpdk.zero_copy_tx is off, or %s cannot", port->driver);
+        return fl_host_error(port->host, FL_ENOTSUP, "transport.dpdk.zero_copy_tx is off, or %s cannot", port->driver);
     }
     if (0 == length || 0 != length % page || 0 != (uintptr_t)memory % page)
     {
-        return fl_port_error(port, FL_EINVAL, "memory %p of %zu bytes is not whole pages", memory, length);
+        return fl_host_error(port->host, FL_EINVAL, "memory %p of %zu bytes is not whole pages", memory, length);
     }
     fl_region_t *added = calloc(1, sizeof(*added));
     if (NULL == added)
     {
-        return fl_port_error(port, FL_ENOMEM, "no memory for a region");
+        return fl_host_error(port->host, FL_ENOMEM, "no memory for a region");
     }
     const int code = fl_memory_register(port, memory, length, page);
     if (0 != code)
@@ -59,7 +59,7 @@ int fl_port_register_memory(fl_port_t *port, void *memory, size_t length, uint64
         const int error = rte_errno;
         rte_extmem_unregister(memory, length);
         free(added);
-        return fl_port_error(port, error, "map %zu bytes for %s: %s", length, port->driver, rte_strerror(error));
+        return fl_host_error(port->host, error, "map %zu bytes for %s: %s", length, port->driver, rte_strerror(error));
     }
     added->next = port->regions;
     port->regions = added;
@@ -89,7 +89,7 @@ int fl_port_unregister_memory(fl_port_t *port, uint64_t number)
             return 0;
         }
     }
-    return fl_port_error(port, FL_ENOENT, "no such region");
+    return fl_host_error(port->host, FL_ENOENT, "no such region");
 }
 
 void fl_memory_forget(fl_port_t *port)

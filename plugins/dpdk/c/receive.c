@@ -66,10 +66,10 @@ static uint32_t fl_queue_join_parts(fl_queue_t *queue, struct rte_mbuf **mbufs, 
             if (0 != rte_pktmbuf_linearize(mbufs[i]))
             {
                 rte_pktmbuf_free(mbufs[i]);
-                fl_counters_add(&queue->counters, FL_RX_ERROR, 1);
+                fl_figure_add(&queue->counters[FL_RX_ERROR], 1);
                 continue;
             }
-            fl_counters_add(&queue->counters, FL_RX_JOINED, 1);
+            fl_figure_add(&queue->counters[FL_RX_JOINED], 1);
         }
         mbufs[kept++] = mbufs[i];
     }
@@ -104,8 +104,8 @@ static uint32_t fl_queue_deliver(
         fl_frame_fill(queue, &frames[i], mbufs[i]);
         bytes += frames[i].length;
     }
-    fl_counters_add(&queue->counters, FL_RX_PKTS, count);
-    fl_counters_add(&queue->counters, FL_RX_BYTES, bytes);
+    fl_figure_add(&queue->counters[FL_RX_PKTS], count);
+    fl_figure_add(&queue->counters[FL_RX_BYTES], bytes);
     return count;
 }
 
@@ -163,15 +163,5 @@ void fl_port_rx_release(fl_port_t *port, uint32_t queue_id, const fl_rx_frame_t 
 {
     (void)port;
     (void)queue_id;
-    struct rte_mbuf *mbufs[FL_BURST];
-    for (uint32_t done = 0; done < count;)
-    {
-        const uint32_t part = count - done < FL_BURST ? count - done : FL_BURST;
-        for (uint32_t i = 0; i < part; i++)
-        {
-            mbufs[i] = (struct rte_mbuf *)(uintptr_t)frames[done + i].token;
-        }
-        rte_pktmbuf_free_bulk(mbufs, part);
-        done += part;
-    }
+    fl_mbufs_free(&frames->token, sizeof(*frames), count);
 }

@@ -135,8 +135,9 @@ static int fl_link_make_end(fl_link_t *link, int end, char *text, size_t length)
     const fl_from_rings_t from_rings = fl_link_from_rings();
     if (NULL == from_rings)
     {
-        snprintf(text, length, "DPDK has not loaded its net_ring driver (librte_net_ring.so.%d)", FL_DPDK_ABI_MAJOR);
-        return -FL_ENOENT;
+        return fl_text_error(
+            text, length, FL_ENOENT, "DPDK has not loaded its net_ring driver (librte_net_ring.so.%d)",
+            FL_DPDK_ABI_MAJOR);
     }
     struct rte_ring *receive[FL_MAX_QUEUES];
     struct rte_ring *transmit[FL_MAX_QUEUES];
@@ -151,8 +152,7 @@ static int fl_link_make_end(fl_link_t *link, int end, char *text, size_t length)
     const int port = from_rings(name, receive, link->queues, transmit, link->queues, node < 0 ? 0 : (unsigned)node);
     if (port < 0)
     {
-        snprintf(text, length, "port of link %s: %s", link->name, rte_strerror(rte_errno));
-        return -FL_EIO;
+        return fl_text_error(text, length, FL_EIO, "port of link %s: %s", link->name, rte_strerror(rte_errno));
     }
     return port;
 }

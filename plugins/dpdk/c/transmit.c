@@ -30,7 +30,7 @@ int fl_port_tx_alloc(fl_port_t *port, uint32_t queue_id, fl_tx_frame_t *frames, 
             /* A bulk is all or nothing; the last ones come one by one. */
             if (0 != rte_mempool_get_bulk(queue->tx_pool, (void **)mbufs, 1))
             {
-                fl_counters_add(&queue->counters, FL_TX_NOBUFS, count - total);
+                fl_figure_add(&queue->counters[FL_TX_NOBUFS], count - total);
                 break;
             }
             part = 1;
@@ -53,17 +53,7 @@ void fl_port_tx_free(fl_port_t *port, uint32_t queue_id, const fl_tx_frame_t *fr
 {
     (void)port;
     (void)queue_id;
-    struct rte_mbuf *mbufs[FL_BURST];
-    for (uint32_t done = 0; done < count;)
-    {
-        const uint32_t part = count - done < FL_BURST ? count - done : FL_BURST;
-        for (uint32_t i = 0; i < part; i++)
-        {
-            mbufs[i] = (struct rte_mbuf *)(uintptr_t)frames[done + i].token;
-        }
-        rte_pktmbuf_free_bulk(mbufs, part);
-        done += part;
-    }
+    fl_mbufs_free(&frames->token, sizeof(*frames), count);
 }
 
 static uint64_t fl_offload_flags(const fl_tx_frame_t *frame)
@@ -171,7 +161,7 @@ int fl_port_tx_burst(fl_port_t *port, uint32_t queue_id, const fl_tx_frame_t *fr
         flags |= frames[filled].flags;
         if (!fl_frame_prepare(queue, mbuf, &frames[filled]))
         {
-            fl_counters_add(&queue->counters, FL_TX_NOBUFS, 1);
+            fl_figure_add(&queue->counters[FL_TX_NOBUFS], 1);
             break;
         }
         bytes += mbuf->pkt_len;
@@ -185,7 +175,7 @@ int fl_port_tx_burst(fl_port_t *port, uint32_t queue_id, const fl_tx_frame_t *fr
     fl_memif_burst_begin(queue);
     const uint32_t sent = rte_eth_tx_burst(queue->ethdev, queue->id, mbufs, (uint16_t)ready);
     fl_memif_burst_end(queue);
-    fl_counters_add(&queue->counters, FL_TX_PKTS, sent);
+    fl_figure_add(&queue->counters[FL_TX_PKTS], sent);
     uint32_t accepted = sent;
     if (__builtin_expect(sent < filled, 0))
     {
@@ -196,16 +186,16 @@ int fl_port_tx_burst(fl_port_t *port, uint32_t queue_id, const fl_tx_frame_t *fr
         fl_payloads_detach(queue, mbufs + sent, filled - sent);
         if (sent < ready)
         {
-            fl_counters_add(&queue->counters, FL_TX_EAGAIN, ready - sent);
+            fl_figure_add(&queue->counters[FL_TX_EAGAIN], ready - sent);
         }
         else
         {
             rte_pktmbuf_free(mbufs[sent]);
-            fl_counters_add(&queue->counters, FL_TX_ERROR, 1);
+            fl_figure_add(&queue->counters[FL_TX_ERROR], 1);
             accepted++;
         }
     }
-    fl_counters_add(&queue->counters, FL_TX_BYTES, bytes);
+    fl_figure_add(&queue->counters[FL_TX_BYTES], bytes);
     return (int)accepted;
 }
 

@@ -48,36 +48,39 @@ static int fl_endpoint_check(const fl_transport_t *transport, const fl_endpoint_
 
     if (params->size < sizeof(*params))
     {
-        return fl_transport_error(
-            transport, FL_EINVAL, "endpoint parameters have %u bytes, %zu are needed", params->size, sizeof(*params));
+        return fl_host_error(
+            transport->host, FL_EINVAL, "endpoint parameters have %u bytes, %zu are needed", params->size,
+            sizeof(*params));
     }
     if ((FL_ROLE_SENDER != params->role && FL_ROLE_RECEIVER != params->role) || params->ttl > FL_MOST_TTL ||
         0 != (params->flags & ~(uint32_t)FL_ENDPOINT_FLAGS))
     {
-        return fl_transport_error(
-            transport, FL_EINVAL, "endpoint with role %u, flags 0x%x, ttl %u: not in the ABI", params->role,
+        return fl_host_error(
+            transport->host, FL_EINVAL, "endpoint with role %u, flags 0x%x, ttl %u: not in the ABI", params->role,
             params->flags, params->ttl);
     }
     if (FL_FAMILY_IPV4 != params->bind.family && FL_FAMILY_IPV6 != params->bind.family)
     {
-        return fl_transport_error(transport, FL_EAFNOSUPPORT, "bind address of family %u", params->bind.family);
+        return fl_host_error(transport->host, FL_EAFNOSUPPORT, "bind address of family %u", params->bind.family);
     }
     if (FL_FAMILY_NONE != peer->family && peer->family != params->bind.family)
     {
-        return fl_transport_error(
-            transport, FL_EAFNOSUPPORT, "peer %s is not of the bind address's family IPv%u",
+        return fl_host_error(
+            transport->host, FL_EAFNOSUPPORT, "peer %s is not of the bind address's family IPv%u",
             fl_address_format(peer, text), params->bind.family);
     }
     const bool is_multicast_publication = FL_ROLE_SENDER == params->role && fl_address_is_multicast(&params->bind);
     if (FL_FAMILY_NONE == peer->family && (0 != (params->flags & FL_ENDPOINT_CONNECT) || is_multicast_publication))
     {
-        return fl_transport_error(
-            transport, FL_EINVAL, "endpoint %s needs a peer to connect to", fl_address_format(&params->bind, text));
+        return fl_host_error(
+            transport->host, FL_EINVAL, "endpoint %s needs a peer to connect to",
+            fl_address_format(&params->bind, text));
     }
     if (params->mtu_length > FL_MAX_DATAGRAM)
     {
-        return fl_transport_error(
-            transport, FL_EMSGSIZE, "mtu of %u bytes: UDP carries at most %d", params->mtu_length, FL_MAX_DATAGRAM);
+        return fl_host_error(
+            transport->host, FL_EMSGSIZE, "mtu of %u bytes: UDP carries at most %d", params->mtu_length,
+            FL_MAX_DATAGRAM);
     }
     return 0;
 }
@@ -285,7 +288,7 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     fl_endpoint_t *opened = calloc(1, sizeof(*opened));
     if (NULL == opened)
     {
-        return fl_transport_error(transport, FL_ENOMEM, "no memory for an endpoint");
+        return fl_host_error(transport->host, FL_ENOMEM, "no memory for an endpoint");
     }
     opened->transport = transport;
     opened->generation = transport->generation;
@@ -302,7 +305,7 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     code = fl_endpoint_read_local(opened, &opened->bound);
     if (0 != code)
     {
-        code = fl_transport_error(transport, -code, "read the bound address: %s", strerror(-code));
+        code = fl_host_error(transport->host, fl_socket_error(-code), "read the bound address: %s", strerror(-code));
         goto close_sockets;
     }
     opened->local = opened->bound;
@@ -345,8 +348,8 @@ int fl_endpoint_close(fl_endpoint_t *endpoint)
     if (NULL != endpoint->poller)
     {
         char text[FL_ADDRESS_TEXT_LENGTH];
-        return fl_transport_error(
-            transport, FL_EBUSY, "close %s: it is still on a poller", fl_address_format(&endpoint->bound, text));
+        return fl_host_error(
+            transport->host, FL_EBUSY, "close %s: it is still on a poller", fl_address_format(&endpoint->bound, text));
     }
 
     fl_endpoint_report(endpoint);
@@ -384,7 +387,7 @@ int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
         {
             /* A socket that had to let go of its old peer goes back to it. */
             fl_socket_connect(endpoint->send_fd, &endpoint->peer_name, endpoint->peer_length, rebind);
-            return -fl_error_code(-result);
+            return -fl_socket_error(-result);
         }
         fl_endpoint_read_local(endpoint, &endpoint->local);
     }

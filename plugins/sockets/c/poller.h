@@ -84,7 +84,7 @@ struct fl_poller
     fl_send_control_t *send_controls;
     fl_send_entry_t *send_entries;
 
-    fl_counters_t counters __attribute__((aligned(64)));
+    _Atomic int64_t counters[FL_POLLER_COUNTERS] __attribute__((aligned(64)));
 
     /* The control thread. */
     fl_poller_t *next_open __attribute__((aligned(64)));

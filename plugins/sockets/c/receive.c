@@ -105,7 +105,7 @@ static bool fl_receive_failed(fl_poller_t *poller, int error)
         return false;
     }
     const bool is_icmp = fl_error_is_icmp(error);
-    fl_counters_add(&poller->counters, is_icmp ? FL_ICMP_ERRORS : FL_RX_ERRORS, 1);
+    fl_figure_add(&poller->counters[is_icmp ? FL_ICMP_ERRORS : FL_RX_ERRORS], 1);
     return is_icmp;
 }
 
@@ -115,15 +115,15 @@ static uint32_t fl_receive_from(
 {
     struct mmsghdr *headers = poller->receive_headers + filled;
     int result = recvmmsg(endpoint->receive_fd, headers, limit - filled, 0, NULL);
-    fl_counters_add(&poller->counters, FL_RX_SYSCALLS, 1);
+    fl_figure_add(&poller->counters[FL_RX_SYSCALLS], 1);
     if (result < 0 && fl_receive_failed(poller, errno))
     {
         result = recvmmsg(endpoint->receive_fd, headers, limit - filled, 0, NULL);
-        fl_counters_add(&poller->counters, FL_RX_SYSCALLS, 1);
+        fl_figure_add(&poller->counters[FL_RX_SYSCALLS], 1);
     }
     if (result <= 0)
     {
-        fl_counters_add(&poller->counters, FL_RX_EMPTY, 1);
+        fl_figure_add(&poller->counters[FL_RX_EMPTY], 1);
         return filled;
     }
 
@@ -138,14 +138,14 @@ static uint32_t fl_receive_from(
         coalesced += segments > 1 ? segments : 0;
         truncated += 0 != (runs[entry].flags & FL_RUN_TRUNCATED);
     }
-    fl_counters_add(&poller->counters, FL_RX_DATAGRAMS, datagrams);
+    fl_figure_add(&poller->counters[FL_RX_DATAGRAMS], datagrams);
     if (0 != coalesced)
     {
-        fl_counters_add(&poller->counters, FL_RX_COALESCED, coalesced);
+        fl_figure_add(&poller->counters[FL_RX_COALESCED], coalesced);
     }
     if (0 != truncated)
     {
-        fl_counters_add(&poller->counters, FL_RX_TRUNCATED, truncated);
+        fl_figure_add(&poller->counters[FL_RX_TRUNCATED], truncated);
     }
     return end;
 }

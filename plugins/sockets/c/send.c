@@ -259,7 +259,7 @@ static bool fl_send_flush(
     fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count, fl_send_cursor_t *cursor, uint32_t used)
 {
     fl_poller_t *poller = endpoint->poller;
-    fl_counters_t *counters = &poller->counters;
+    _Atomic int64_t *counters = poller->counters;
     int64_t syscalls = 0;
     int64_t datagrams = 0;
     int64_t segmented = 0;
@@ -286,7 +286,7 @@ static bool fl_send_flush(
         if (EAGAIN == error || ENOBUFS == error || EINTR == error)
         {
             fl_send_wait(runs, entry.run, count, cursor->first_failed);
-            fl_counters_add(counters, FL_TX_EAGAIN, 1);
+            fl_figure_add(&counters[FL_TX_EAGAIN], 1);
             has_room = false;
             break;
         }
@@ -301,25 +301,25 @@ static bool fl_send_flush(
             endpoint->is_segmenting = false;
             /* Relaxed: pairs with the exchange of fl_endpoint_report; the errno is all that is passed. */
             atomic_store_explicit(&endpoint->segmentation_refused, error, memory_order_relaxed);
-            fl_counters_add(counters, FL_TX_SEGMENTATION_REFUSED, 1);
+            fl_figure_add(&counters[FL_TX_SEGMENTATION_REFUSED], 1);
             break;
         }
-        fl_send_fail(cursor, runs, entry.run, -fl_error_code(error));
-        fl_counters_add(counters, FL_TX_ERRORS, 1);
+        fl_send_fail(cursor, runs, entry.run, -fl_socket_error(error));
+        fl_figure_add(&counters[FL_TX_ERRORS], 1);
         cursor->run++;
         cursor->offset = 0;
         break;
     }
 
-    fl_counters_add(counters, FL_TX_SYSCALLS, syscalls);
-    fl_counters_add(counters, FL_TX_DATAGRAMS, datagrams);
+    fl_figure_add(&counters[FL_TX_SYSCALLS], syscalls);
+    fl_figure_add(&counters[FL_TX_DATAGRAMS], datagrams);
     if (0 != segmented)
     {
-        fl_counters_add(counters, FL_TX_SEGMENTED, segmented);
+        fl_figure_add(&counters[FL_TX_SEGMENTED], segmented);
     }
     if (0 != icmp_errors)
     {
-        fl_counters_add(counters, FL_ICMP_ERRORS, icmp_errors);
+        fl_figure_add(&counters[FL_ICMP_ERRORS], icmp_errors);
     }
     return has_room;
 }

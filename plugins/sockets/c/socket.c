@@ -25,7 +25,7 @@ static int fl_socket_set(
 {
     return 0 == setsockopt(fd, level, option, value, length)
         ? 0
-        : fl_transport_error(transport, errno, "set %s: %s", name, strerror(errno));
+        : fl_host_error(transport->host, fl_socket_error(errno), "set %s: %s", name, strerror(errno));
 }
 
 uint32_t fl_socket_buffer(int fd, int option, uint32_t asked)
@@ -99,8 +99,8 @@ int fl_socket_interface(const fl_transport_t *transport, const fl_endpoint_param
         if (0 == *index && (fl_address_is_multicast(&params->bind) || fl_address_is_multicast(&params->peer)))
         {
             char text[FL_ADDRESS_TEXT_LENGTH];
-            return fl_transport_error(
-                transport, FL_EADDRNOTAVAIL, "no interface has the address %s", fl_address_format(address, text));
+            return fl_host_error(
+                transport->host, FL_EADDRNOTAVAIL, "no interface has the address %s", fl_address_format(address, text));
         }
     }
     return 0;
@@ -172,9 +172,9 @@ static int fl_socket_join(
             : ENOBUFS == error ? "; raise net.ipv4.igmp_max_memberships"
                                : "";
         char text[FL_ADDRESS_TEXT_LENGTH];
-        return fl_transport_error(
-            transport, error, "join %s on interface index %u: %s%s", fl_address_format(plan->bind, text),
-            interface_index, strerror(error), next);
+        return fl_host_error(
+            transport->host, fl_socket_error(error), "join %s on interface index %u: %s%s",
+            fl_address_format(plan->bind, text), interface_index, strerror(error), next);
     }
     return 0;
 }
@@ -214,8 +214,9 @@ static int fl_socket_error_bind(const fl_transport_t *transport, const fl_addres
         : EADDRNOTAVAIL == error           ? "; no interface of this host has this address"
         : EACCES == error                  ? "; ports below net.ipv4.ip_unprivileged_port_start need a capability"
                                            : "";
-    return fl_transport_error(
-        transport, error, "bind %s: %s%s", fl_address_format(address, text), strerror(error), next);
+    return fl_host_error(
+        transport->host, fl_socket_error(error), "bind %s: %s%s", fl_address_format(address, text), strerror(error),
+        next);
 }
 
 /* Bind. With `lock_port` a port that the kernel picks is bound a second time by number, because disconnecting a socket
@@ -303,8 +304,9 @@ static int fl_socket_set_up(const fl_transport_t *transport, int fd, int family,
         if (0 != result)
         {
             char text[FL_ADDRESS_TEXT_LENGTH];
-            code = fl_transport_error(
-                transport, -result, "connect to %s: %s", fl_address_format(&peer, text), strerror(-result));
+            code = fl_host_error(
+                transport->host, fl_socket_error(-result), "connect to %s: %s", fl_address_format(&peer, text),
+                strerror(-result));
         }
     }
     return code;
@@ -348,8 +350,9 @@ int fl_socket_open(const fl_transport_t *transport, const fl_socket_plan_t *plan
     const int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
     {
-        return fl_transport_error(
-            transport, errno, "open a UDP socket for %s: %s", AF_INET == family ? "IPv4" : "IPv6", strerror(errno));
+        return fl_host_error(
+            transport->host, fl_socket_error(errno), "open a UDP socket for %s: %s",
+            AF_INET == family ? "IPv4" : "IPv6", strerror(errno));
     }
     const int code = fl_socket_set_up(transport, fd, family, plan);
     if (0 != code)

@@ -2,8 +2,7 @@
 #ifndef FL_XDP_COUNTERS_H
 #define FL_XDP_COUNTERS_H
 
-#include <stdatomic.h>
-#include <stdint.h>
+#include <framelane/figures.h>
 
 enum
 {
@@ -20,22 +19,5 @@ enum
     FL_KICKS,            /* system calls to have frames sent */
     FL_QUEUE_COUNTERS
 };
-
-typedef struct fl_xdp_counters
-{
-    _Atomic int64_t values[FL_QUEUE_COUNTERS];
-} fl_xdp_counters_t;
-
-/* Relaxed: one writer, and a figure publishes nothing else. */
-static inline void fl_xdp_count(fl_xdp_counters_t *counters, int id, int64_t delta)
-{
-    const int64_t value = atomic_load_explicit(&counters->values[id], memory_order_relaxed);
-    atomic_store_explicit(&counters->values[id], value + delta, memory_order_relaxed);
-}
-
-static inline int64_t fl_xdp_counted(const fl_xdp_counters_t *counters, int id)
-{
-    return atomic_load_explicit(&counters->values[id], memory_order_relaxed);
-}
 
 #endif

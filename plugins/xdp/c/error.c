@@ -1,38 +1,6 @@
 #include "error.h"
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <framelane/types.h>
-
-static int fl_xdp_error_code(int code)
-{
-    switch (code)
-    {
-        case EPERM:
-        case ENOENT:
-        case EAGAIN:
-        case ENOMEM:
-        case EACCES:
-        case EBUSY:
-        case EEXIST:
-        case ENODEV:
-        case EINVAL:
-        case ENOSPC:
-        case EMSGSIZE:
-        case ENOTSUP:
-        case EAFNOSUPPORT:
-        case EADDRINUSE:
-        case EADDRNOTAVAIL:
-        case ENETDOWN:
-        case ENOBUFS:
-            return code;
-
-        default:
-            return FL_EIO;
-    }
-}
+#include <framelane/errors.h>
 
 int fl_xdp_error(fl_xdp_error_t *error, int code, const char *format, ...)
 {
@@ -40,5 +8,5 @@ int fl_xdp_error(fl_xdp_error_t *error, int code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
-    return -fl_xdp_error_code(code);
+    return -fl_errno_code(code);
 }

@@ -1,10 +1,11 @@
 #include "port.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <framelane/errors.h>
 
 #include "device.h"
 
@@ -161,16 +162,13 @@ static int fl_port_open(fl_port_t *port, fl_xdp_error_t *error)
 int fl_xdp_open(
     const fl_host_t *host, const fl_xdp_settings_t *settings, char *text, size_t length, fl_port_t **port)
 {
-    if (FL_HOST_MAGIC != host->magic || FL_ABI_VERSION != host->abi_version || host->size < sizeof(fl_host_t))
+    int code = fl_host_check(host, text, length);
+    if (0 != code)
     {
-        snprintf(
-            text, length,
-            "host table: magic 0x%x, ABI %u, %u bytes; this transport needs 0x%x, ABI %u, at least %zu bytes",
-            host->magic, host->abi_version, host->size, FL_HOST_MAGIC, FL_ABI_VERSION, sizeof(fl_host_t));
-        return -FL_EINVAL;
+        return code;
     }
     fl_xdp_error_t error = {.text = "no memory for the port"};
-    int code = fl_settings_check(settings, &error);
+    code = fl_settings_check(settings, &error);
     fl_port_t *opened = 0 == code ? calloc(1, sizeof(*opened)) : NULL;
     if (NULL == opened)
     {

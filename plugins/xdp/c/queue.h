@@ -28,7 +28,7 @@ typedef struct fl_xdp_queue
     uint16_t *assembly_free;       /* stack of numbers */
     int sleep_fd;                  /* epoll over the sockets; -1 with one socket, which then is it */
     _Atomic bool *is_dead;         /* of the port */
-    fl_xdp_counters_t counters;
+    _Atomic int64_t counters[FL_QUEUE_COUNTERS];
 } fl_xdp_queue_t;
 
 /* Make a queue over sockets that are open. Returns 0 or negative errno. Thread: control. */

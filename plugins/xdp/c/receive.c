@@ -30,7 +30,7 @@ static inline void fl_socket_wake_receive(fl_xdp_queue_t *queue, fl_xdp_socket_t
 {
     if (socket->is_busy_polled || (socket->uses_need_wakeup && xsk_ring_prod__needs_wakeup(&socket->fill)))
     {
-        fl_xdp_count(&queue->counters, FL_RX_WAKEUPS, 1);
+        fl_figure_add(&queue->counters[FL_RX_WAKEUPS], 1);
         if (recvfrom(socket->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0 && ENXIO == errno)
         {
             atomic_store_explicit(queue->is_dead, true, memory_order_relaxed);
@@ -60,8 +60,8 @@ static inline uint32_t fl_socket_receive(
         bytes += length;
     }
     xsk_ring_cons__release(&socket->receive, count);
-    fl_xdp_count(&queue->counters, FL_RX_FRAMES, count);
-    fl_xdp_count(&queue->counters, FL_RX_BYTES, bytes);
+    fl_figure_add(&queue->counters[FL_RX_FRAMES], count);
+    fl_figure_add(&queue->counters[FL_RX_BYTES], bytes);
     return count;
 }
 
@@ -143,7 +143,7 @@ static uint32_t fl_socket_receive_multi_buffer(
         xsk_ring_cons__release(&socket->receive, pieces);
         if (!fits)
         {
-            fl_xdp_count(&queue->counters, FL_RX_INCOMPLETE, 1);
+            fl_figure_add(&queue->counters[FL_RX_INCOMPLETE], 1);
             continue;
         }
         queue->assembly_free_count--;
@@ -153,8 +153,8 @@ static uint32_t fl_socket_receive_multi_buffer(
     }
     if (0 != count)
     {
-        fl_xdp_count(&queue->counters, FL_RX_FRAMES, count);
-        fl_xdp_count(&queue->counters, FL_RX_BYTES, bytes);
+        fl_figure_add(&queue->counters[FL_RX_FRAMES], count);
+        fl_figure_add(&queue->counters[FL_RX_BYTES], bytes);
     }
     return count;
 }

@@ -55,7 +55,7 @@ static void fl_port_free_queues(fl_port_t *port)
     {
         for (int id = 0; id < FL_QUEUE_COUNTERS; id++)
         {
-            port->closed_counters[id] += fl_xdp_counted(&port->queues[i].counters, id);
+            port->closed_counters[id] += fl_figure_get(&port->queues[i].counters[id]);
         }
         fl_xdp_queue_close(&port->queues[i]);
     }

@@ -29,7 +29,7 @@ static void fl_socket_kick(fl_xdp_queue_t *queue, fl_xdp_socket_t *socket)
         {
             return;
         }
-        fl_xdp_count(&queue->counters, FL_KICKS, 1);
+        fl_figure_add(&queue->counters[FL_KICKS], 1);
         const int code = sendto(socket->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
         socket->is_link_down = ENETDOWN == code;
         switch (code)
@@ -42,7 +42,7 @@ static void fl_socket_kick(fl_xdp_queue_t *queue, fl_xdp_socket_t *socket)
                 break;
 
             case EBUSY:
-                fl_xdp_count(&queue->counters, FL_TX_DROPPED, 1);
+                fl_figure_add(&queue->counters[FL_TX_DROPPED], 1);
                 break;
 
             case ENXIO:
@@ -50,7 +50,7 @@ static void fl_socket_kick(fl_xdp_queue_t *queue, fl_xdp_socket_t *socket)
                 return;
 
             default:
-                fl_xdp_count(&queue->counters, FL_TX_ERRORS, 1);
+                fl_figure_add(&queue->counters[FL_TX_ERRORS], 1);
                 break;
         }
         if (socket->is_zero_copy)
@@ -63,7 +63,7 @@ static void fl_socket_kick(fl_xdp_queue_t *queue, fl_xdp_socket_t *socket)
             socket->is_stalled = true;
             socket->completed = 0;
             socket->patience = FL_STALL_CYCLES;
-            fl_xdp_count(&queue->counters, FL_TX_EAGAIN, 1);
+            fl_figure_add(&queue->counters[FL_TX_EAGAIN], 1);
             return;
         }
         before = after;
@@ -84,7 +84,7 @@ int fl_xdp_queue_allocate(fl_xdp_queue_t *queue, fl_tx_frame_t *frames, uint32_t
     socket->free_count -= given;
     if (given < count)
     {
-        fl_xdp_count(&queue->counters, FL_TX_NOBUFS, count - given);
+        fl_figure_add(&queue->counters[FL_TX_NOBUFS], count - given);
     }
     return (int)given;
 }
@@ -176,8 +176,8 @@ int fl_xdp_queue_transmit(fl_xdp_queue_t *queue, const fl_tx_frame_t *frames, ui
     }
     xsk_ring_prod__submit(&socket->transmit, descriptors);
     socket->outstanding += descriptors;
-    fl_xdp_count(&queue->counters, FL_TX_FRAMES, count);
-    fl_xdp_count(&queue->counters, FL_TX_BYTES, bytes);
+    fl_figure_add(&queue->counters[FL_TX_FRAMES], count);
+    fl_figure_add(&queue->counters[FL_TX_BYTES], bytes);
     if (!socket->is_stalled)
     {
         fl_socket_kick(queue, socket);

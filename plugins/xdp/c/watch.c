@@ -170,13 +170,6 @@ static void fl_port_read_figures(fl_port_t *port, int64_t *figures)
     figures[FL_FIGURE_ZERO_COPY] = port->facts.is_zero_copy;
 }
 
-static void fl_stat_set(fl_stat_t *stat, const char *name, int64_t value)
-{
-    memset(stat, 0, sizeof(*stat));
-    snprintf(stat->name, sizeof(stat->name), "%s", name);
-    stat->value = value;
-}
-
 int fl_xdp_port_stats(fl_port_t *port, fl_stat_t *stats, uint32_t capacity)
 {
     const uint32_t all = FL_QUEUE_COUNTERS + FL_FIGURES;
@@ -192,7 +185,7 @@ int fl_xdp_port_stats(fl_port_t *port, fl_stat_t *stats, uint32_t capacity)
         int64_t value = port->closed_counters[id];
         for (uint32_t i = 0; i < port->queue_count; i++)
         {
-            value += fl_xdp_counted(&port->queues[i].counters, id);
+            value += fl_figure_get(&port->queues[i].counters[id]);
         }
         fl_stat_set(&stats[count++], fl_counter_names[id], value);
     }

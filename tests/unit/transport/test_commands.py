@@ -87,6 +87,21 @@ def test_a_fallback_is_shown_with_its_reason(site):
     assert "default channel: good (It is the first in transport.use that can serve the endpoint.)" in text
 
 
+def test_a_required_transport_that_cannot_be_used_leaves_nothing_to_any_channel(site):
+    site.add("crash", "ctypes.string_at(0)")
+    site.add("good", STACK)
+    settings = ("--set", 'transport.use=["good"]', "--set", 'transport.require="crash"')
+    document, _ = transports(site, *settings)
+    (chosen,) = document["chosen"]
+    assert (chosen["for"], chosen["transport"]) == ("every channel", None)
+    assert 'No driver starts: transport.require = "crash" cannot be met' in chosen["why"]
+    text = site.run("transports", *settings, environ=NO_SOCKETS).stdout
+    first, *verdict = text[text.index("every channel: nothing (No driver starts") :].splitlines()
+    assert first.endswith("crash is installed but not usable)")
+    assert "SIGSEGV" in "".join(line for line in verdict if line.startswith("  found "))
+    assert "good (" not in text
+
+
 def test_the_configuration_file_reaches_the_probe(site, tmp_path):
     site.add("good", STACK)
     file = tmp_path / "framelane.toml"

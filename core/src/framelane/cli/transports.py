@@ -16,7 +16,7 @@ import typer
 from framelane.cli.options import ConfigOption, JsonOption, SetOption, make_console, print_json, warn
 from framelane.driver.settings import ResolvedSettings, load_settings
 from framelane.driver.verdicts import read_verdicts
-from framelane.errors import FramelaneError
+from framelane.errors import FramelaneError, TransportError
 from framelane.netstack.routes import Interface, NetlinkRoutes, Routes
 from framelane.shm.cnc import CNC_FILE, CncFile, probe_activity
 from framelane.shm.counter_types import CounterType, NetstackLabel
@@ -25,7 +25,14 @@ from framelane.transport.port_settings import PortSettings, port_facts
 from framelane.transport.probe import run_probes
 from framelane.transport.question import Question, ask
 from framelane.transport.registry import BrokenPlugin, Plugin
-from framelane.transport.selection import Chosen, NoTransportError, PassedOver, effective_order, select
+from framelane.transport.selection import (
+    Chosen,
+    NoTransportError,
+    PassedOver,
+    check_required,
+    effective_order,
+    select,
+)
 from framelane.transport.spec import Fact, TransportSettings, Verdict
 from framelane.transport.standing import Standing, standings
 
@@ -115,8 +122,12 @@ def default_choices(
     settings: ResolvedSettings, standing: Mapping[str, Standing], routes: Routes
 ) -> list[dict[str, object]]:
     """Return what channels would get from a driver started now: one for the default route, one per other interface
-    that a device transport serves or a rule names."""
+    that a device transport serves or a rule names. A driver that would not start gives nothing to any."""
     dedicated = settings.driver.threading_mode == "DEDICATED"
+    try:
+        check_required(settings.transport, standing, dedicated=dedicated)
+    except TransportError as error:
+        return [_choice("every channel", None, f"No driver starts: {error}", ())]
     mtu_length = settings.driver.mtu_length
     choices = []
     for question in _default_questions(settings, standing, routes, mtu_length):
@@ -279,7 +290,10 @@ def _print(settings: ResolvedSettings, shown: dict[str, Any], *, verbose: bool) 
             soft_wrap=True,
         )
     for choice in shown["chosen"]:
-        console.print(f"{choice['for']}: {choice['transport'] or 'nothing'} ({choice['why']})", soft_wrap=True)
+        why, *verdict = choice["why"].splitlines()
+        console.print(f"{choice['for']}: {choice['transport'] or 'nothing'} ({why.rstrip(':')})", soft_wrap=True)
+        for line in verdict:
+            console.print(line, soft_wrap=True)
         for passed in choice["passed_over"]:
             console.print(f"  not {passed['name']:<10} {passed['why']}", soft_wrap=True)
 

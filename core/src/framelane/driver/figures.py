@@ -41,6 +41,12 @@ class TransportFigures:
         if view is not None:
             self._show_network(name, view)
 
+    def on_lost(self, name: str) -> None:
+        """Free the counter of the network of a port whose device is gone; its figures stay, for they are totals."""
+        seen = self._seen.pop(name, None)
+        if seen is not None:
+            self._services.counters.free(seen.counter_id)
+
     def _set(self, name: str, type_id: int, key: bytes, label: str, value: int) -> None:
         counters, identity = self._services.counters, (name, type_id, key, label)
         counter_id = self._counter_ids.get(identity)
