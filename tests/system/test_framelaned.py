@@ -237,7 +237,12 @@ def test_property_files_definitions_and_environment_are_taken_and_later_ones_win
         (["missing.properties"], {}, 1, ["missing.properties"]),
         ([], {"FRAMELANE_CONFIG": "missing.toml"}, 1, ["missing.toml"]),
         ([], {"FRAMELANE_USER": "nobody-of-that-name"}, 1, ["there is no user 'nobody-of-that-name'"]),
-        ([], {"FRAMELANE_TRANSPORT_REQUIRE": "vma"}, 1, ["transport.require", "vma", "not installed"]),
+        (
+            [],
+            {"FRAMELANE_TRANSPORT_REQUIRE": "vma", "FRAMELANE_TRANSPORT_VMA_LIBRARY": "/nowhere/libvma.so"},
+            1,
+            ["transport.require", "vma", "not usable", "/nowhere/libvma.so"],
+        ),
         ([], {"FRAMELANE_TRANSPORT_REQUIRE": "dpdk"}, 1, ["transport.require", "dpdk", "not usable", "asked", "next"]),
     ],
 )

@@ -247,7 +247,8 @@ def test_a_required_transport_that_cannot_be_had_fails_the_start_and_leaves_noth
 
 
 def test_a_transport_that_was_passed_over_is_shown_with_the_reason(tmp_path, attach):
-    wanted = settings(tmp_path / "aeron", ['transport.use=["vma", "sockets"]'])
+    absent = 'transport.vma.library="/nowhere/libvma.so"'
+    wanted = settings(tmp_path / "aeron", ['transport.use=["vma", "sockets"]', absent])
     with MediaDriver.launch(wanted) as driver:
         client = attach(driver)
         client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:udp?endpoint=127.0.0.1:40123")
@@ -258,7 +259,7 @@ def test_a_transport_that_was_passed_over_is_shown_with_the_reason(tmp_path, att
     assert served.transport == "sockets"
     ((name, why),) = served.passed_over
     assert name == "vma"
-    assert "not installed" in why
+    assert "vma is not usable: the library /nowhere/libvma.so" in why
     assert fallbacks == [1]
 
 
