@@ -10,6 +10,20 @@ typedef uint64_t fl_lanes_t __attribute__((vector_size(32)));
 
 #define FL_ALWAYS_INLINE static inline __attribute__((always_inline))
 
+/* Take `size` bytes, a constant, as a word in which zeros follow them in memory; copy them if there is a place. */
+FL_ALWAYS_INLINE uint64_t fl_checksum_take(uint8_t **to, const uint8_t **from, size_t size)
+{
+    uint64_t word = 0;
+    memcpy(&word, *from, size);
+    *from += size;
+    if (NULL != *to)
+    {
+        memcpy(*to, &word, size);
+        *to += size;
+    }
+    return word;
+}
+
 /* The body of both: `to` is NULL for a sum without copy, which the compiler knows in every copy of the body. */
 FL_ALWAYS_INLINE uint64_t fl_checksum_body(uint8_t *to, const uint8_t *from, size_t length)
 {
@@ -36,51 +50,21 @@ FL_ALWAYS_INLINE uint64_t fl_checksum_body(uint8_t *to, const uint8_t *from, siz
         low += high;
         sum = (low[0] + low[1]) + (low[2] + low[3]);
     }
-    for (; length >= sizeof(uint64_t); length -= sizeof(uint64_t), from += sizeof(uint64_t))
+    for (; length >= sizeof(uint64_t); length -= sizeof(uint64_t))
     {
-        uint64_t word;
-        memcpy(&word, from, sizeof(word));
-        if (NULL != to)
-        {
-            memcpy(to, &word, sizeof(word));
-            to += sizeof(word);
-        }
-        sum = fl_checksum_add(sum, word);
+        sum = fl_checksum_add(sum, fl_checksum_take(&to, &from, sizeof(uint64_t)));
     }
     if (0 != (length & 4))
     {
-        uint32_t word;
-        memcpy(&word, from, sizeof(word));
-        if (NULL != to)
-        {
-            memcpy(to, &word, sizeof(word));
-            to += sizeof(word);
-        }
-        sum = fl_checksum_add(sum, word);
-        from += sizeof(word);
+        sum = fl_checksum_add(sum, fl_checksum_take(&to, &from, 4));
     }
     if (0 != (length & 2))
     {
-        uint16_t word;
-        memcpy(&word, from, sizeof(word));
-        if (NULL != to)
-        {
-            memcpy(to, &word, sizeof(word));
-            to += sizeof(word);
-        }
-        sum = fl_checksum_add(sum, word);
-        from += sizeof(word);
+        sum = fl_checksum_add(sum, fl_checksum_take(&to, &from, 2));
     }
     if (0 != (length & 1))
     {
-        const uint8_t last[2] = { *from, 0 };
-        uint16_t word;
-        memcpy(&word, last, sizeof(word));
-        if (NULL != to)
-        {
-            *to = *from;
-        }
-        sum = fl_checksum_add(sum, word);
+        sum = fl_checksum_add(sum, fl_checksum_take(&to, &from, 1));
     }
     return sum;
 }

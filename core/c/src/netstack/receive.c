@@ -125,12 +125,12 @@ static inline bool fl_receive_fast(fl_receive_t *receive, uint32_t index, bool v
     {
         return false;
     }
-    const uint64_t first = fl_receive_u64(data);
-    const uint64_t second = fl_receive_u64(data + 8);
-    const uint64_t third = fl_receive_u64(data + 16);
-    const uint64_t addresses = fl_receive_u64(data + 26);
-    const uint32_t ports = fl_receive_u32(data + 34);
-    const uint32_t length_and_sum = fl_receive_u32(data + 38);
+    const uint64_t first = fl_word_u64(data);
+    const uint64_t second = fl_word_u64(data + 8);
+    const uint64_t third = fl_word_u64(data + 16);
+    const uint64_t addresses = fl_word_u64(data + 26);
+    const uint32_t ports = fl_word_u32(data + 34);
+    const uint32_t length_and_sum = fl_word_u32(data + 38);
     fl_flow_t *flow = fl_receive_flow(poller, addresses, ports);
     if (!flow->is_fast ||
         0 != ((first ^ flow->words[0]) | (fl_receive_mask_second(second) ^ flow->words[1]) |

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "netstack/netstack.h"
+#include "util/word.h"
 
 /* What one poll has come to. */
 typedef struct fl_receive
@@ -18,20 +19,6 @@ typedef struct fl_receive
     uint32_t dropped_first;   /* frames to give back at once: those from here */
     uint32_t dropped_end;     /* up to here */
 } fl_receive_t;
-
-static inline uint64_t fl_receive_u64(const uint8_t *bytes)
-{
-    uint64_t word;
-    memcpy(&word, bytes, sizeof(word));
-    return word;
-}
-
-static inline uint32_t fl_receive_u32(const uint8_t *bytes)
-{
-    uint32_t word;
-    memcpy(&word, bytes, sizeof(word));
-    return word;
-}
 
 /* The 16 bits that lie at an offset of a word as it was loaded. */
 static inline uint16_t fl_receive_part(uint64_t word, uint32_t offset)
@@ -52,14 +39,14 @@ static inline uint64_t fl_receive_halves(uint64_t word)
 static inline uint64_t fl_receive_mask_second(uint64_t word)
 {
     static const uint8_t mask[8] = { 255, 255, 255, 255, 255, 255, 255, 0 };
-    return word & fl_receive_u64(mask);
+    return word & fl_word_u64(mask);
 }
 
 /* So may total length, id, the bit "do not fragment", and the TTL, in bytes 16 to 23. */
 static inline uint64_t fl_receive_mask_third(uint64_t word)
 {
     static const uint8_t mask[8] = { 0, 0, 0, 0, 0xbf, 255, 0, 255 };
-    return word & fl_receive_u64(mask);
+    return word & fl_word_u64(mask);
 }
 
 static inline fl_flow_t *fl_receive_flow(fl_poller_t *poller, uint64_t addresses, uint32_t ports)

@@ -131,11 +131,11 @@ static void fl_receive_learn(
         FL_VLAN_NONE == poller->netstack->config.vlan;
     if (flow->is_fast)
     {
-        flow->words[0] = fl_receive_u64(head);
-        flow->words[1] = fl_receive_mask_second(fl_receive_u64(head + 8));
-        flow->words[2] = fl_receive_mask_third(fl_receive_u64(head + 16));
-        flow->words[3] = fl_receive_u64(head + 26);
-        flow->ports = fl_receive_u32(head + 34);
+        flow->words[0] = fl_word_u64(head);
+        flow->words[1] = fl_receive_mask_second(fl_word_u64(head + 8));
+        flow->words[2] = fl_receive_mask_third(fl_word_u64(head + 16));
+        flow->words[3] = fl_word_u64(head + 26);
+        flow->ports = fl_word_u32(head + 34);
         flow->pseudo = fl_checksum_pseudo(&packet->source, &packet->destination, FL_IP_PROTOCOL_UDP, 0);
         flow->pseudo = fl_checksum_fold(fl_checksum_add(flow->pseudo, flow->ports));
     }
@@ -152,16 +152,16 @@ static void fl_receive_deliver(
     uint64_t addresses = 0;
     for (uint32_t at = 0; at < 16; at += 8)
     {
-        addresses ^= fl_receive_u64(packet->source.bytes + at) * 3 ^ fl_receive_u64(packet->destination.bytes + at);
+        addresses ^= fl_word_u64(packet->source.bytes + at) * 3 ^ fl_word_u64(packet->destination.bytes + at);
     }
     if (FL_FAMILY_IPV4 == packet->source.family)
     {
         uint8_t both[8];
         memcpy(both, packet->source.bytes, 4);
         memcpy(both + 4, packet->destination.bytes, 4);
-        addresses = fl_receive_u64(both);
+        addresses = fl_word_u64(both);
     }
-    fl_flow_t *flow = fl_receive_flow(poller, addresses, fl_receive_u32(packet->transport));
+    fl_flow_t *flow = fl_receive_flow(poller, addresses, fl_word_u32(packet->transport));
     const fl_peer_t *peer = &poller->spills[index].peer;
     const fl_address_t *local = &poller->spills[index].local;
     fl_listener_t *further = fl_receive_listener(

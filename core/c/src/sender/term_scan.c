@@ -6,26 +6,13 @@
 #include "protocol/frames.h"
 #include "protocol/timestamp.h"
 #include "shm/term.h"
+#include "util/word.h"
 
 /* The second word of a header without its flags: version 0, and the type. */
 #define FL_SCAN_TYPE_MASK UINT32_C(0xffff00ff)
 #define FL_SCAN_TYPE_DATA ((uint32_t)FL_FRAME_DATA << 16)
 #define FL_SCAN_TYPE_PAD ((uint32_t)FL_FRAME_PAD << 16)
 #define FL_SCAN_FLAG_BEGIN ((uint32_t)FL_DATA_FLAG_BEGIN << 8)
-
-static inline uint32_t fl_scan_u32(const uint8_t *bytes)
-{
-    uint32_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return value;
-}
-
-static inline uint64_t fl_scan_u64(const uint8_t *bytes)
-{
-    uint64_t value;
-    memcpy(&value, bytes, sizeof(value));
-    return value;
-}
 
 static inline uint64_t fl_scan_pair(int32_t low, int32_t high)
 {
@@ -82,11 +69,11 @@ uint32_t fl_term_scan(fl_scan_t *scan, const fl_scan_bounds_t *bounds, const uin
             scan->end = FL_SCAN_EMPTY;
             break;
         }
-        const uint32_t type = fl_scan_u32(frame + 4) & FL_SCAN_TYPE_MASK;
+        const uint32_t type = fl_word_u32(frame + 4) & FL_SCAN_TYPE_MASK;
         const int64_t extent = fl_align(length, FL_FRAME_ALIGNMENT);
         if (__builtin_expect(
-                fl_scan_u64(frame + 8) != fl_scan_pair(offset, bounds->session_id) ||
-                    fl_scan_u64(frame + 16) != stream_and_term || length < FL_DATA_HEADER_LENGTH ||
+                fl_word_u64(frame + 8) != fl_scan_pair(offset, bounds->session_id) ||
+                    fl_word_u64(frame + 16) != stream_and_term || length < FL_DATA_HEADER_LENGTH ||
                     extent > bounds->term_length - offset ||
                     (FL_SCAN_TYPE_DATA != type && FL_SCAN_TYPE_PAD != type) ||
                     (FL_SCAN_TYPE_DATA == type && extent > bounds->mtu_length),
