@@ -13,6 +13,11 @@ import pytest
 #: What runs one after another where ``make test`` runs two tests at once: devices and EAL, ports of the loopback
 #: interface, and what looks for processes and directories. Everything else is spread by file. The first one counts.
 _GROUPS = {
+    "stand-ins": (
+        "plugins/efvi",
+        "tests/conformance/test_efvi",
+        "tests/system/test_efvi",
+    ),
     "devices": (
         "plugins/dpdk",
         "plugins/xdp",

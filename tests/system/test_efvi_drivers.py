@@ -1,0 +1,53 @@
+"""Whole drivers over ef_vi, on the stand-in for its library: streams and files, in both receive models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framelane.shm.system_counters import SystemCounter
+from support.ends import KINDS, LEFT, RIGHT, Ends, channel, check_served_by, figures
+from support.exchange import exchange
+from support.namespaces import Link
+from support.processes import Processes, wait_until
+from support.transfers import move_file
+
+MIB = 1024 * 1024
+#: A sender and a receiver thread, each with a virtual interface of its own.
+DEDICATED = {"AERON_THREADING_MODE": "DEDICATED"}
+
+pytestmark = pytest.mark.root
+
+
+@pytest.mark.parametrize("models", [("efvi x2522", "efvi x3522"), ("efvi x3522", "sockets")], ids=" and ".join)
+def test_streams_of_every_kind_arrive_as_they_were_sent(
+    processes: Processes, shared: Path, link: Link, models: tuple[str, str], seed: int
+) -> None:
+    left, right = Ends(processes, shared, link, models, settings=DEDICATED).start()
+    lanes = {kind: (left.directory, right.directory, channel(kind, RIGHT, 40100 + i)) for i, kind in enumerate(KINDS)}
+    lanes |= {
+        f"{kind} to the left": (right.directory, left.directory, channel(kind, LEFT, 40200 + i))
+        for i, kind in enumerate(KINDS)
+    }
+    exchange(lanes, 2 * MIB, seed)
+    for driver, transport in ((left, models[0]), (right, models[1])):
+        check_served_by(driver, transport)
+    wait_until(lambda: figures(left).get("efvi-tx-frames"), "figures of the adapter")
+    assert figures(left)["efvi-rx-discard"] == figures(left)["efvi-unknown-events"] == 0
+    shown = [label for label in left.labels() if label.startswith(("efvi-port: eth0", "efvi-transport: eth0"))]
+    assert len(shown) == 3
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.01])
+def test_a_file_is_received_as_it_was_sent(
+    processes: Processes, shared: Path, link: Link, loss: float, seed: int
+) -> None:
+    models = ("efvi x2522", "efvi x3522")
+    left, right = Ends(processes, shared, link, models, settings=DEDICATED).start(loss, seed)
+    move_file(processes, shared, left, right, channel("IPv4", RIGHT), 16 * MIB, seed, 60)
+    check_served_by(left, models[0])
+    check_served_by(right, models[1])
+    if loss:
+        assert left.count(SystemCounter.RETRANSMITS_SENT) > 0
+        assert right.count(SystemCounter.NAK_MESSAGES_SENT) > 0
