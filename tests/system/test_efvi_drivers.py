@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from framelane.driver.verdicts import read_verdicts
 from framelane.shm.system_counters import SystemCounter
 from support.ends import KINDS, LEFT, RIGHT, Ends, channel, check_served_by, figures
 from support.exchange import exchange
 from support.namespaces import Link
 from support.processes import Processes, wait_until
-from support.transfers import move_file
+from support.transfers import ENVIRONMENT, move_file
 
 MIB = 1024 * 1024
 #: A sender and a receiver thread, each with a virtual interface of its own.
@@ -51,3 +54,39 @@ def test_a_file_is_received_as_it_was_sent(
     if loss:
         assert left.count(SystemCounter.RETRANSMITS_SENT) > 0
         assert right.count(SystemCounter.NAK_MESSAGES_SENT) > 0
+
+
+def test_adapters_that_are_lost_under_a_stream_leave_it_to_sockets_and_nothing_is_missing(
+    processes: Processes, shared: Path, link: Link
+) -> None:
+    control = shared / "control"
+    settings = {"FRAMELANE_CIUL_CONTROL": str(control), "AERON_IMAGE_LIVENESS_TIMEOUT": "60s"}
+    ends = Ends(processes, shared, link, ("efvi x2522", "efvi x3522"), settings=DEDICATED | settings, required=False)
+    left, right = ends.start()
+    programs = {}
+    for what, driver in (("subscribe", right), ("publish", left)):
+        words = [sys.executable, "-m", "support.number_stream", what, driver.directory, channel("IPv4", RIGHT), "120"]
+        programs[what] = processes.start(what, words, environment=ENVIRONMENT)
+    subscriber = programs["subscribe"]
+    subscriber.wait_for("first")
+    check_served_by(left, "efvi x2522")
+
+    beside = shared / "control.new"
+    beside.write_text("eth0 lost=1\n")
+    beside.replace(control)
+
+    for driver in (left, right):
+        wait_until(
+            lambda d=driver: {one.transport for one in read_verdicts(d.cnc.counters())} == {"sockets"}, "sockets"
+        )
+        (endpoint,) = read_verdicts(driver.cnc.counters())
+        assert "ef_vi on eth0: the adapter was reset, or taken out" in dict(endpoint.passed_over)["efvi"]
+
+    def intervals_with_messages() -> int:
+        lines = [line.split() for line in subscriber.output.splitlines()]
+        return sum(words[0] == "rate" and int(words[1]) > 0 for words in lines if len(words) == 2)
+
+    before = intervals_with_messages()
+    wait_until(lambda: intervals_with_messages() > before + 2, "messages over sockets")
+    subscriber.kill(signal.SIGUSR1)  # it ends with an error if a message was missing
+    subscriber.succeed()
