@@ -24,7 +24,7 @@ from support.drivers import DriverProcess, start_driver
 from support.namespaces import Link
 from support.processes import Processes, wait_until
 from support.transfers import ENVIRONMENT, faults
-from support.vendor import ALLOWED, efvi_python
+from support.built_plugins import ALLOWED, efvi_python
 
 __all__ = ["KINDS", "LEFT", "RIGHT", "Ends", "channel", "check_served_by", "figures", "run_in"]
 

@@ -165,13 +165,14 @@ typedef struct
     int ifindex;
     bool is_packet;
     char wire[96];
+    char path[128];
     fl_ciul_table_t *shared;
 } fl_ciul_registry_t;
 
-/* Map the table of an adapter's wire, made on first use. Members whose processes died are removed with their filters. */
+/* Map the table of an adapter's wire, made on first use, and join it; the index of the new member or a negative errno.
+ * Members whose processes died are removed with their filters. */
 int fl_ciul_registry_open(fl_ciul_registry_t *registry, const fl_ciul_settings_t *settings, int ifindex);
 void fl_ciul_registry_close(fl_ciul_registry_t *registry);
-int fl_ciul_registry_join(fl_ciul_registry_t *registry, const char *interface);
 void fl_ciul_registry_leave(fl_ciul_registry_t *registry, int member);
 int fl_ciul_registry_filter_add(fl_ciul_registry_t *registry, const fl_ciul_filter_t *filter, bool is_ring_model);
 int fl_ciul_registry_filter_del(fl_ciul_registry_t *registry, int id, int member);

@@ -2,17 +2,16 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "vi_state.h"
 
-#define FL_CIUL_RESOURCES 256
+#define FL_CIUL_POLLERS 1024
 
 void fl_ciul_event_put(fl_ciul_vi_t *own, const ef_event *event)
 {
@@ -26,22 +25,63 @@ void fl_ciul_event_put(fl_ciul_vi_t *own, const ef_event *event)
 
 /* ---- the poll ---- */
 
+/* Threads that poll and live, by place; a serial of 0 is a free place. A thread's end empties its own. */
+static _Atomic uint32_t fl_ciul_pollers[FL_CIUL_POLLERS];
+static _Thread_local uint32_t fl_ciul_poller_serial;
+static _Thread_local uint32_t fl_ciul_poller_place;
+static pthread_key_t fl_ciul_poller_key;
+static pthread_once_t fl_ciul_poller_once = PTHREAD_ONCE_INIT;
+
+static void fl_ciul_poller_end(void *place)
+{
+    atomic_store_explicit((_Atomic uint32_t *)place, 0, memory_order_relaxed);
+}
+
+static void fl_ciul_poller_make_key(void)
+{
+    pthread_key_create(&fl_ciul_poller_key, fl_ciul_poller_end);
+}
+
+static uint32_t fl_ciul_poller_self(void)
+{
+    static _Atomic uint32_t serials;
+    if (0 == fl_ciul_poller_serial)
+    {
+        pthread_once(&fl_ciul_poller_once, fl_ciul_poller_make_key);
+        fl_ciul_poller_serial = atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed) + 1;
+        for (uint32_t place = 0;; place = (place + 1) % FL_CIUL_POLLERS)
+        {
+            uint32_t free_place = 0;
+            if (atomic_compare_exchange_strong_explicit(&fl_ciul_pollers[place], &free_place, fl_ciul_poller_serial,
+                    memory_order_relaxed, memory_order_relaxed))
+            {
+                fl_ciul_poller_place = place;
+                pthread_setspecific(fl_ciul_poller_key, &fl_ciul_pollers[place]);
+                break;
+            }
+        }
+    }
+    return fl_ciul_poller_serial;
+}
+
 /* A poller may be replaced once and for all, as when a thread ends and another takes over. Two that take turns are a
  * race that happened to go well. */
 static void fl_ciul_event_check_thread(fl_ciul_vi_t *own)
 {
-    int thread = (int)syscall(SYS_gettid);
-    if (thread == own->poller_tid || own->settings.any_thread)
+    uint32_t self = fl_ciul_poller_self();
+    if (self == own->poller || own->settings.any_thread)
     {
         return;
     }
-    bool is_alive = 0 != own->poller_tid && 0 == syscall(SYS_tgkill, getpid(), own->poller_tid, 0);
-    if (is_alive && thread == own->former_tid)
+    bool is_alive = 0 != own->poller &&
+        own->poller == atomic_load_explicit(&fl_ciul_pollers[own->poller_place], memory_order_relaxed);
+    if (is_alive && self == own->former_poller)
     {
-        fl_ciul_misuse("ef_eventq_poll: threads %d and %d take turns on one event queue", thread, own->poller_tid);
+        fl_ciul_misuse("ef_eventq_poll: two threads take turns on one event queue");
     }
-    own->former_tid = own->poller_tid;
-    own->poller_tid = thread;
+    own->former_poller = own->poller;
+    own->poller = self;
+    own->poller_place = fl_ciul_poller_place;
 }
 
 static void fl_ciul_event_faults(fl_ciul_vi_t *own)
@@ -132,14 +172,14 @@ static int fl_ciul_event_receive(fl_ciul_vi_t *own, ef_event *evs, int evs_len)
         {
             return count;
         }
-        unsigned flags = fl_ciul_checksums_verify(frame->data, frame->length);
+        unsigned flags = fl_ciul_checksums_verify(frame->data, frame->length) & own->discard_mask;
         if (0 != own->settings.discard && 0 == (own->received + 1) % own->settings.discard_every)
         {
             flags |= own->settings.discard;
         }
         int made = own->is_ring
-            ? fl_ciul_receive_ring_deliver(own, frame, flags & own->discard_mask, evs + count, evs_len - count)
-            : fl_ciul_receive_shared_deliver(own, frame, flags & own->discard_mask, filter, evs + count);
+            ? fl_ciul_receive_ring_deliver(own, frame, flags, evs + count, evs_len - count)
+            : fl_ciul_receive_shared_deliver(own, frame, flags, filter, evs + count);
         if (made < 0)
         {
             return count;

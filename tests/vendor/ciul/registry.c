@@ -6,8 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -46,24 +45,26 @@ static uint64_t fl_ciul_process_started(int32_t pid)
     return started;
 }
 
+/* Writers of this process, and its readers beside them; the file's lock is between processes. */
+static pthread_mutex_t fl_ciul_registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+
 static void fl_ciul_registry_begin(fl_ciul_registry_t *registry)
 {
+    pthread_mutex_lock(&fl_ciul_registry_mutex);
     while (0 != flock(registry->fd, LOCK_EX) && EINTR == errno)
     {
     }
-    /* Release: pairs with the acquire fence in fl_ciul_registry_copy(). An odd generation is seen before what is written
-     * under it. The generation of a writer that was killed is odd already. */
-    uint32_t generation = atomic_load_explicit(&registry->shared->generation, memory_order_relaxed);
-    atomic_store_explicit(&registry->shared->generation, generation | 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
+    /* Acquire: pairs with the release in fl_ciul_registry_copy(). Nothing is written before the generation is odd. That
+     * of a writer that was killed is odd already. */
+    atomic_fetch_or_explicit(&registry->shared->generation, 1, memory_order_acquire);
 }
 
 static void fl_ciul_registry_end(fl_ciul_registry_t *registry)
 {
-    /* Release: pairs with the acquire load in fl_ciul_registry_copy(). Publishes the table. */
-    uint32_t generation = atomic_load_explicit(&registry->shared->generation, memory_order_relaxed);
-    atomic_store_explicit(&registry->shared->generation, generation + 1, memory_order_release);
+    /* Release: pairs with the acquire in fl_ciul_registry_copy(). Publishes the table. */
+    atomic_fetch_add_explicit(&registry->shared->generation, 1, memory_order_release);
     flock(registry->fd, LOCK_UN);
+    pthread_mutex_unlock(&fl_ciul_registry_mutex);
 }
 
 static void fl_ciul_registry_remove_filter(fl_ciul_registry_t *registry, int id)
@@ -88,14 +89,8 @@ static void fl_ciul_registry_remove_member(fl_ciul_registry_t *registry, int mem
     memset(&registry->shared->members[member], 0, sizeof(fl_ciul_member_t));
 }
 
-int fl_ciul_registry_open(fl_ciul_registry_t *registry, const fl_ciul_settings_t *settings, int ifindex)
+static int fl_ciul_registry_find_path(fl_ciul_registry_t *registry)
 {
-    char path[PATH_MAX];
-    registry->fd = -1;
-    registry->shared = NULL;
-    registry->ifindex = ifindex;
-    registry->is_packet = 0 == strcmp(settings->wire, "packet");
-    snprintf(registry->wire, sizeof(registry->wire), "%s", settings->wire);
     if (registry->is_packet)
     {
         struct stat status;
@@ -103,30 +98,73 @@ int fl_ciul_registry_open(fl_ciul_registry_t *registry, const fl_ciul_settings_t
         {
             return -errno;
         }
-        snprintf(path, sizeof(path), "/dev/shm/framelane-ciul-%lu-%d", (unsigned long)status.st_ino, ifindex);
+        snprintf(registry->path, sizeof(registry->path), "/dev/shm/framelane-ciul-%lu-%d",
+            (unsigned long)status.st_ino, registry->ifindex);
+        return 0;
     }
-    else if (0 == strncmp(settings->wire, "memory:", 7))
+    if (0 != strncmp(registry->wire, "memory:", 7))
     {
-        snprintf(path, sizeof(path), "%s/table", settings->wire + 7);
+        fl_ciul_misuse("FRAMELANE_CIUL: wire '%s' is neither packet nor memory:DIRECTORY", registry->wire);
     }
-    else
-    {
-        fl_ciul_misuse("FRAMELANE_CIUL: wire '%s' is neither packet nor memory:DIRECTORY", settings->wire);
-    }
+    snprintf(registry->path, sizeof(registry->path), "%s/table", registry->wire + 7);
+    return 0;
+}
 
-    registry->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (registry->fd < 0)
+/* Open the file and lock it. The last member that left may have unlinked it meanwhile: then it is another one. */
+static int fl_ciul_registry_open_file(fl_ciul_registry_t *registry)
+{
+    for (;;)
     {
-        return -errno;
+        struct stat status;
+        registry->fd = open(registry->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (registry->fd < 0 || 0 != flock(registry->fd, LOCK_EX) || 0 != fstat(registry->fd, &status))
+        {
+            return -errno;
+        }
+        if (0 != status.st_nlink)
+        {
+            bool is_short = (size_t)status.st_size < sizeof(fl_ciul_table_t);
+            return is_short && 0 != ftruncate(registry->fd, sizeof(fl_ciul_table_t)) ? -errno : 0;
+        }
+        close(registry->fd);
     }
-    flock(registry->fd, LOCK_EX);
-    struct stat status;
-    if (0 != fstat(registry->fd, &status) ||
-        ((size_t)status.st_size < sizeof(fl_ciul_table_t) && 0 != ftruncate(registry->fd, sizeof(fl_ciul_table_t))))
+}
+
+/* Enter the caller's process as a member; its index, or -ENOSPC. */
+static int fl_ciul_registry_join(fl_ciul_registry_t *registry, const char *interface)
+{
+    for (int member = 0; member < FL_CIUL_MEMBERS; member++)
     {
-        int error = errno;
+        fl_ciul_member_t *one = &registry->shared->members[member];
+        if (!one->is_used)
+        {
+            one->is_used = 1;
+            one->pid = (int32_t)getpid();
+            one->started = fl_ciul_process_started(one->pid);
+            one->serial = ++registry->shared->serials;
+            snprintf(one->interface, sizeof(one->interface), "%s", interface);
+            return member;
+        }
+    }
+    return -ENOSPC;
+}
+
+int fl_ciul_registry_open(fl_ciul_registry_t *registry, const fl_ciul_settings_t *settings, int ifindex)
+{
+    registry->fd = -1;
+    registry->shared = NULL;
+    registry->ifindex = ifindex;
+    registry->is_packet = 0 == strcmp(settings->wire, "packet");
+    snprintf(registry->wire, sizeof(registry->wire), "%s", settings->wire);
+    int result = fl_ciul_registry_find_path(registry);
+    if (0 == result)
+    {
+        result = fl_ciul_registry_open_file(registry);
+    }
+    if (result < 0)
+    {
         fl_ciul_registry_close(registry);
-        return -error;
+        return result;
     }
     void *shared = mmap(NULL, sizeof(fl_ciul_table_t), PROT_READ | PROT_WRITE, MAP_SHARED, registry->fd, 0);
     if (MAP_FAILED == shared)
@@ -150,8 +188,9 @@ int fl_ciul_registry_open(fl_ciul_registry_t *registry, const fl_ciul_settings_t
             fl_ciul_registry_remove_member(registry, member);
         }
     }
+    result = fl_ciul_registry_join(registry, settings->interface);
     fl_ciul_registry_end(registry);
-    return 0;
+    return result;
 }
 
 void fl_ciul_registry_close(fl_ciul_registry_t *registry)
@@ -168,31 +207,19 @@ void fl_ciul_registry_close(fl_ciul_registry_t *registry)
     }
 }
 
-int fl_ciul_registry_join(fl_ciul_registry_t *registry, const char *interface)
-{
-    int found = -ENOSPC;
-    fl_ciul_registry_begin(registry);
-    for (int member = 0; member < FL_CIUL_MEMBERS && found < 0; member++)
-    {
-        fl_ciul_member_t *one = &registry->shared->members[member];
-        if (!one->is_used)
-        {
-            one->is_used = 1;
-            one->pid = (int32_t)getpid();
-            one->started = fl_ciul_process_started(one->pid);
-            one->serial = ++registry->shared->serials;
-            snprintf(one->interface, sizeof(one->interface), "%s", interface);
-            found = member;
-        }
-    }
-    fl_ciul_registry_end(registry);
-    return found;
-}
-
 void fl_ciul_registry_leave(fl_ciul_registry_t *registry, int member)
 {
+    bool is_empty = true;
     fl_ciul_registry_begin(registry);
     fl_ciul_registry_remove_member(registry, member);
+    for (int i = 0; i < FL_CIUL_MEMBERS; i++)
+    {
+        is_empty &= !registry->shared->members[i].is_used;
+    }
+    if (is_empty)
+    {
+        unlink(registry->path);
+    }
     fl_ciul_registry_end(registry);
 }
 
@@ -267,16 +294,17 @@ bool fl_ciul_registry_copy(const fl_ciul_registry_t *registry, fl_ciul_table_t *
     /* Acquire: pairs with the release in fl_ciul_registry_end(). */
     uint32_t before = atomic_load_explicit(&registry->shared->generation, memory_order_acquire);
     uint32_t held = atomic_load_explicit(&copy->generation, memory_order_relaxed);
-    if (before == held || 0 != (before & 1))
+    if (before == held || 0 != (before & 1) || 0 != pthread_mutex_trylock(&fl_ciul_registry_mutex))
     {
         return false;
     }
     memcpy(copy->members, registry->shared->members, sizeof(copy->members));
     memcpy(copy->filters, registry->shared->filters, sizeof(copy->filters));
-    /* Acquire: pairs with the release fence in fl_ciul_registry_begin(). A writer that began meanwhile is seen. */
-    atomic_thread_fence(memory_order_acquire);
-    bool is_whole = before == atomic_load_explicit(&registry->shared->generation, memory_order_relaxed);
+    /* Release, by adding nothing: pairs with the acquire in fl_ciul_registry_begin(). A writer of another process that
+     * began meanwhile is seen. */
+    bool is_whole = before == atomic_fetch_add_explicit(&registry->shared->generation, 0, memory_order_release);
     atomic_store_explicit(&copy->generation, is_whole ? before : 0, memory_order_relaxed);
+    pthread_mutex_unlock(&fl_ciul_registry_mutex);
     return is_whole;
 }
 

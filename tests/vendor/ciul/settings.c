@@ -236,8 +236,8 @@ static void fl_ciul_settings_word(fl_ciul_settings_t *settings, const char *name
     }
 }
 
-/* Apply what a text says of an interface. True if it is described there; the text is cut up. */
-static bool fl_ciul_settings_apply(fl_ciul_settings_t *settings, char *text, const char *name, int ifindex)
+/* Apply what a text says of an interface, known by name or by index. True if it is described there; the text is cut up. */
+static bool fl_ciul_settings_apply(fl_ciul_settings_t *settings, char *text, int ifindex)
 {
     bool is_described = false;
     char *rest = text;
@@ -254,6 +254,7 @@ static bool fl_ciul_settings_apply(fl_ciul_settings_t *settings, char *text, con
             continue;
         }
         fl_ciul_settings_t changed = *settings;
+        changed.index = 0;
         for (char *word; NULL != (word = strsep(&words, " \t"));)
         {
             if ('\0' == word[0])
@@ -269,8 +270,10 @@ static bool fl_ciul_settings_apply(fl_ciul_settings_t *settings, char *text, con
             fl_ciul_settings_word(&changed, word, value);
         }
         bool is_any = 0 == strcmp(interface, "*");
-        if (is_any || (NULL != name && 0 == strcmp(interface, name)) || (0 != ifindex && changed.index == ifindex))
+        bool is_index = 0 != changed.index && changed.index == ifindex;
+        if (is_any || is_index || 0 == strcmp(interface, settings->interface))
         {
+            changed.index = 0 == changed.index ? settings->index : changed.index;
             *settings = changed;
             if (!is_any)
             {
@@ -297,7 +300,7 @@ static bool fl_ciul_settings_read(fl_ciul_settings_t *settings, const char *name
 
     const char *variable = getenv("FRAMELANE_CIUL");
     snprintf(text, sizeof(text), "%s", NULL == variable ? "" : variable);
-    bool is_described = fl_ciul_settings_apply(settings, text, name, ifindex);
+    bool is_described = fl_ciul_settings_apply(settings, text, ifindex);
     const char *path = getenv("FRAMELANE_CIUL_CONTROL");
     int fd = NULL == path ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (0 <= fd)
@@ -305,7 +308,7 @@ static bool fl_ciul_settings_read(fl_ciul_settings_t *settings, const char *name
         ssize_t length = read(fd, text, sizeof(text) - 1);
         text[length < 0 ? 0 : length] = '\0';
         close(fd);
-        is_described |= fl_ciul_settings_apply(settings, text, name, ifindex);
+        is_described |= fl_ciul_settings_apply(settings, text, ifindex);
     }
     return is_described;
 }

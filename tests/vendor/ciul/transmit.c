@@ -155,21 +155,20 @@ static void fl_ciul_transmit_complete(fl_ciul_vi_t *own, uint32_t first)
     fl_ciul_event_put(own, &event);
 }
 
-/* A queue that failed once goes on only after __ef_vi_reinit_txq_post_error(), whatever the settings say by then. */
+/* Whether an error has stopped the queue: it says so once, and sends nothing until it is made anew. */
 static bool fl_ciul_transmit_fails(fl_ciul_vi_t *own)
 {
-    if (own->tx_error_said || own->settings.tx_error < 0)
+    if (0 <= own->settings.tx_error && !own->is_tx_broken)
     {
-        return own->tx_error_said;
+        ef_event event;
+        memset(&event, 0, sizeof(event));
+        event.tx_error.type = EF_EVENT_TYPE_TX_ERROR;
+        event.tx_error.desc_id = (uint16_t)own->sent;
+        event.tx_error.subtype = (uint16_t)own->settings.tx_error;
+        fl_ciul_event_put(own, &event);
+        own->is_tx_broken = true;
     }
-    ef_event event;
-    memset(&event, 0, sizeof(event));
-    event.tx_error.type = EF_EVENT_TYPE_TX_ERROR;
-    event.tx_error.desc_id = (uint16_t)own->sent;
-    event.tx_error.subtype = (uint16_t)own->settings.tx_error;
-    fl_ciul_event_put(own, &event);
-    own->tx_error_said = true;
-    return true;
+    return own->is_tx_broken;
 }
 
 static int fl_ciul_transmit_wire(fl_ciul_vi_t *own, size_t length)
@@ -255,10 +254,11 @@ int ef_vi_transmit_unbundle(ef_vi *ep, const ef_event *event, ef_request_id *ids
     }
     fl_ciul_enter(own, "ef_vi_transmit_unbundle");
     int count = 0;
+    /* deferred_evs is how many descriptors the event stands for, desc_id the one behind them. */
     uint16_t left = (uint16_t)(event->tx.desc_id - (uint16_t)own->state.txq.removed);
-    if (own->sent - own->state.txq.removed < left)
+    if (EF_EVENT_TYPE_TX == type && event->tx.deferred_evs != left)
     {
-        fl_ciul_misuse("ef_vi_transmit_unbundle: the event was unbundled before");
+        fl_ciul_misuse("ef_vi_transmit_unbundle: the event was unbundled before, or one before it was not");
     }
     for (; 0 != left; left--)
     {
@@ -279,7 +279,7 @@ int __ef_vi_reinit_txq_post_error(ef_vi *vi)
     own->state.txq = (ef_vi_txq_state){0};
     own->sent = 0;
     own->ctpio_waits = false;
-    own->tx_error_said = false;
+    own->is_tx_broken = false;
     fl_ciul_leave(own);
     return 0;
 }
@@ -351,7 +351,7 @@ static void fl_ciul_ring_transmitv_ctpio_copy(
     bool is_drained = own->sent == own->state.txq.added;
     own->ctpio_waits = true;
     own->ctpio_went = is_drained && !own->settings.ctpio_fails && !own->settings.has_no_credits &&
-        own->settings.tx_error < 0 && 0 < ef_vi_transmit_space(vi) && 0 == fl_ciul_transmit_wire(own, frame_len);
+        !fl_ciul_transmit_fails(own) && 0 < ef_vi_transmit_space(vi) && 0 == fl_ciul_transmit_wire(own, frame_len);
     fl_ciul_leave(own);
 }
 
@@ -436,7 +436,8 @@ static int fl_ciul_fifo_send(fl_ciul_vi_t *own, size_t length, ef_request_id id)
 {
     bool has_room = 0 < ef_vi_transmit_space(own->vi) && (int)length <= ef_vi_transmit_space_bytes(own->vi) &&
         !own->settings.has_no_credits;
-    if (!has_room || fl_ciul_transmit_fails(own) || fl_ciul_transmit_wire(own, length) < 0)
+    bool is_broken = has_room && fl_ciul_transmit_fails(own);
+    if (!has_room || (!is_broken && fl_ciul_transmit_wire(own, length) < 0))
     {
         return -EAGAIN;
     }
@@ -445,9 +446,12 @@ static int fl_ciul_fifo_send(fl_ciul_vi_t *own, size_t length, ef_request_id id)
     own->sends[(own->state.txq.added - 1) & own->vi->vi_txq.mask].length = (uint32_t)length;
     own->state.txq.ct_added += (uint32_t)length;
     own->state.txq.previous = own->state.txq.added;
-    own->sent = own->state.txq.added;
     own->state.evq.min_unused_evq_slots--;
-    fl_ciul_transmit_complete(own, first);
+    if (!is_broken)
+    {
+        own->sent = own->state.txq.added;
+        fl_ciul_transmit_complete(own, first);
+    }
     return 0;
 }
 

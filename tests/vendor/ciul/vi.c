@@ -1,8 +1,6 @@
 /* A virtual interface's life, and who may use it when. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <net/if_arp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -132,10 +130,7 @@ static void fl_ciul_vi_close(fl_ciul_vi_t *own)
 static int fl_ciul_vi_open(fl_ciul_vi_t *own, const fl_ciul_domain_t *domain, const int *sizes)
 {
     int result = fl_ciul_registry_open(&own->registry, &own->settings, domain->ifindex);
-    if (0 == result)
-    {
-        result = own->member = fl_ciul_registry_join(&own->registry, own->settings.interface);
-    }
+    own->member = result;
     if (0 <= result)
     {
         result = own->registry.is_packet ? fl_ciul_wire_packet_open(&own->wire, &own->registry)

@@ -40,19 +40,20 @@ typedef struct
 
     /* who uses it */
     _Atomic int busy_tid;
-    int poller_tid, former_tid;
+    uint32_t poller, poller_place, former_poller; /* threads by serial */
 
     /* events that wait */
     ef_event *events;
     uint32_t events_head, events_tail, events_mask;
     bool is_primed, wants_wakeups;
-    bool reset_said, overflow_said, tx_error_said;
+    bool reset_said, overflow_said;
     ef_driver_handle primed_handle;
 
     /* transmit */
     fl_ciul_send_t *sends;
     uint32_t sent; /* descriptors the adapter has read */
     bool ctpio_waits, ctpio_went;
+    bool is_tx_broken; /* until the queue is made anew after an error */
     bool is_warming;
     ef_pio *pio;
     uint8_t staging[FL_CIUL_FRAME_MAX];

@@ -105,7 +105,7 @@ static int fl_ciul_packet_receive(fl_ciul_wire_t *wire, fl_ciul_frame_t *frames,
     int count = 0;
     for (int i = 0; i < received; i++)
     {
-        if (PACKET_OUTGOING == from[i].sll_pkttype || PACKET_OTHERHOST == from[i].sll_pkttype)
+        if (PACKET_OUTGOING == from[i].sll_pkttype)
         {
             continue;
         }
