@@ -1,9 +1,10 @@
-"""What holds for every test: a skip is a failure where everything is supposed to run, SIGINT interrupts, and tests that
-share something of the machine are not run beside each other."""
+"""What holds for every test: markers say what it needs, a skip is a failure where everything is supposed to run, SIGINT
+interrupts, and tests that share something of the machine are not run beside each other."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -68,13 +69,23 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) and len(val) > 16 else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this user may not do, or this machine has no programs for, before anything is set up."""
+    if item.get_closest_marker("root") is not None and os.geteuid() != 0:
+        pytest.skip("needs root")
+    wanted = (name for marker in item.iter_markers("programs") for name in marker.args)
+    absent = [name for name in wanted if shutil.which(name) is None]
+    if absent:
+        pytest.skip(f"needs {', '.join(absent)}; tools/install-packages says of which package")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Under ``FRAMELANE_CI=1`` fail what is skipped, unless it waits for a device."""
     report = yield
-    is_expected_failure = hasattr(report, "wasxfail")
     is_refused = os.environ.get("FRAMELANE_CI") == "1" and item.get_closest_marker("hardware") is None
-    if report.skipped and not is_expected_failure and is_refused:
+    if report.skipped and is_refused:
         report.outcome = "failed"
         report.longrepr = f"skipped under FRAMELANE_CI=1: {report.longrepr}"
     return report

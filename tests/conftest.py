@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.namespaces import Link, linked_namespaces, require_namespaces
+from support.namespaces import Link, linked_namespaces
 from support.processes import Processes
 
 
@@ -31,7 +31,6 @@ def processes(tmp_path: Path, shared: Path) -> Iterator[Processes]:
 
 @pytest.fixture
 def link() -> Iterator[Link]:
-    require_namespaces()
     with linked_namespaces() as joined:
         yield joined
 

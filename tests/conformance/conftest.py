@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from support.namespaces import Link, linked_namespaces, require_namespaces
+from support.namespaces import Link, linked_namespaces
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +15,5 @@ def wire() -> Iterator[Link]:
 
     Both ends compute their checksums, as machines behind a cable do.
     """
-    require_namespaces()
-    with linked_namespaces() as link:
-        for namespace, address in ((link.left, "fd77::1/64"), (link.right, "fd77::2/64")):
-            for words in (
-                ["ip", "-n", namespace, "address", "add", address, "dev", "eth0", "nodad"],
-                ["ip", "netns", "exec", namespace, "ethtool", "-K", "eth0", "tx", "off"],
-            ):
-                subprocess.run(words, check=True, capture_output=True, timeout=20)
+    with linked_namespaces(ipv6=True, has_offload=False) as link:
         yield link

@@ -1,12 +1,9 @@
 """The conformance kit on the sockets transport: over loopback, and between two network namespaces with the far end in a
 child process."""
 
-import ctypes
 import os
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +11,10 @@ import pytest
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
 from framelane.transport.native import OpenTransport, open_transport
 from framelane_sockets.plugin import framelane_transport
+from support.namespaces import Link, inside, linked_namespaces
+from support.processes import wait_until
 
-CLONE_NEWNET = 0x40000000
+HERE = Path(__file__).parent
 
 
 def open_sockets() -> OpenTransport:
@@ -39,60 +38,26 @@ class TestSocketsOverLoopback(BaseTransportConformance):
         pair.close()
 
 
-def run(command: str) -> None:
-    subprocess.run(command.split(), check=True, capture_output=True)
-
-
-@contextmanager
-def entered(namespace: str) -> Iterator[None]:
-    """Have this thread's new sockets belong to a network namespace."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with Path("/proc/thread-self/ns/net").open() as before, Path(f"/run/netns/{namespace}").open() as inside:
-        if libc.setns(inside.fileno(), CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), f"setns to {namespace}")
-        try:
-            yield
-        finally:
-            libc.setns(before.fileno(), CLONE_NEWNET)
-
-
 @pytest.fixture(scope="class")
-def namespaces() -> Iterator[tuple[str, str]]:
-    """Two namespaces joined by a veth pair: 10.83.0.1 and fd83::1, 10.83.0.2 and fd83::2."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: network namespaces")
-    near, far = (f"fl{os.getpid()}{end}" for end in "nf")
-    run(f"ip netns add {near}")
-    try:
-        run(f"ip netns add {far}")
-        run(f"ip -n {near} link add veth0 type veth peer name veth0 netns {far}")
-        for namespace, number in ((near, 1), (far, 2)):
-            run(f"ip -n {namespace} address add 10.83.0.{number}/24 dev veth0")
-            run(f"ip -n {namespace} address add fd83::{number}/64 dev veth0 nodad")
-            run(f"ip -n {namespace} link set veth0 up")
-            run(f"ip -n {namespace} link set lo up")
-        for namespace in (near, far):
-            wait_for_route(namespace, "ff15::4241")
-        yield near, far
-    finally:
-        run(f"ip netns delete {near}")
-        run(f"ip netns delete {far}")
+def namespaces() -> Iterator[Link]:
+    """Two namespaces joined by a veth pair, with IPv4 and IPv6."""
+    with linked_namespaces(ipv6=True) as joined:
+        for namespace in (joined.left, joined.right):
+            wait_until(lambda namespace=namespace: has_route(namespace, "ff15::4241"), "the route to IPv6 groups")
+        yield joined
 
 
-def wait_for_route(namespace: str, group: str) -> None:
-    """Wait for the kernel's route to IPv6 groups, which it makes when it has seen the link, up to a second later."""
-    deadline = time.monotonic() + 60
+def has_route(namespace: str, group: str) -> bool:
+    """Whether the kernel has made its route to IPv6 groups, which it does up to a second after it has seen the link."""
     command = ["ip", "-n", namespace, "-6", "route", "get", group]
-    while subprocess.run(command, capture_output=True, timeout=20, check=False).returncode != 0:
-        assert time.monotonic() < deadline, f"no route to {group} in {namespace} within 60 s"
-        time.sleep(0.01)
+    return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
 
 
 @pytest.fixture(scope="class")
-def far_station(namespaces: tuple[str, str]) -> Iterator[RemoteStation]:
+def far_station(namespaces: Link) -> Iterator[RemoteStation]:
     """The far end in the second namespace, for all cases."""
     # This file's name is the module that the child imports, so its directory is on the child's path.
-    prefix = ("ip", "netns", "exec", namespaces[1], "env", f"PYTHONPATH={Path(__file__).parent}")
+    prefix = ("ip", "netns", "exec", namespaces.right, "env", f"PYTHONPATH={HERE}{os.pathsep}{HERE.parent}")
     station = RemoteStation(f"{Path(__file__).stem}:open_sockets", prefix)
     yield station
     station.close()
@@ -101,15 +66,15 @@ def far_station(namespaces: tuple[str, str]) -> Iterator[RemoteStation]:
 @pytest.mark.root
 class TestSocketsBetweenNamespaces(BaseTransportConformance):
     @pytest.fixture
-    def transport_pair(self, namespaces: tuple[str, str], far_station: RemoteStation) -> Iterator[TransportPair]:
-        with entered(namespaces[0]):
+    def transport_pair(self, namespaces: Link, far_station: RemoteStation) -> Iterator[TransportPair]:
+        with inside(namespaces.left):
             far_station.near = Station(open_sockets())
             yield TransportPair(
                 near=far_station.near,
                 far=far_station,
                 reopen=open_sockets,
-                ipv4=Family("10.83.0.1", "10.83.0.2", group="239.20.90.1", absent="192.0.2.1"),
-                ipv6=Family("fd83::1", "fd83::2", group="ff15::4241", absent="2001:db8::1"),
+                ipv4=Family("10.77.0.1", "10.77.0.2", group="239.20.90.1", absent="192.0.2.1"),
+                ipv6=Family("fd77::1", "fd77::2", group="ff15::4241", absent="2001:db8::1"),
             )
             far_station.reset()
             far_station.near.close()

@@ -10,8 +10,7 @@ import pytest
 
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
 from framelane.transport.native import OpenTransport
-from support.inside import inside
-from support.namespaces import Link
+from support.namespaces import Link, inside
 from support.transport_pairs import open_plugin, resolve, start_far
 
 pytest.importorskip("framelane_xdp._native", reason="built without the headers of libxdp", exc_type=ImportError)

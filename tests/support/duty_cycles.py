@@ -16,7 +16,7 @@ from framelane._native import ffi, lib
 from framelane.testing import Family, Station, TransportPair
 from framelane.testing.station import Endpoint
 from framelane.transport.address import Address
-from support.inside import inside
+from support.namespaces import inside
 from support.transport_pairs import open_plugin
 
 _FAMILY = Family("10.77.0.1", "10.77.0.2", absent="192.0.2.1")

@@ -14,19 +14,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from framelane.driver.verdicts import read_verdicts
 from support.drivers import DriverProcess, start_driver
-from support.namespaces import Link
+from support.namespaces import Link, run_in
 from support.processes import Processes, wait_until
 from support.transfers import ENVIRONMENT, faults
 from support.built_plugins import ALLOWED, efvi_python
 
-__all__ = ["KINDS", "LEFT", "RIGHT", "Ends", "channel", "check_served_by", "figures", "run_in"]
+__all__ = ["KINDS", "LEFT", "RIGHT", "Ends", "channel", "check_served_by", "figures"]
 
 LEFT = ("10.77.0.1", "fd77::1")
 RIGHT = ("10.77.0.2", "fd77::2")
@@ -48,15 +47,6 @@ def channel(kind: str, host: tuple[str, str], port: int = 40123) -> str:
         "multicast": f"224.20.30.39:{port}|interface=10.77.0.0/24",
     }[kind]
     return f"aeron:udp?endpoint={endpoint}"
-
-
-def run_in(namespace: str, *words: str) -> str:
-    """Run a program in a namespace and return what it prints."""
-    done = subprocess.run(
-        ["ip", "netns", "exec", namespace, *words], check=False, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr or done.stdout}"
-    return done.stdout
 
 
 @dataclass

@@ -9,18 +9,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 __all__ = ["Process", "Processes", "processes_of_session", "wait_until"]
 
+_Value = TypeVar("_Value")
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
-    """Look every few milliseconds until a condition holds."""
+
+def wait_until(condition: Callable[[], _Value], what: str = "the condition", timeout_s: float = 60.0) -> _Value:
+    """Look every few milliseconds until a condition holds; returns its value."""
     deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {timeout_s} s")
-        time.sleep(0.005)
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        time.sleep(0.002)
+    return value
 
 
 def processes_of_session(session: int) -> list[int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from framelane.errors import FramelaneError
 from framelane.shm.counters import CountersReader
 from framelane.testing import simulation
 from framelane.testing.simulation import SimulatedDriver
@@ -171,6 +172,7 @@ class Simulation:
         try:
             self.hosts.clear()
             self._world.close()
-        except Exception:
+        except FramelaneError as failure:
             if error is None:
                 raise
+            error.add_note(f"and the simulation did not end cleanly: {failure}")

@@ -42,21 +42,21 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 for module in $(cat /modules/order); do insmod /modules/$module || echo "insmod $module failed"; done
-mkdir -p /lower /scratch /root
+mkdir -p /lower /scratch /newroot
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=524288,cache=loose host /lower || exec sh
 mount -t tmpfs -o size=70% tmpfs /scratch
 mkdir /scratch/upper /scratch/work
-mount -t overlay -o lowerdir=/lower,upperdir=/scratch/upper,workdir=/scratch/work overlay /root || exec sh
-mkdir -p /root/proc /root/sys /root/dev /root/run
-mount --move /proc /root/proc
-mount --move /sys /root/sys
-mount --move /dev /root/dev
-mkdir -p /root/dev/shm /root/dev/pts
-mount -t tmpfs shm /root/dev/shm
-mount -t devpts pts /root/dev/pts
-mount -t tmpfs run /root/run
-cp /agent.py /root/run/agent.py
-exec switch_root /root {python} /run/agent.py
+mount -t overlay -o lowerdir=/lower,upperdir=/scratch/upper,workdir=/scratch/work overlay /newroot || exec sh
+mkdir -p /newroot/proc /newroot/sys /newroot/dev /newroot/run
+mount --move /proc /newroot/proc
+mount --move /sys /newroot/sys
+mount --move /dev /newroot/dev
+mkdir -p /newroot/dev/shm /newroot/dev/pts
+mount -t tmpfs shm /newroot/dev/shm
+mount -t devpts pts /newroot/dev/pts
+mount -t tmpfs run /newroot/run
+cp /agent.py /newroot/run/agent.py
+exec switch_root /newroot {python} /run/agent.py
 """
 
 

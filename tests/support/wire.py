@@ -4,39 +4,19 @@ the kernel at the other.
 
 from __future__ import annotations
 
-import ctypes
 import select
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
 from support.control_stack import TICK
+from support.namespaces import inside
 
-CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
-
-
-@contextmanager
-def inside_namespace(name: str) -> Iterator[None]:
-    """Have what this thread opens belong to a network namespace."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def enter(descriptor: int) -> None:
-        if libc.setns(descriptor, CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), f"setns to {name}")
-
-    with Path("/proc/thread-self/ns/net").open() as home, Path(f"/run/netns/{name}").open() as there:
-        enter(there.fileno())
-        try:
-            yield
-        finally:
-            enter(home.fileno())
 
 
 def take_from_kernel(namespace: str, device: str = "eth0") -> None:
@@ -77,7 +57,7 @@ class Wire:
     def __init__(self, stack: Stack, namespace: str, device: str = "eth0", speed: int = 1) -> None:
         self._stack = stack
         self._interval = TICK / 1e9 / speed
-        with inside_namespace(namespace):
+        with inside(namespace):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             self._socket.bind((device, 0))
         self._next = time.monotonic() + self._interval
@@ -130,9 +110,3 @@ class Wire:
     def _flush(self) -> None:
         for frame in self._stack.sent_bytes():
             self._socket.send(frame)
-
-
-def run_in(namespace: str, *words: str) -> str:
-    """Run a command in a namespace and return what it printed."""
-    command = ["ip", "netns", "exec", namespace, *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -109,7 +108,6 @@ def test_ipc_has_a_result_for_each_length():
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2")
 @pytest.mark.parametrize("name", ["frames", "throughput"])
 def test_a_veth_pair_is_measured_in_both_directions_and_removed(name):
     lengths = [64, 320, 1408, "mixed"] if name == "frames" else MESSAGES
@@ -124,7 +122,6 @@ DEVICE_FLOORS = {"dpdk": "raw DPDK bursts, batch ", "xdp": "raw AF_XDP rings, ba
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2")
 @pytest.mark.parametrize("transport", DEVICES)
 def test_a_device_has_a_result_for_each_arrangement_with_checksums_and_without(transport):
     pytest.importorskip(f"framelane_{transport}._native")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
@@ -45,11 +44,10 @@ def dissect(path: Path) -> list[Packet]:
 
 
 @pytest.mark.root
+@pytest.mark.programs("tshark")
 def test_tshark_decodes_every_frame_and_finds_none_malformed(
     processes: Processes, shared: Path, link: Link, seed: int
 ) -> None:
-    if shutil.which("tshark") is None:
-        pytest.skip("needs the program tshark (package tshark)")
     capture = shared / "wire.pcap"
     left = start_driver(
         processes,

@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from support.control_stack import PROBE, REACHABLE, SECOND, STALE, ControlStack, build_library
-from support.namespaces import Link
-from support.wire import Wire, mac_of, run_in, take_from_kernel
+from support.namespaces import Link, run_in
+from support.wire import Wire, mac_of, take_from_kernel
 
 pytestmark = pytest.mark.root
 
@@ -50,11 +49,10 @@ def neighbour_of_kernel(namespace: str, address: str) -> dict[str, Any]:
 
 
 def ping(namespace: str, address: str, count: int) -> list[str]:
-    if shutil.which("ping") is None:
-        pytest.skip("needs the program ping (package iputils-ping)")
     return ["ip", "netns", "exec", namespace, "ping", "-n", "-c", str(count), "-i", "0.05", "-W", "5", address]
 
 
+@pytest.mark.programs("ping")
 @pytest.mark.parametrize("address", [OURS, OURS6, OURS_LINK])
 def test_the_kernel_resolves_us_and_all_its_pings_are_answered(stack: ControlStack, device: Link, address: str) -> None:
     target = f"{address}%eth0" if address == OURS_LINK else address

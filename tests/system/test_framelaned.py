@@ -18,25 +18,17 @@ import pytest
 from framelane.client import Client
 from framelane.shm.cnc import CNC_FILE, CncFile
 from framelane.shm.counter_types import CounterType
+from support.processes import wait_until
 
 FRAMELANED = (sys.executable, "-m", "framelane.cli.framelaned")
 LIMIT_S = 60.0
 #: Without these a driver maps more than the smallest machines like to give.
 SMALL = {"AERON_COUNTERS_BUFFER_LENGTH": "1m", "AERON_TERM_BUFFER_LENGTH": "64k"}
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def environment(directory, settings=None):
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AERON_", "FRAMELANE_"))}
     return {**inherited, "AERON_DIR": str(directory), **SMALL, **(settings or {})}
-
-
-def wait_until(condition, what, limit_s=LIMIT_S):
-    deadline = time.monotonic() + limit_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {limit_s} s"
-        time.sleep(0.002)
-    return found
 
 
 class Daemon:
@@ -288,7 +280,6 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path):
     assert str(directory) in message and "Not a directory" in message
 
 
-@needs_root
 @pytest.mark.root
 def test_a_directory_that_is_read_only_is_named(tmp_path):
     script = 'mount -t tmpfs -o ro tmpfs "$1" && shift && exec "$@"'
@@ -308,7 +299,6 @@ def run_unshared(script, mount, command):
     )
 
 
-@needs_root
 @pytest.mark.root
 def test_a_file_system_that_is_too_small_is_named_before_anything_is_mapped(tmp_path):
     done = run_unshared('mount -t tmpfs -o size=2m tmpfs "$1" && shift && exec "$@"', tmp_path, FRAMELANED)
@@ -317,7 +307,6 @@ def test_a_file_system_that_is_too_small_is_named_before_anything_is_mapped(tmp_
     assert str(tmp_path) in done.stderr and "No space left" in done.stderr
 
 
-@needs_root
 @pytest.mark.root
 def test_a_file_system_that_fills_up_is_an_error_answer_and_not_a_crash(tmp_path):
     script = """
@@ -358,7 +347,6 @@ def accounts(pid):
     return found
 
 
-@needs_root
 @pytest.mark.root
 def test_privileges_are_dropped_in_every_thread_and_the_files_are_the_users(start):
     user = pwd.getpwnam("nobody")
@@ -402,7 +390,6 @@ def open_folder():
     shutil.rmtree(folder)
 
 
-@needs_root
 @pytest.mark.root
 def test_a_directory_that_the_user_may_not_remove_is_emptied_with_a_warning(start, open_folder):
     settings = {"FRAMELANE_USER": "nobody", "FRAMELANE_GROUP": "daemon"}
@@ -417,7 +404,6 @@ def test_a_directory_that_the_user_may_not_remove_is_emptied_with_a_warning(star
     assert not list(daemon.directory.iterdir())
 
 
-@needs_root
 @pytest.mark.root
 def test_a_directory_that_the_user_may_not_enter_is_refused_at_the_start(tmp_path):
     closed = tmp_path / "closed"

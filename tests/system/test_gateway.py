@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.ends import Ends, check_served_by, run_in
+from support.ends import Ends, check_served_by
 from support.exchange import exchange
-from support.namespaces import Link
+from support.namespaces import Link, command_line, new_namespace, run_in
 from support.processes import Processes
 
 pytest.importorskip("framelane_xdp")
@@ -22,17 +22,21 @@ FAR = ("10.78.0.2", "fd78::2")
 
 
 @pytest.fixture
-def routed(link: Link, request: pytest.FixtureRequest) -> Link:
+def routed(link: Link) -> Iterator[Link]:
     """The right host becomes the gateway 10.77.0.2 and fd77::2; a third is behind it, in 10.78.0.0/24 and fd78::/64.
 
     The link that is returned joins the left host and the third.
     """
-    far = f"{link.right}far"
+    with new_namespace() as far:
+        join(link, far)
+        yield Link(link.left, far, (link.addresses[0], (f"{FAR[0]}/24",)))
+
+
+def join(link: Link, far: str) -> None:
+    """Put a third host behind the right one."""
     for words in (
-        f"ip netns add {far}",
         f"ip -n {link.right} link add eth1 type veth peer name eth0 netns {far}",
         f"ip -n {link.right} link set eth1 up",
-        f"ip -n {far} link set lo up",
         f"ip -n {far} link set eth0 up",
         f"ip -n {link.right} address add fd77::2/64 dev eth0 nodad",
         f"ip -n {link.right} address add 10.78.0.1/24 dev eth1",
@@ -41,13 +45,10 @@ def routed(link: Link, request: pytest.FixtureRequest) -> Link:
         f"ip -n {far} route add 10.77.0.0/24 via 10.78.0.1",
         f"ip -n {link.left} route add 10.78.0.0/24 via 10.77.0.2",
     ):
-        subprocess.run(words.split(), check=True, capture_output=True, timeout=60)
-        if words.startswith("ip netns add"):
-            request.addfinalizer(lambda: subprocess.run(["ip", "netns", "delete", far], check=True, timeout=60))
+        command_line(*words.split())
     run_in(link.right, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
     for device in ("eth0", "eth1"):
         run_in(link.right, "ethtool", "-K", device, "tx", "off", "gro", "off")
-    return Link(link.left, far, link.left_address, FAR[0])
 
 
 def far_ends(processes: Processes, shared: Path, routed: Link, pair: tuple[str, str]) -> Ends:

@@ -12,7 +12,7 @@ import pytest
 from framelane.netstack.feed import Feed, FeedLog
 from framelane.netstack.netlink import NetlinkNews, NetlinkRequests
 from framelane.netstack.tables import Neighbour, NeighbourState, NetworkRoute
-from support.inside import inside
+from support.namespaces import inside
 from support.processes import wait_until
 
 pytestmark = pytest.mark.root

@@ -20,8 +20,8 @@ from framelane.testing.memory_port import MemoryPort
 from framelane.testing.station import Run, Station
 from framelane.transport.address import Address
 from framelane.transport.port_settings import PortSettings
-from support.inside import inside
 from support.memory_ports import PluginPort, open_memory_port
+from support.namespaces import inside
 from support.processes import wait_until
 
 pytestmark = pytest.mark.root

@@ -3,63 +3,24 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from framelane.client import Client
-from framelane.driver.verdicts import ServedEndpoint, read_verdicts
 from framelane.shm.counter_types import ChannelStatus
 from support import losable
-from support.drivers import DriverProcess, start_driver
+from support.drivers import start_driver
 from support.namespaces import RIGHT, Link
-from support.processes import Process, Processes, wait_until
+from support.processes import Processes, wait_until
 from support.transfers import ENVIRONMENT
+from support.watched_stream import WatchedStream, watch_stream
 
 pytestmark = pytest.mark.root
 
 UNICAST = f"aeron:udp?endpoint={RIGHT}:40123"
 MULTICAST = "aeron:udp?endpoint=224.20.30.41:40124"
-SECONDS = 120  # at most
-
-
-@dataclass
-class Stream:
-    """Numbered messages from left to right; the subscriber checks that none is missing and that its image lives.
-
-    :ivar drivers: ``left`` publishes, ``right`` subscribes.
-    """
-
-    drivers: dict[str, DriverProcess]
-    subscriber: Process
-
-    def endpoint(self, side: str) -> ServedEndpoint:
-        found: list[ServedEndpoint] = []
-        # While it changes transports an endpoint may be left out.
-        wait_until(lambda: found or found.extend(read_verdicts(self.drivers[side].cnc.counters())), "endpoint", 10)
-        (one,) = found
-        return one
-
-    def count(self) -> int:
-        """How many intervals of the subscriber had messages."""
-        lines = [line.split() for line in self.subscriber.output.splitlines()]
-        return sum(words[0] == "rate" and int(words[1]) > 0 for words in lines if len(words) == 2)
-
-    def goes_on(self) -> None:
-        before = self.count()
-        wait_until(lambda: self.count() > before + 2, "messages", 20)
-
-    def finish(self) -> None:
-        """Nothing was missing up to now."""
-        self.subscriber.kill(signal.SIGUSR1)
-        self.subscriber.succeed(30)
-
-    def errors(self, side: str) -> str:
-        return "\n".join(self.drivers[side].errors())
 
 
 @pytest.fixture
@@ -75,8 +36,8 @@ def plugin_environment(shared: Path, away: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(processes: Processes, shared: Path, link: Link, away: Path) -> Callable[..., Stream]:
-    def start(channel: str = UNICAST, required: Mapping[str, str] = {}, **uses: str) -> Stream:
+def start(processes: Processes, shared: Path, link: Link, away: Path) -> Callable[..., WatchedStream]:
+    def start(channel: str = UNICAST, required: Mapping[str, str] = {}, **uses: str) -> WatchedStream:
         drivers = {}
         for side, namespace in (("left", link.left), ("right", link.right)):
             settings = {
@@ -85,18 +46,7 @@ def start(processes: Processes, shared: Path, link: Link, away: Path) -> Callabl
                 **plugin_environment(shared, away),
             }
             drivers[side] = start_driver(processes, shared / side, name=side, namespace=namespace, settings=settings)
-        programs = {
-            what: processes.start(
-                what,
-                [sys.executable, "-m", "support.number_stream", what, drivers[side].directory, channel, str(SECONDS)],
-                environment=ENVIRONMENT,
-            )
-            for what, side in (("subscribe", "right"), ("publish", "left"))
-        }
-        programs["subscribe"].wait_for("first", 20)
-        stream = Stream(drivers, programs["subscribe"])
-        stream.goes_on()
-        return stream
+        return watch_stream(processes, drivers, channel)
 
     return start
 
@@ -161,8 +111,6 @@ def test_an_address_that_goes_with_its_device_is_bound_when_both_are_back(
 def test_an_opening_that_needs_the_privileges_which_the_driver_gave_up_says_so(
     processes: Processes, shared: Path, away: Path, port: int
 ) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to give it up")
     settings = {
         "FRAMELANE_GROUP": "nogroup",
         "FRAMELANE_TRANSPORT_REQUIRE": "losable",  # so it is opened at the start, by root

@@ -8,82 +8,33 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from framelane.driver.verdicts import ServedEndpoint, read_verdicts
 from framelane.shm.counter_types import ChannelStatus, CounterType
-from support.drivers import DriverProcess
-from support.ends import RIGHT, Ends, channel, run_in
-from support.namespaces import Link
-from support.processes import Process, Processes, wait_until
-from support.transfers import ENVIRONMENT
+from support.ends import RIGHT, Ends, channel
+from support.namespaces import Link, run_in
+from support.processes import Processes, wait_until
+from support.watched_stream import WatchedStream, watch_stream
 
 pytest.importorskip("framelane_xdp")
 pytest.importorskip("framelane_dpdk")
 
 pytestmark = pytest.mark.root
 
-SECONDS = 120  # at most
 #: However slow the machine is, a device is back before the image is given up.
 PATIENT = {"AERON_IMAGE_LIVENESS_TIMEOUT": "60s"}
 DEVICES = ["xdp", "af_packet"]
 NAMES = {"xdp": "xdp", "af_packet": "dpdk", "own af_packet": "dpdk"}
 
 
-@dataclass
-class Stream:
-    """Numbered messages from left to right; the subscriber checks that none is missing."""
-
-    ends: Ends
-    drivers: dict[str, DriverProcess]
-    subscriber: Process
-
-    def endpoint(self, side: str) -> ServedEndpoint:
-        found: list[ServedEndpoint] = []
-        # While it changes transports an endpoint may be left out.
-        wait_until(lambda: found or found.extend(read_verdicts(self.drivers[side].cnc.counters())), "endpoint")
-        (one,) = found
-        return one
-
-    def count(self) -> int:
-        """How many intervals of the subscriber had messages."""
-        lines = [line.split() for line in self.subscriber.output.splitlines()]
-        return sum(words[0] == "rate" and int(words[1]) > 0 for words in lines if len(words) == 2)
-
-    def goes_on(self) -> None:
-        before = self.count()
-        wait_until(lambda: self.count() > before + 2, "messages")
-
-    def finish(self) -> None:
-        """Nothing was missing up to now."""
-        self.subscriber.kill(signal.SIGUSR1)
-        self.subscriber.succeed()
-
-    def errors(self, side: str) -> str:
-        return "\n".join(self.drivers[side].errors())
-
-
 @pytest.fixture
-def start(processes: Processes, shared: Path, link: Link) -> Callable[..., Stream]:
-    def start(left: str, right: str, **given: object) -> Stream:
+def start(processes: Processes, shared: Path, link: Link) -> Callable[..., tuple[WatchedStream, Ends]]:
+    def start(left: str, right: str, **given: object) -> tuple[WatchedStream, Ends]:
         ends = Ends(processes, shared, link, (left, right), settings=PATIENT, **given)
         drivers = dict(zip(("left", "right"), ends.start(), strict=True))
-        words = [sys.executable, "-m", "support.number_stream"]
-        programs = {
-            what: processes.start(
-                what,
-                [*words, what, drivers[side].directory, channel("IPv4", RIGHT), str(SECONDS)],
-                environment=ENVIRONMENT,
-            )
-            for what, side in (("subscribe", "right"), ("publish", "left"))
-        }
-        programs["subscribe"].wait_for("first")
-        stream = Stream(ends, drivers, programs["subscribe"])
-        stream.goes_on()
-        return stream
+        return watch_stream(processes, drivers, channel("IPv4", RIGHT)), ends
 
     return start
 
@@ -97,13 +48,13 @@ def detach_program(namespace: str) -> None:
     subprocess.run(["bpftool", "link", "detach", "id", str(number)], check=True, capture_output=True)
 
 
-def networks(stream: Stream, side: str) -> list[str]:
+def networks(stream: WatchedStream, side: str) -> list[str]:
     """The labels of the counters that show a port's network."""
     counters = stream.drivers[side].cnc.counters()
     return [counter.label for counter in counters if counter.type_id == CounterType.TRANSPORT_NETSTACK]
 
 
-def check_failed_over(stream: Stream, side: str, transport: str, why: str) -> None:
+def check_failed_over(stream: WatchedStream, side: str, transport: str, why: str) -> None:
     """The endpoint goes on over sockets, at the address that it had, and says what it passed over."""
     before = stream.endpoint(side)
     wait_until(lambda: stream.endpoint(side).transport == "sockets", "fail-over")
@@ -116,7 +67,7 @@ def check_failed_over(stream: Stream, side: str, transport: str, why: str) -> No
 
 
 def test_a_program_detached_by_force_fails_over_to_sockets_and_loses_nothing(start, link: Link) -> None:
-    stream = start("xdp", "xdp", required=False)
+    stream, _ = start("xdp", "xdp", required=False)
     for side, namespace in (("left", link.left), ("right", link.right)):
         assert stream.endpoint(side).transport == "xdp"
         detach_program(namespace)
@@ -126,7 +77,7 @@ def test_a_program_detached_by_force_fails_over_to_sockets_and_loses_nothing(sta
 
 def test_an_unplugged_virtual_device_fails_over_to_sockets_and_loses_nothing(start) -> None:
     program = [sys.executable, "-m", "support.unpluggable"]
-    stream = start("af_packet", "af_packet", required=False, programs=(program, program))
+    stream, _ = start("af_packet", "af_packet", required=False, programs=(program, program))
     for side in ("left", "right"):
         assert stream.endpoint(side).transport == "dpdk"
         stream.drivers[side].process.kill(signal.SIGUSR1)
@@ -138,7 +89,7 @@ def test_an_unplugged_virtual_device_fails_over_to_sockets_and_loses_nothing(sta
 def test_an_interface_deleted_and_made_again_is_bound_again_and_the_stream_goes_on(
     start, link: Link, transport: str
 ) -> None:
-    stream = start(transport, transport)
+    stream, ends = start(transport, transport)
     labels = {side: stream.endpoint(side).label for side in ("left", "right")}
 
     link.delete_pair()
@@ -149,7 +100,7 @@ def test_an_interface_deleted_and_made_again_is_bound_again_and_the_stream_goes_
         assert "eth0" in stream.errors(side)
         assert networks(stream, side) == []
     link.make_pair()
-    stream.ends.set_up()
+    ends.set_up()
 
     for side in labels:
         wait_until(lambda side=side: stream.endpoint(side).status == ChannelStatus.ACTIVE, "status 1")
@@ -163,7 +114,7 @@ def test_an_interface_deleted_and_made_again_is_bound_again_and_the_stream_goes_
 def test_a_link_goes_down_and_up_and_a_neighbour_changes_its_address_and_nothing_is_lost(
     start, link: Link, transport: str
 ) -> None:
-    stream = start(transport, "sockets")
+    stream, _ = start(transport, "sockets")
 
     run_in(link.right, "ip", "link", "set", "eth0", "down")
     wait_until(lambda: "link down" in stream.errors("left"), "link down")

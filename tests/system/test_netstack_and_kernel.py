@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from framelane._native import lib
-from support.namespaces import Link
+from support.namespaces import Link, inside, run_in
 from support.own_host import PORT, OwnHost
-from support.wire import Wire, inside_namespace, mac_of, run_in, take_from_kernel
+from support.wire import Wire, mac_of, take_from_kernel
 
 pytestmark = pytest.mark.root
 
@@ -43,7 +43,7 @@ def wire(host: OwnHost, device: Link) -> Iterator[Wire]:
 def kernel_socket(namespace: str, address: str, group: str | None = None) -> socket.socket:
     """A socket in the namespace, bound to port 40123."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with inside_namespace(namespace):
+    with inside(namespace):
         made = socket.socket(family, socket.SOCK_DGRAM)
         if group is not None and family == socket.AF_INET6:
             index = int(run_in(namespace, "cat", "/sys/class/net/eth0/ifindex"))

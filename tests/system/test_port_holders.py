@@ -44,9 +44,8 @@ def test_a_driver_names_the_process_that_has_the_port(shared, processes):
 
 def test_holders_are_those_whose_address_collides(processes):
     pid, port = hold(processes, "127.0.0.1")
-    assert [holder.pid for holder in find_holders(ip_address("127.0.0.1"), port)] == [pid]
-    assert [holder.pid for holder in find_holders(ip_address("0.0.0.0"), port)] == [pid]
-    assert [holder.pid for holder in find_holders(ip_address("::"), port)] == [pid]
+    for address in ("127.0.0.1", "0.0.0.0", "::"):
+        assert [holder.owner.pid for holder in find_holders(ip_address(address), port)] == [pid]
     assert find_holders(ip_address("127.0.0.2"), port) == []
     assert find_holders(ip_address("::1"), port) == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -71,8 +70,6 @@ def stream(processes: Processes, left: DriverProcess, right: DriverProcess) -> t
 
 def calls_of(processes: Processes, driver: DriverProcess, tmp_path: Path) -> Counter[str]:
     """Return the system calls that a driver makes in the window, by name."""
-    if shutil.which("strace") is None:
-        pytest.skip("needs the program strace")
     table = tmp_path / "calls"
     command = ["strace", "-c", "-f", "-U", "calls,name", "-o", table, "-p", driver.process.pid]
     strace = processes.start("strace", [str(word) for word in command])
@@ -102,6 +99,7 @@ def calls_and_figures(
     return calls, figures(driver, transport) - before
 
 
+@pytest.mark.programs("strace")
 def test_dpdk_makes_no_system_call_for_packets(processes: Processes, shared: Path, tmp_path: Path) -> None:
     """A driver that streams calls the kernel as often as one that idles: its conductor does, by the clock."""
     drivers = []
@@ -127,6 +125,7 @@ def test_dpdk_makes_no_system_call_for_packets(processes: Processes, shared: Pat
 
 
 @pytest.mark.root
+@pytest.mark.programs("strace")
 def test_xdp_kicks_at_most_once_for_32_frames(processes: Processes, shared: Path, tmp_path: Path, link: Link) -> None:
     for namespace in (link.left, link.right):
         command = ["ip", "netns", "exec", namespace, "ethtool", "-K", "eth0", "tx", "off"]

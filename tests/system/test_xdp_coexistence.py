@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import signal
 import socket
@@ -13,10 +12,10 @@ import pytest
 
 from framelane.shm.system_counters import SystemCounter
 from support.drivers import DriverProcess
-from support.ends import LEFT, RIGHT, Ends, channel, figures, run_in
-from support.inside import inside
-from support.namespaces import Link
+from support.ends import LEFT, RIGHT, Ends, channel, figures
+from support.namespaces import Link, inside, run_in
 from support.processes import Processes, wait_until
+from support.tcp import receive_all, sender_command
 from support.transfers import ENVIRONMENT
 
 pytest.importorskip("framelane_xdp")
@@ -24,19 +23,6 @@ pytest.importorskip("framelane_xdp")
 pytestmark = pytest.mark.root
 
 TCP_LENGTH = 100_000_000
-
-#: Connects, sends bytes that follow from a seed, and prints their digest.
-TCP_SENDER = """
-import hashlib, random, socket, sys
-seeded, digest, left = random.Random(1), hashlib.sha256(), int(sys.argv[3])
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=60) as connection:
-    while left:
-        piece = seeded.randbytes(min(left, 1 << 20))
-        left -= len(piece)
-        digest.update(piece)
-        connection.sendall(piece)
-print(digest.hexdigest())
-"""
 
 #: No more is under way than a veth holds, 256 frames, with room for others: at full rate the stream loses nothing.
 CHANNEL = channel("IPv4", RIGHT) + "|rcv-wnd=131072"
@@ -97,15 +83,7 @@ def test_a_tcp_transfer_beside_a_driver_s_stream_arrives_whole(
     processes: Processes, stream: Stream, link: Link
 ) -> None:
     with inside(link.right), socket.create_server((RIGHT[0], 0)) as listener:
-        listener.settimeout(60)
-        command = [sys.executable, "-c", TCP_SENDER, RIGHT[0], str(listener.getsockname()[1]), str(TCP_LENGTH)]
-        sender = processes.start("sender", command, namespace=link.left)
-        connection, _ = listener.accept()
-    digest, length = hashlib.sha256(), 0
-    with connection:
-        connection.settimeout(60)
-        while piece := connection.recv(1 << 20):
-            digest.update(piece)
-            length += len(piece)
-    assert (length, digest.hexdigest()) == (TCP_LENGTH, sender.succeed().strip())
+        sender = processes.start("sender", sender_command(listener, TCP_LENGTH), namespace=link.left)
+        received = receive_all(listener)
+    assert received == (TCP_LENGTH, sender.succeed().strip())
     stream.finish()

@@ -332,7 +332,6 @@ assert os.listdir(root) == []
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a tmpfs of 2 MiB, which needs root")
 def test_file_system_that_is_too_small_is_an_error_and_not_a_sigbus(tmp_path: Path) -> None:
     script = f'mount -t tmpfs -o size=2m none "{tmp_path}" && exec "{sys.executable}" -c "$FILL" "{tmp_path}"'
     result = subprocess.run(

@@ -1,7 +1,6 @@
 """The fault wrapper's statistics under a seed, and a capture as tshark reads it."""
 
 import itertools
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -227,8 +226,6 @@ def test_impossible_faults_are_refused(faulty: Faulty) -> None:
 
 
 def read_with_tshark(path: Path) -> list[dict[str, str]]:
-    if shutil.which("tshark") is None:
-        pytest.skip("needs tshark (apt install tshark)")
     names = ["frame.time_epoch", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "udp.srcport", "udp.dstport"]
     names += ["udp.payload", "udp.checksum.status", "ip.checksum.status", "_ws.malformed"]
     command = ["tshark", "-r", str(path), "-T", "fields", "-E", "separator=;", "-E", "occurrence=f"]
@@ -240,6 +237,7 @@ def read_with_tshark(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("addresses", [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")])
+@pytest.mark.programs("tshark")
 def test_tshark_reads_every_captured_datagram_as_it_was(tmp_path: Path, addresses: tuple[str, str]) -> None:
     clock = lib.fl_clock_virtual_new(0, 1_700_000_000_123_456_789)
     net = SimulatedNetwork(clock)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,12 +62,12 @@ class TwoCards:
         return card.mac in self.vm.run("ip", "link").stdout
 
 
+#: Root is for the bind mount that becomes the machine's root.
+NEEDS = [pytest.mark.vm, pytest.mark.root, pytest.mark.programs("qemu-system-x86_64"), pytest.mark.timeout(300)]
+
+
 @pytest.fixture
 def cards(tmp_path: Path) -> Iterator[TwoCards]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, for the bind mount that becomes the machine's root")
-    if shutil.which("qemu-system-x86_64") is None:
-        pytest.skip("needs qemu-system-x86_64 (package qemu-system-x86); make test-vm installs it")
     devices = []
     for card in CARDS:
         slot = card.pci_address.rpartition(":")[2]

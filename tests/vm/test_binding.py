@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
+from vm.conftest import CARDS, NEEDS, Card, TwoCards
 
-from vm.conftest import CARDS, Card, TwoCards
-
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
+pytestmark = NEEDS
 
 E1000E, VMXNET3 = CARDS
 

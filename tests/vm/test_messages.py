@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 
 import pytest
 
 from support.processes import wait_until
 from support.virtual_machine import VirtualMachine
-from vm.conftest import CARDS, FRAMELANE, Card, TwoCards
+from vm.conftest import CARDS, FRAMELANE, NEEDS, Card, TwoCards
 
-pytestmark = [
-    pytest.mark.vm,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(find_spec("framelane.netstack.port") is None, reason="needs the netstack, to serve a port"),
-]
+pytestmark = NEEDS
 
 COUNT = 200
 FAR = "far"  #: the network namespace of the sockets driver, so that its address is none of the near driver's kernel

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from dpdk_port import Port, buffers
 
 TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parents[3] / "tests"  #: the parent of ``support``
 
 
 @pytest.fixture
@@ -48,7 +49,8 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run Python source in a process of its own, with the tests' modules importable."""
 
     def run(source: str, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
+        path = os.pathsep.join([str(TESTS), str(SUPPORT), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path}
         return subprocess.run(
             [*prefix, sys.executable, "-c", source, *arguments],
             capture_output=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -72,13 +71,6 @@ def set_address(target: Any, address: tuple[str, int]) -> None:
     target.family = 4 if len(packed) == 4 else 6
     target.port = address[1]
     ffi.memmove(target.bytes, packed, len(packed))
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {LIMIT_S:g} s for {what}"
-        time.sleep(0.001)
 
 
 class Port:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -113,10 +112,9 @@ for wrong in (["--vdev=net_nosuch"], []):
     )
 
 
+@pytest.mark.programs("strace")
 def test_a_burst_makes_no_system_call(run_python: Run) -> None:
     """What happens before and after is the same with few bursts and with many, but for Python's memory."""
-    if shutil.which("strace") is None:
-        pytest.skip("counting system calls needs strace")
     source = """
 import sys
 from dpdk_port import Port, ffi

@@ -5,18 +5,19 @@ The other side is a raw socket on v1, or on the TAP interface. Each case is a pr
 
 from __future__ import annotations
 
-import contextlib
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from support.namespaces import new_namespace, run_in
+
 pytestmark = pytest.mark.root
 
 PROLOGUE = """
 import os, socket, subprocess, sys, time
-from dpdk_port import OpFailedError, Port, frame, lib, wait_until
+from dpdk_port import OpFailedError, Port, frame, lib
+from support.processes import wait_until
 
 def raw_socket(interface):
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5))
@@ -53,23 +54,12 @@ def exchange(port, raw, sizes):
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
-    name = f"fld{os.getpid()}"
-    commands = [
-        f"ip netns add {name}",
-        f"ip -n {name} link add v0 type veth peer name v1",
-        f"ip netns exec {name} sysctl -qw net.ipv6.conf.all.disable_ipv6=1",
-        f"ip -n {name} link set v0 up",
-        f"ip -n {name} link set v1 up",
-    ]
-    try:
-        for command in commands:
-            subprocess.run(command.split(), check=True, capture_output=True)
+    with new_namespace() as name:
+        run_in(name, "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+        run_in(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+        for device in ("v0", "v1"):
+            run_in(name, "ip", "link", "set", device, "up")
         yield name
-    finally:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            subprocess.run(["ip", "netns", "delete", name], check=True, capture_output=True)
 
 
 RunInside = Callable[[str], None]

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dpdk_port import OpFailedError, Port, buffers, frame, wait_until
+from dpdk_port import OpFailedError, Port, buffers, frame
 from framelane_dpdk._native import ffi, lib
 
 from framelane.errors import TransportError
+from support.processes import wait_until
 
 KINDS = {
     "net_ring": {"vdev": "net_ring", "vdev_args": {"link": "life"}},

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from support.namespaces import require_namespaces
+from support.namespaces import new_namespace, run_in
 from support.processes import wait_until
 
 CONFIGURE = """
@@ -58,25 +57,13 @@ print("summary", before.summary())
 
 @pytest.mark.root
 def test_every_address_and_route_is_set_again(tmp_path: Path) -> None:
-    require_namespaces()
-    name = f"fl{tmp_path.stat().st_ino}"
+    with new_namespace() as name:
 
-    def inside(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            ["ip", "netns", "exec", name, "env", f"FRAMELANE_DPDK_STATE_DIRECTORY={tmp_path}", *words],
-            capture_output=True,
-            text=True,
-            timeout=90,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done
+        def run(*words: str) -> str:
+            return run_in(name, "env", f"FRAMELANE_DPDK_STATE_DIRECTORY={tmp_path}", *words)
 
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        inside("sh", "-ec", CONFIGURE)
-        wait_until(lambda: not inside("ip", "-6", "address", "show", "tentative").stdout, "the end of detection", 30)
-        done = inside(sys.executable, "-c", ROUND_TRIP, MAKE_ANEW)
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], check=True)
-    assert "set link other0 name eth0" in done.stdout
-    assert "gateway=('fd77::1', '10.77.0.1')" in done.stdout
+        run("sh", "-ec", CONFIGURE)
+        wait_until(lambda: not run("ip", "-6", "address", "show", "tentative"), "the end of detection")
+        told = run(sys.executable, "-c", ROUND_TRIP, MAKE_ANEW)
+    assert "set link other0 name eth0" in told
+    assert "gateway=('fd77::1', '10.77.0.1')" in told

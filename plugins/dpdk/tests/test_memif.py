@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpdk_port import Port, frame, wait_until
+from dpdk_port import Port, frame
 from framelane_dpdk._native import lib
 
 from framelane_dpdk.settings import DpdkSettings
+from support.processes import wait_until
 
 FAR_END = Path(__file__).with_name("memif_far.py")
 FLOOD = Path(__file__).with_name("memif_flood.py")
@@ -147,8 +148,6 @@ def wait_for_event(port: Port, kind: int) -> None:
 
 @pytest.mark.root
 def test_a_process_without_privileges_exchanges_frames(make_port: Callable[..., Port]) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("becoming somebody without privileges needs root")
     prefix = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all")
     settings = {
         "vdev": "net_memif",

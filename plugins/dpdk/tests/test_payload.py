@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpdk_port import OpFailedError, Port, frame, wait_until
+from dpdk_port import OpFailedError, Port, frame
 from framelane_dpdk._native import ffi, lib
 from test_memif import far_end, memif
+
+from support.processes import wait_until
 
 LENGTH = 64 * 4096
 HEADERS = 42

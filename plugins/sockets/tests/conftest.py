@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +16,9 @@ from framelane_sockets._native import ffi, lib
 from framelane.transport import OpenContext
 from framelane_sockets.plugin import SocketsTransport
 from framelane_sockets.settings import SocketsSettings
+from support.namespaces import Link, linked_namespaces, run_in
+from support.processes import wait_until
 
-CLONE_NEWNET = 0x40000000
 LIMIT_S = 10.0
 
 
@@ -256,70 +254,18 @@ def sockets(make_sockets: Callable[..., Sockets]) -> Sockets:
     return make_sockets()
 
 
-def command_line(*command: str) -> str:
-    """Run a command, without the sanitizer that this process may be preloaded with."""
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-
-
-@dataclass(frozen=True)
-class Veth:
-    """Two network namespaces joined by a veth pair: 10.77.0.1 and fd77::1 are ``left``, .2 and ::2 are ``right``.
-
-    Loopback is up in ``left`` only.
-    """
-
-    left: str
-    right: str
-
-    def run(self, namespace: str, *command: str) -> str:
-        return command_line("ip", "netns", "exec", namespace, *command)
-
-    def wait_for_multicast(self) -> None:
-        """IPv6 multicast has no route until the kernel has seen the carrier, which it does by the way."""
-        deadline = time.monotonic() + LIMIT_S
-        for name in (self.left, self.right):
-            while "multicast ff00::/8 dev veth0" not in self.run(name, "ip", "-6", "route", "show", "table", "all"):
-                assert time.monotonic() < deadline, "veth0 did not come up"
-
-    @contextlib.contextmanager
-    def inside(self, namespace: str) -> Iterator[None]:
-        """Sockets that this thread opens meanwhile belong to the namespace."""
-        with Path("/proc/thread-self/ns/net").open() as home, Path(f"/run/netns/{namespace}").open() as there:
-            set_namespace(there.fileno())
-            try:
-                yield
-            finally:
-                set_namespace(home.fileno())
-
-
-def set_namespace(descriptor: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
-
-
 @pytest.fixture
-def veth() -> Iterator[Veth]:
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
-    pair = Veth(f"fls{os.getpid()}a", f"fls{os.getpid()}b")
-    names = (pair.left, pair.right)
-    try:
-        for name in names:
-            command_line("ip", "netns", "add", name)
-        link = f"ip link add veth0 netns {names[0]} type veth peer veth0 netns {names[1]}"
-        command_line(*link.split())
-        for host, name in enumerate(names, start=1):
-            pair.run(name, "ip", "address", "add", f"10.77.0.{host}/24", "dev", "veth0")
-            pair.run(name, "ip", "address", "add", f"fd77::{host}/64", "dev", "veth0", "nodad")
-            pair.run(name, "ip", "link", "set", "veth0", "up")
-        pair.run(names[0], "ip", "link", "set", "lo", "up")
-        pair.wait_for_multicast()
-        yield pair
-    finally:
-        for name in names:
-            with contextlib.suppress(subprocess.CalledProcessError):
-                command_line("ip", "netns", "delete", name)
+def veth() -> Iterator[Link]:
+    """Two namespaces joined by a veth pair, with IPv4 and IPv6."""
+    with linked_namespaces(ipv6=True) as link:
+        for name in (link.left, link.right):
+            wait_until(partial(has_multicast_route, name), "eth0 to come up")
+        yield link
+
+
+def has_multicast_route(namespace: str) -> bool:
+    """IPv6 multicast has no route until the kernel has seen the carrier, which it does by the way."""
+    return "multicast ff00::/8 dev eth0" in run_in(namespace, "ip", "-6", "route", "show", "table", "all")
 
 
 class RunFactory:

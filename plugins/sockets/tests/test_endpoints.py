@@ -16,6 +16,7 @@ from framelane_sockets._native import ffi
 from framelane.errors import TransportError
 from framelane.transport import OpenContext
 from framelane_sockets import plugin
+from support.namespaces import inside, new_namespace
 
 SO_BUSY_POLL = 46
 REUSE = 1
@@ -226,8 +227,8 @@ def test_the_probe_reports_the_kernel_and_its_offloads() -> None:
 
 
 @pytest.mark.root
-def test_without_loopback_the_least_segment_limit_is_assumed_and_said(veth: Any) -> None:
-    with veth.inside(veth.right):
+def test_without_loopback_the_least_segment_limit_is_assumed_and_said() -> None:
+    with new_namespace(has_loopback=False) as name, inside(name):
         facts = {fact.name: fact.value for fact in plugin.probe(plugin.SocketsSettings()).facts}
     assert facts["segmentation (UDP_SEGMENT)"] == "64 segments, 65507 bytes (assumed: loopback is down)"
 

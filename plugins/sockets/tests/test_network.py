@@ -63,7 +63,7 @@ def test_a_refused_segmentation_is_turned_off_and_the_rest_goes_plainly(
         receiver = sockets.open((right, 0), role=2)
     with veth.inside(veth.left):
         sender = sockets.open((left, 0), receiver.address, flags=CONNECT, mtu_length=1408)
-    veth.run(veth.left, "ip", "link", "set", "veth0", "mtu", "1300")
+    veth.run(veth.left, "ip", "link", "set", "eth0", "mtu", "1300")
     small, large = noise(4 * 1000), noise(4 * 1400 + 7)
 
     results = sockets.send(sender, run(small, 1000), run(b"plain"), run(large, 1400), run(small, 1000))
@@ -81,7 +81,7 @@ def test_a_new_peer_gets_segmentation_by_its_own_route(sockets: Any, run: Any, v
     with veth.inside(veth.right):
         receiver = sockets.open(("10.77.0.2", 0), role=2)
         other = sockets.open(("10.77.0.2", 0), role=2)
-    veth.run(veth.left, "ip", "route", "add", "10.77.0.9/32", "dev", "veth0", "mtu", "1000")
+    veth.run(veth.left, "ip", "route", "add", "10.77.0.9/32", "dev", "eth0", "mtu", "1000")
     with veth.inside(veth.left):
         sender = sockets.open(("10.77.0.1", 0), ("10.77.0.9", 1), flags=CONNECT, mtu_length=1408)
     assert "exceeds the route's 1000" in sender.note

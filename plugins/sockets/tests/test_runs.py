@@ -130,7 +130,7 @@ def test_a_full_send_buffer_takes_a_part_and_the_rest_later(veth: Any, make_sock
     """A rate limit on the device keeps what was sent in the socket's send buffer."""
     sockets = make_sockets()
     veth.run(
-        veth.left, "tc", "qdisc", "add", "dev", "veth0", "root", "tbf", "rate", "80mbit", "burst", "4kb", "limit", "9mb"
+        veth.left, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "80mbit", "burst", "4kb", "limit", "9mb"
     )
     with veth.inside(veth.right):
         receiver = sockets.open(("10.77.0.2", 0), role=2, receive_buffer_length=1 << 20)

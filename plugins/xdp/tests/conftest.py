@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import socket
 import struct
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from framelane.transport import OpenContext
+from support.namespaces import Link, inside, linked_namespaces, run_in
+from support.processes import wait_until
 
-CLONE_NEWNET = 0x40000000
 LIMIT_S = 10.0
 UNTAGGED = 0xFFFF
 DEVICE = "eth0"
@@ -34,62 +31,26 @@ class OpFailedError(Exception):
         self.text = text
 
 
-def command_line(*command: str) -> str:
-    """Run a command, without the sanitizer that this process may be preloaded with."""
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def wait_for(condition: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
-    """Return the condition's value once it is true."""
-    deadline = time.monotonic() + limit_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {limit_s} s in vain for {what}"
-        time.sleep(0.001)
-    return value
-
-
-def set_namespace(descriptor: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
-
-
 @dataclass(frozen=True)
 class Veth:
-    """Two namespaces joined by a veth pair ``eth0``: ``near`` is 10.88.0.1, fd88::1; ``far`` is .2 and ::2.
+    """Two namespaces joined by a veth pair ``eth0``: ``near`` is 10.77.0.1, fd77::1; ``far`` is .2 and ::2.
 
     The far end computes checksums, as a machine behind a cable would.
     """
 
-    near: str
-    far: str
+    link: Link
     opened: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
-    def run(self, namespace: str, *command: str) -> str:
-        return command_line("ip", "netns", "exec", namespace, *command)
+    run = staticmethod(run_in)
+    inside = staticmethod(inside)
 
-    @contextlib.contextmanager
-    def inside(self, namespace: str) -> Iterator[None]:
-        """Sockets that this thread opens meanwhile belong to the namespace."""
-        with Path("/proc/thread-self/ns/net").open() as home, Path(f"/run/netns/{namespace}").open() as there:
-            set_namespace(there.fileno())
-            try:
-                yield
-            finally:
-                set_namespace(home.fileno())
+    @property
+    def near(self) -> str:
+        return self.link.left
 
-    def add_link(self, mtu: int = 1500, queues: int = 1) -> None:
-        shape = f"numrxqueues {queues} numtxqueues {queues}" if queues > 1 else ""
-        link = f"ip link add {DEVICE} {shape} netns {self.near} type veth peer {shape} {DEVICE} netns {self.far}"
-        command_line(*link.split())
-        for host, name in enumerate((self.near, self.far), start=1):
-            self.run(name, "ip", "link", "set", DEVICE, "mtu", str(mtu))
-            self.run(name, "ip", "address", "add", f"10.88.0.{host}/24", "dev", DEVICE)
-            self.run(name, "ip", "address", "add", f"fd88::{host}/64", "dev", DEVICE, "nodad")
-            self.run(name, "ip", "link", "set", DEVICE, "up")
-            self.run(name, "ethtool", "-K", DEVICE, "tx", "off")
+    @property
+    def far(self) -> str:
+        return self.link.right
 
     def programs(self) -> str:
         """What ``ip link`` says of the near interface's XDP program."""
@@ -142,30 +103,14 @@ class PacketSocket:
 
 @pytest.fixture
 def make_veth() -> Iterator[Callable[..., Veth]]:
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces and XDP need root")
-    made: list[str] = []
-    pairs: list[Veth] = []
+    with contextlib.ExitStack() as stack:
 
-    def make(**shape: int) -> Veth:
-        number = len(made)
-        pair = Veth(f"flx{os.getpid()}a{number}", f"flx{os.getpid()}b{number}")
-        pairs.append(pair)
-        for name in (pair.near, pair.far):
-            command_line("ip", "netns", "add", name)
-            made.append(name)
-            command_line("ip", "-n", name, "link", "set", "lo", "up")
-        pair.add_link(**shape)
-        return pair
+        def make(**shape: int) -> Veth:
+            pair = Veth(stack.enter_context(linked_namespaces(ipv6=True, has_offload=False, **shape)))
+            stack.enter_context(pair.opened)
+            return pair
 
-    try:
         yield make
-    finally:
-        for pair in pairs:
-            pair.opened.close()
-        for name in made:
-            with contextlib.suppress(AssertionError):
-                command_line("ip", "netns", "delete", name)
 
 
 @pytest.fixture
@@ -191,7 +136,7 @@ class Datagram:
     destination: str
     port: int
     payload: bytes
-    source: str = "10.88.0.2"
+    source: str = "10.77.0.2"
     source_port: int = 9999
     mac: bytes = b"\xff" * 6
     source_mac: bytes = b"\x02\0\0\0\0\x01"
@@ -385,7 +330,7 @@ class Port:
         return [(one.kind, self.ffi.string(one.text).decode()) for one in events[0:count]]
 
     def wait_for_event(self, kind: int) -> str:
-        return str(wait_for(lambda: [text for one, text in self.events() if one == kind], f"event {kind}")[0])
+        return str(wait_until(lambda: [text for one, text in self.events() if one == kind], f"event {kind}")[0])
 
 
 @pytest.fixture
@@ -416,8 +361,3 @@ def op_failed() -> type[OpFailedError]:
 @pytest.fixture
 def datagram() -> type[Datagram]:
     return Datagram
-
-
-@pytest.fixture(name="wait_for")
-def wait_for_fixture() -> Callable[..., Any]:
-    return wait_for

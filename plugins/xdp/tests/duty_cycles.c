@@ -103,12 +103,12 @@ static long fl_test_stat(fl_port_t *port, const char *name)
     return -1;
 }
 
-/* An Ethernet frame with a UDP datagram of 100 bytes to 10.88.0.1:4000. */
+/* An Ethernet frame with a UDP datagram of 100 bytes to 10.77.0.1:4000. */
 static uint16_t fl_test_fill(uint8_t *frame)
 {
     static const uint8_t head[42] = {
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 0,
-        0x45, 0, 0, 128, 0, 0, 0, 0, 64, 17, 0, 0, 10, 88, 0, 2, 10, 88, 0, 1,
+        0x45, 0, 0, 128, 0, 0, 0, 0, 64, 17, 0, 0, 10, 77, 0, 2, 10, 77, 0, 1,
         0x27, 0x0f, 0x0f, 0xa0, 0, 108, 0, 0};
     memcpy(frame, head, sizeof(head));
     memset(frame + sizeof(head), 'x', 100);
@@ -126,7 +126,7 @@ int main(int argc, char **argv)
         return 1;
     }
     fl_port_t *sender = fl_test_open();
-    const fl_address_t address = {.family = FL_FAMILY_IPV4, .port = 4000, .bytes = {10, 88, 0, 1}};
+    const fl_address_t address = {.family = FL_FAMILY_IPV4, .port = 4000, .bytes = {10, 77, 0, 1}};
     if (0 != ops->add_filter(receiver, 0, 0xffff, &address, NULL))
     {
         return 1;

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import socket
 import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 
 import pytest
 
+from support.processes import wait_until
+from support.tcp import receive_all, sender_command
+
 pytestmark = pytest.mark.root
 
-FAR = "10.88.0.2"
-NEAR = "10.88.0.1"
+FAR = "10.77.0.2"
+NEAR = "10.77.0.1"
 TCP_BYTES = 100_000_000
-
-#: Connects, sends bytes that are made from a seed, and prints their hash.
-TCP_SENDER = """
-import hashlib, random, socket, sys
-seeded, digest, left = random.Random(1), hashlib.sha256(), int(sys.argv[3])
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=30) as connection:
-    while left:
-        piece = seeded.randbytes(min(left, 1 << 20))
-        left -= len(piece)
-        digest.update(piece)
-        connection.sendall(piece)
-print(digest.hexdigest())
-"""
 
 
 class Stream:
@@ -38,8 +26,7 @@ class Stream:
     A veth pair has one queue of 256 frames for all traffic, and refuses what is too much; the sender counts that.
     """
 
-    def __init__(self, near, far, datagram, wait_for):
-        self.wait_for = wait_for
+    def __init__(self, near, far, datagram):
         self.near, self.far = near, far
         self.frame = datagram(NEAR, 4000, bytes(1400)).frame()
         self.sent = 0
@@ -53,7 +40,7 @@ class Stream:
             while self.is_wanted:
                 self.far.send(*[self.frame] * 64)
                 self.sent += 64
-                self.wait_for(self.has_all, "the frames of a burst")
+                wait_until(self.has_all, "the frames of a burst")
         except BaseException as error:
             self.failure = error
 
@@ -77,11 +64,11 @@ def streaming(stream):
 
 
 @pytest.fixture
-def stream(veth, make_port, datagram, wait_for):
+def stream(veth, make_port, datagram):
     near, far = make_port(veth), make_port(veth, namespace=veth.far)
     near.add_filter(NEAR, 4000)
     far.add_filter(FAR, 4000)
-    return Stream(near, far, datagram, wait_for)
+    return Stream(near, far, datagram)
 
 
 def only_the_stream_was_seen(stream):
@@ -91,7 +78,7 @@ def only_the_stream_was_seen(stream):
     assert stream.far.stats()["rx-frames"] == 0
 
 
-@pytest.mark.parametrize("host", [NEAR, "fd88::1"])
+@pytest.mark.parametrize("host", [NEAR, "fd77::1"])
 def test_every_ping_is_answered_beside_a_stream(veth, stream, host):
     with streaming(stream):
         told = veth.run(veth.far, "ping", "-q", "-c", "100", "-i", "0.005", "-W", "5", host)
@@ -102,18 +89,11 @@ def test_every_ping_is_answered_beside_a_stream(veth, stream, host):
 def test_a_tcp_transfer_beside_a_stream_arrives_whole(veth, stream):
     with veth.inside(veth.near):
         listener = veth.opened.enter_context(socket.create_server((NEAR, 0)))
-    listener.settimeout(30)
-    command = ["ip", "netns", "exec", veth.far, sys.executable, "-c", TCP_SENDER, NEAR, str(listener.getsockname()[1])]
-    with streaming(stream), subprocess.Popen([*command, str(TCP_BYTES)], stdout=subprocess.PIPE, text=True) as sender:
-        connection, _ = listener.accept()
-        digest, length = hashlib.sha256(), 0
-        with connection:
-            connection.settimeout(30)
-            while piece := connection.recv(1 << 20):
-                digest.update(piece)
-                length += len(piece)
+    command = ["ip", "netns", "exec", veth.far, *sender_command(listener, TCP_BYTES)]
+    with streaming(stream), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sender:
+        received = receive_all(listener)
         sent = sender.communicate(timeout=30)[0].strip()
-    assert (length, digest.hexdigest()) == (TCP_BYTES, sent)
+    assert received == (TCP_BYTES, sent)
     only_the_stream_was_seen(stream)
 
 

@@ -11,8 +11,8 @@ import pytest
 
 pytestmark = pytest.mark.root
 
-FAR = "10.88.0.2"
-NEAR = "10.88.0.1"
+FAR = "10.77.0.2"
+NEAR = "10.77.0.1"
 GROUP = "239.88.0.1"
 HUGE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
 
@@ -89,13 +89,13 @@ def test_a_port_sized_for_shorter_packets_than_the_interface_says_so_and_works(m
     ("host", "source", "vlan"),
     [
         (NEAR, FAR, None),
-        ("fd88::1", "fd88::2", None),
+        ("fd77::1", "fd77::2", None),
         (GROUP, FAR, None),
-        ("ff15::88", "fd88::2", None),
+        ("ff15::88", "fd77::2", None),
         (NEAR, FAR, 0),  # a priority, and no VLAN
         (NEAR, FAR, 77),
         (NEAR, FAR, 0xE000 | 77),
-        ("fd88::1", "fd88::2", 77),
+        ("fd77::1", "fd77::2", 77),
     ],
 )
 def test_a_datagram_to_an_owned_endpoint_is_taken(veth, port, datagram, host, source, vlan):
@@ -109,11 +109,11 @@ def test_a_datagram_to_an_owned_endpoint_is_taken(veth, port, datagram, host, so
 def test_what_is_not_owned_or_is_odd_stays_with_the_kernel(veth, make_port, datagram, mode):
     port = make_port(veth, mode=mode)
     port.add_filter(NEAR, 4000)
-    port.add_filter("fd88::1", 4001)
+    port.add_filter("fd77::1", 4001)
     odd = [
         datagram(NEAR, 4001, b"another port").frame(),
-        datagram("10.88.0.3", 4000, b"another address").frame(),
-        datagram("fd88::1", 4000, b"another family's port", source="fd88::2").frame(),
+        datagram("10.77.0.3", 4000, b"another address").frame(),
+        datagram("fd77::1", 4000, b"another family's port", source="fd77::2").frame(),
         datagram(NEAR, 4000, b"in a VLAN", vlan=5).frame(),
         datagram(NEAR, 4000, b"first fragment", fragment=0x2000).frame(),
         datagram(NEAR, 4000, b"last fragment", fragment=0x0010).frame(),
@@ -139,7 +139,7 @@ def test_what_is_not_owned_or_is_odd_stays_with_the_kernel(veth, make_port, data
 def test_a_filter_with_a_source_takes_that_source_alone(veth, port, datagram):
     near, far = veth.near_packets(), veth.far_packets()
     wanted = datagram(GROUP, 4000, b"wanted", source=FAR).frame()
-    other = datagram(GROUP, 4000, b"other", source="10.88.0.9").frame()
+    other = datagram(GROUP, 4000, b"other", source="10.77.0.9").frame()
     port.add_filter(GROUP, 4000, source=FAR)
     far.send(other)
     far.send(wanted)
@@ -178,7 +178,7 @@ def test_filters_take_effect_and_end_while_the_port_runs(veth, port):
 
 def test_a_filter_that_is_not_there_cannot_be_removed(port, op_failed):
     port.add_filter(NEAR, 4000)
-    with pytest.raises(op_failed, match=r"remove the filter for 10.88.0.1:4001 on queue 0 of eth0: there is none"):
+    with pytest.raises(op_failed, match=r"remove the filter for 10.77.0.1:4001 on queue 0 of eth0: there is none"):
         port.remove_filter(NEAR, 4001)
 
 

@@ -14,18 +14,19 @@ from pathlib import Path
 import pytest
 
 from framelane.errors import TransportError
+from support.processes import wait_until
 
 pytestmark = pytest.mark.root
 
-FAR = "10.88.0.2"
-NEAR = "10.88.0.1"
+FAR = "10.77.0.2"
+NEAR = "10.77.0.1"
 ENODEV = -19
 LINK_UP, LINK_DOWN, REMOVED, NOTE = 1, 2, 4, 6
 
 #: Opens a port in this namespace, says so, and waits.
 CHILD = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {path!r}
 from conftest import Port
 port = Port()
 print("open", flush=True)
@@ -40,7 +41,7 @@ __attribute__((section("license"))) = "GPL";'
 @pytest.fixture
 def driver(veth):
     """A process with an open port."""
-    code = CHILD.format(tests=str(Path(__file__).parent))
+    code = CHILD.format(path=[str(Path(__file__).parent), str(Path(__file__).parents[3] / "tests")])
     command = ["ip", "netns", "exec", veth.near, sys.executable, "-c", code]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -87,11 +88,11 @@ def test_the_program_is_there_while_the_port_is_open_and_gone_afterwards(veth, m
     assert veth.programs() == ""
 
 
-def test_a_killed_driver_leaves_nothing(veth, make_port, driver, wait_for):
+def test_a_killed_driver_leaves_nothing(veth, make_port, driver):
     assert "fl_xdp_filter" in veth.programs()
     driver.kill()
     driver.wait()
-    wait_for(lambda: veth.programs() == "", "the program to go")
+    wait_until(lambda: veth.programs() == "", "the program to go")
     make_port(veth)
 
 
@@ -137,7 +138,7 @@ def test_a_deleted_interface_is_a_lost_device_and_a_new_one_can_be_opened(veth, 
     assert is_dead(port)
     port.ops.tx_free(port.object, 0, frames, count)
 
-    veth.add_link()
+    veth.link.make_pair()
     port.close()
     again = make_port(veth)
     again.add_filter(NEAR, 4000)

@@ -53,12 +53,12 @@ def test_an_ipv4_rule_with_a_source_matches_it_too():
     assert mask[:8] == b"\xff" * 8
 
 
-@pytest.mark.parametrize("source", [None, "fd88::9"])
+@pytest.mark.parametrize("source", [None, "fd77::9"])
 def test_an_ipv6_rule_matches_destination_port_and_source(source):
-    kind, value, _, mask, _, queue = rule("fd88::1", 40123, queue=3, source=source)
+    kind, value, _, mask, _, queue = rule("fd77::1", 40123, queue=3, source=source)
     from_bytes = ip_address(source).packed if source else bytes(16)
     assert (kind, queue) == (UDP_V6, 3)
-    assert value == filled(from_bytes, ip_address("fd88::1").packed, bytes(2), (40123).to_bytes(2, "big"))
+    assert value == filled(from_bytes, ip_address("fd77::1").packed, bytes(2), (40123).to_bytes(2, "big"))
     assert mask == filled(b"\xff" * 16 if source else bytes(16), b"\xff" * 16, bytes(2), b"\xff" * 2)
 
 

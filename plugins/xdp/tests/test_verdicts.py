@@ -24,7 +24,7 @@ PLUGIN = Path(__file__).resolve().parent.parent
 #: Prints a verdict and what opening says, as JSON.
 CHILD = """
 import json, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {path!r}
 from framelane_xdp.probe import probe
 from framelane_xdp.settings import XdpSettings
 from framelane.errors import TransportError
@@ -56,7 +56,9 @@ def verdict_under(veth):
     """Probe and open in a process under a command that takes something away: (usable, obstacles, error of open)."""
 
     def look(*prefix, **settings):
-        code = CHILD.format(tests=str(Path(__file__).parent), settings=json.dumps(settings))
+        code = CHILD.format(
+            path=[str(PLUGIN / "tests"), str(PLUGIN.parents[1] / "tests")], settings=json.dumps(settings)
+        )
         environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
         command = ["ip", "netns", "exec", veth.near, *prefix, sys.executable, "-c", code]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=True)
@@ -105,7 +107,7 @@ def test_an_interface_that_does_not_exist_is_named_with_those_that_do(verdict_of
 @pytest.mark.root
 @pytest.mark.parametrize("family", ["-4", "-6"])
 def test_the_interface_with_the_default_route_is_refused_unless_allowed(veth, verdict_of, make_port, family):
-    gateway = "10.88.0.2" if family == "-4" else "fd88::2"
+    gateway = "10.77.0.2" if family == "-4" else "fd77::2"
     veth.run(veth.near, "ip", family, "route", "add", "default", "via", gateway)
     obstacle = the_obstacle(verdict_of())
     assert "eth0 carries it" in obstacle.found and "allow_default_route = true" in obstacle.next
@@ -181,7 +183,7 @@ def test_a_port_of_one_queue_is_not_started_with_two(veth, make_port, op_failed)
         port.start(2)
     port.start(1)
     with pytest.raises(op_failed, match="queue 0 carries everything"):
-        port.add_filter("10.88.0.1", 4000, queue=1)
+        port.add_filter("10.77.0.1", 4000, queue=1)
 
 
 @pytest.mark.root

@@ -5,24 +5,17 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.processes import wait_until
+
 LIMIT_S = 60.0
 
 #: A process that waits for its processor is not dead; tests of these timeouts set them.
 _PATIENCE = {"aeron.client.liveness.timeout": "60s", "aeron.publication.unblock.timeout": "65s"}
-
-
-def wait_until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
-    """Wait for a condition; fail after a limit."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.002)
 
 
 def stock_binary(name: str) -> Path:
@@ -104,7 +97,7 @@ def channel(request: pytest.FixtureRequest, udp: str) -> str:
 
 
 @pytest.fixture
-def wait() -> Callable[..., None]:
+def wait() -> Callable[..., object]:
     return wait_until
 
 

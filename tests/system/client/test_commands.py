@@ -220,7 +220,7 @@ def test_an_interrupted_subscriber_ends_quietly(run: Run, driver: Any, wait: Wai
         output, errors = subscriber.communicate(timeout=LIMIT_S)
         assert (subscriber.returncode, output, errors) == (130, b"", b"")
         # It said good-bye: nothing waits for its liveness timeout.
-        wait(lambda: not publication.is_connected, 8)
+        wait(lambda: not publication.is_connected, timeout_s=8)
 
 
 def test_a_command_without_a_driver_says_what_to_do(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from framelane._native import ffi, lib
 from framelane.shm.cnc import CncFile, CncParams
 from framelane.shm.counter_types import CounterType, heartbeat_key
+from support.processes import wait_until
 
 CLIENT_ID = 42
 TIMEOUT_MS = 300
@@ -18,13 +19,6 @@ LIMIT_S = 60.0
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.002)
 
 
 @pytest.fixture

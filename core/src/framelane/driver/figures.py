@@ -42,7 +42,7 @@ class TransportFigures:
             self._show_network(name, view)
 
     def on_lost(self, name: str) -> None:
-        """Take the network of a port whose device is gone out of the counters; its figures stay, for they are totals."""
+        """Free the counter of the network of a port whose device is gone; its figures stay, for they are totals."""
         seen = self._seen.pop(name, None)
         if seen is not None:
             self._services.counters.free(seen.counter_id)

@@ -24,7 +24,15 @@ from framelane.transport.names import DEVICE_TRANSPORTS
 from framelane.transport.native import OpenTransport, open_transport
 from framelane.transport.probe import Unanswered, run_probes
 from framelane.transport.question import Question, ask
-from framelane.transport.selection import Chosen, NoTransportError, PassedOver, check_required, select, source_for
+from framelane.transport.selection import (
+    Chosen,
+    NoTransportError,
+    PassedOver,
+    check_required,
+    effective_order,
+    select,
+    source_for,
+)
 from framelane.transport.spec import Verdict
 from framelane.transport.standing import Probe, Standing, standings
 
@@ -57,7 +65,8 @@ class Installed:
     Probes take a moment, so they run on a thread; INVOKER has none and probes when the first endpoint is asked for.
     Only what decides the start is waited for: devices that are configured or present, and ``transport.require``.
     Without those the probes begin once clients are let in (:meth:`begin_probes`), so that they do not take the
-    processor from the start.
+    processor from the start. A driver that gives up its privileges probes and opens before that all that it may use:
+    the user that it becomes may not be able to run or to read what that takes.
 
     A verdict stands for the driver's life, with two exceptions: the probe did not get to answer, or the device was lost
     since. Such a one is in doubt, and is taken again when an endpoint wants the transport.
@@ -89,12 +98,14 @@ class Installed:
         devices = sorted(name for name in wanted if name in DEVICE_TRANSPORTS)
         verdicts: dict[str, Verdict] = {}
         try:
-            if devices or self._config.require is not None:
+            gives_up_privileges = settings.driver.user is not None or settings.driver.group is not None
+            if devices or self._config.require is not None or gives_up_privileges:
                 found = self._standings()
                 check_required(self._config, found)
                 verdicts = {name: one.verdict for name, one in found.items() if one.verdict is not None}
                 required = [] if self._config.require is None else [self._config.require]
-                usable = [name for name in devices if name in verdicts and verdicts[name].usable]
+                wanted_now = effective_order(self._config, found) if gives_up_privileges else devices
+                usable = [name for name in wanted_now if name in verdicts and verdicts[name].usable]
                 self.at_start = list(dict.fromkeys([*required, *usable]))
         except BaseException:
             self.close()

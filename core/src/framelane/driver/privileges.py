@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import importlib
 import os
 import pwd
 from contextlib import suppress
@@ -11,6 +12,9 @@ from pathlib import Path
 from framelane.errors import ConfigError, FramelaneError
 
 __all__ = ["check_access", "check_identity", "drop_privileges", "identity_name"]
+
+#: What the driver imports when it is first needed, of what it did not write itself.
+_IMPORTED_LATER = ("encodings.idna", "pyroute2", "pyroute2.netlink.exceptions")
 
 
 def check_identity(user: str | None, group: str | None) -> tuple[int, int] | None:
@@ -43,10 +47,14 @@ def check_identity(user: str | None, group: str | None) -> tuple[int, int] | Non
 def drop_privileges(user_id: int, group_id: int, user: str | None) -> bool:
     """Become another user and group for good. Only glibc's calls change all threads, and these are those.
 
+    What would be imported later is imported before: that user may not be able to read this installation.
+
     :returns: whether that changed anything.
     """
     if (user_id, group_id) == (os.geteuid(), os.getegid()):
         return False
+    for module in _IMPORTED_LATER:
+        importlib.import_module(module)
     if user is not None:
         os.initgroups(user, group_id)
     else:

@@ -6,13 +6,11 @@ import os
 import pwd
 import socket
 import struct
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 
+from framelane.netstack.open_files import Program, socket_owners
 from framelane.netstack.routes import IpAddress
 
 __all__ = ["Holder", "describe_holders", "find_holders"]
@@ -36,16 +34,15 @@ class Holder:
     port: int
     user: str
     inode: int
-    pid: int | None = None  #: ``None``: not found, such as that of another user's process without privilege
-    command: str = ""
+    owner: Program | None = None  #: ``None``: not found, such as another user's without privilege
 
     def __str__(self) -> str:
         at = f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
-        if self.pid == os.getpid():
-            return f"this driver's own process, pid {self.pid}, at {at}"
-        if self.pid is None:
+        if self.owner is None:
             return f"a process of user {self.user} at {at}"
-        return f"pid {self.pid} ({self.command}) of user {self.user} at {at}"
+        if self.owner.pid == os.getpid():
+            return f"this driver's own process, pid {self.owner.pid}, at {at}"
+        return f"pid {self.owner.pid} ({self.owner.command}) of user {self.user} at {at}"
 
 
 def describe_holders(address: IpAddress, port: int) -> str:
@@ -64,10 +61,8 @@ def find_holders(address: IpAddress, port: int) -> list[Holder]:
     :raises OSError: if the kernel does not tell.
     """
     sockets = [one for one in _sockets() if one.port == port and _collide(one.address, address)]
-    owners = _owners({one.inode for one in sockets})
-    return [
-        replace(one, pid=owner[0], command=owner[1]) for one in sockets for owner in [owners.get(one.inode, (None, ""))]
-    ]
+    owners = socket_owners({one.inode for one in sockets}, limit_s=_SEARCH_S)
+    return [replace(one, owner=owners.get(one.inode)) for one in sockets]
 
 
 def _collide(bound: IpAddress, wanted: IpAddress) -> bool:
@@ -118,29 +113,3 @@ def _user(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def _owners(inodes: set[int]) -> dict[int, tuple[int, str]]:
-    """Return process id and command of the sockets' owners, as far as this process may see them."""
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    found: dict[int, tuple[int, str]] = {}
-    deadline = time.monotonic() + _SEARCH_S
-    for process in Path("/proc").iterdir():
-        if len(found) == len(wanted) or time.monotonic() > deadline:
-            break
-        if not process.name.isdigit():
-            continue
-        for link in _links(process / "fd"):
-            inode = wanted.get(link)
-            if inode is not None:
-                with suppress(OSError):
-                    found.setdefault(inode, (int(process.name), (process / "comm").read_text().strip()))
-    return found
-
-
-def _links(directory: Path) -> Iterator[str]:
-    """Read the links of a directory, but those that have gone meanwhile; none of somebody else's directory."""
-    with suppress(OSError):
-        for entry in directory.iterdir():
-            with suppress(OSError):
-                yield str(entry.readlink())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from framelane.netstack.open_files import Program, programs_with, socket_owners
 from framelane.netstack.routes import IpAddress, Routes
 
 __all__ = ["Socket", "addresses_of", "device_holders", "interface_index", "sockets_on"]
@@ -44,7 +45,7 @@ class _Row:
     remote: IpAddress
     remote_port: int
     state: int
-    inode: str
+    inode: int
 
     @property
     def is_connected(self) -> bool:
@@ -74,17 +75,17 @@ def sockets_on(
         if row.local in addresses or (row.is_connected and not row.remote.is_loopback and leads_through(row.remote))
     ]
     packets = list(_packet_sockets(proc, index))
-    owners = _owners(proc, {row.inode for row in found} | set(packets)) if found or packets else {}
+    owners = socket_owners({row.inode for row in found} | set(packets), proc)
     sockets = [
         Socket(
             row.kind,
             _endpoint(row.local, row.local_port),
             _endpoint(row.remote, row.remote_port) if row.is_connected else None,
-            owners.get(row.inode, ""),
+            _text(owners.get(row.inode)),
         )
         for row in found
     ]
-    return sockets + [Socket("packet", interface, None, owners.get(inode, "")) for inode in packets]
+    return sockets + [Socket("packet", interface, None, _text(owners.get(inode))) for inode in packets]
 
 
 def device_holders(sysfs: Path, proc: Path, pci_address: str, iommu_group: int) -> list[str]:
@@ -93,11 +94,8 @@ def device_holders(sysfs: Path, proc: Path, pci_address: str, iommu_group: int) 
     directory = sysfs / "bus/pci/devices" / pci_address / "vfio-dev"
     if directory.is_dir():
         files |= {f"/dev/vfio/devices/{entry.name}" for entry in directory.iterdir()}
-    holders = {}
-    for pid, target in _open_files(proc):
-        if target in files:
-            holders[pid] = _program(proc, pid)
-    return [holders[pid] for pid in sorted(holders, key=int)]
+    holders = {program.pid: program for _, program in programs_with(files, proc)}
+    return [_text(holders[pid]) for pid in sorted(holders)]
 
 
 def _rows(proc: Path) -> Iterator[_Row]:
@@ -106,17 +104,17 @@ def _rows(proc: Path) -> Iterator[_Row]:
             words = line.split()
             local, local_port = _parse(words[1])
             remote, remote_port = _parse(words[2])
-            row = _Row(name[:3], local, local_port, remote, remote_port, int(words[3], 16), words[9])
+            row = _Row(name[:3], local, local_port, remote, remote_port, int(words[3], 16), int(words[9]))
             if row.kind == "tcp" and row.state in (_TIME_WAIT, _CLOSE):
                 continue
             yield row
 
 
-def _packet_sockets(proc: Path, index: int) -> Iterator[str]:
+def _packet_sockets(proc: Path, index: int) -> Iterator[int]:
     for line in _lines(proc / "net/packet"):
         words = line.split()
         if int(words[4]) == index:
-            yield words[8]
+            yield int(words[8])
 
 
 def _lines(path: Path) -> list[str]:
@@ -141,36 +139,10 @@ def _endpoint(address: IpAddress, port: int) -> str:
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
-def _owners(proc: Path, inodes: Collection[str]) -> dict[str, str]:
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    owners: dict[str, str] = {}
-    for pid, target in _open_files(proc):
-        if target in wanted:
-            owners.setdefault(wanted[target], _program(proc, pid))
-    return owners
-
-
-def _open_files(proc: Path) -> Iterator[tuple[str, str]]:
-    """Yield process id and target of every open file that this user may see."""
-    for entry in proc.iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            descriptors = list((entry / "fd").iterdir())
-        except OSError:  # it ended, or is somebody else's
-            continue
-        for descriptor in descriptors:
-            try:
-                yield entry.name, str(descriptor.readlink())
-            except OSError:
-                continue
-
-
-def _program(proc: Path, pid: str) -> str:
-    try:
-        return f"{(proc / pid / 'comm').read_text().strip()} (pid {pid})"
-    except OSError:
-        return f"pid {pid}"
+def _text(program: Program | None) -> str:
+    if program is None:
+        return ""
+    return f"{program.command} (pid {program.pid})" if program.command else f"pid {program.pid}"
 
 
 def interface_index(name: str) -> int:
