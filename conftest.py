@@ -14,6 +14,11 @@ import pytest
 #: What runs one after another where ``make test`` runs two tests at once: what shares a device or DPDK's environment,
 #: and what changes settings of the whole machine's network. The tests of one file never run at once either.
 _GROUPS = {
+    "stand-ins": (
+        "plugins/efvi",
+        "tests/conformance/test_efvi",
+        "tests/system/test_efvi",
+    ),
     "devices": (
         "plugins/dpdk",
         "plugins/xdp",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.vendor import run_cases
+from support.built_plugins import run_cases
 
 
 @pytest.mark.root

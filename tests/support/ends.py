@@ -8,6 +8,7 @@
 ``af_xdp``              DPDK has the veth's queue, as before
 ``tap``                 DPDK makes an interface in place of the veth, and the other host has it
 ``memif``               DPDK over shared memory, both hosts; needs neither root nor namespaces
+``efvi MODEL``          ef_vi, over the stand-in for its library, which makes the veth an adapter of that model
 ======================= ===========================================================================================
 """
 
@@ -22,6 +23,7 @@ from support.drivers import DriverProcess, start_driver
 from support.namespaces import Link, run_in
 from support.processes import Processes, wait_until
 from support.transfers import ENVIRONMENT, faults
+from support.built_plugins import ALLOWED, efvi_python
 
 __all__ = ["KINDS", "LEFT", "RIGHT", "Ends", "channel", "check_served_by", "figures"]
 
@@ -89,13 +91,17 @@ class Ends:
             file = self.shared / f"{side}.toml"
             file.write_text(self._configuration(side, transport))
             settings["FRAMELANE_CONFIG"] = str(file)
+        program = self.programs[side == "right"]
+        if transport.startswith("efvi"):
+            settings |= ALLOWED | {"FRAMELANE_CIUL": f"eth0 model={transport.split()[1]}"}
+            program = program or [str(efvi_python()), "-c", "from framelane.cli.framelaned import main; main()"]
         return start_driver(
             self.processes,
             self.shared / side,
             name=side,
             namespace=self._namespace(side),
             settings=settings | ENVIRONMENT,
-            program=self.programs[side == "right"],
+            program=program,
         )
 
     def _namespace(self, side: str) -> str | None:
@@ -104,8 +110,9 @@ class Ends:
         return self.link.left if side == "left" else self.link.right
 
     def _configuration(self, side: str, transport: str) -> str:
-        if transport == "xdp":
-            return f'{self._order("xdp")}[transport.xdp]\ninterface = "eth0"\n'
+        if transport == "xdp" or transport.startswith("efvi"):
+            name = transport.split()[0]
+            return f'{self._order(name)}[transport.{name}]\ninterface = "eth0"\n'
         text = f"{self._order('dpdk')}[transport.dpdk]\n"
         if transport == "memif":
             role = "server" if side == "left" else "client"
@@ -156,12 +163,13 @@ class Ends:
 
 def figures(driver: DriverProcess) -> dict[str, int]:
     """Return the figures of its transports on devices; they are copied from them once a second."""
-    return {c.label: c.value for c in driver.cnc.counters() if c.label.startswith(("dpdk-", "xdp-"))}
+    return {c.label: c.value for c in driver.cnc.counters() if c.label.startswith(("dpdk-", "xdp-", "efvi-"))}
 
 
 def check_served_by(driver: DriverProcess, transport: str) -> None:
     """Every endpoint is on the transport, datagrams went both ways through it, and none was lost at this host."""
-    name = {"xdp": "xdp", "sockets": "sockets"}.get(transport, "dpdk")
+    first = transport.split()[0]
+    name = first if first in ("efvi", "xdp", "sockets") else "dpdk"
     assert {one.transport for one in read_verdicts(driver.cnc.counters())} <= {name}
     if name != "sockets":
         wait_until(

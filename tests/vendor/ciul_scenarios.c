@@ -470,6 +470,7 @@ static void lost(void)
     REQUIRE(-ENODEV == end_try(&again, "right", 0, 0));
     control("");
     REQUIRE(0 == end_try(&again, "right", 0, 0));
+    REQUIRE(0 == ef_vi_free(&again.vi, again.handle) && 0 == ef_pd_free(&again.pd, again.handle));
     close_both();
 }
 

@@ -22,8 +22,8 @@ from framelane_efvi.plugin import probe
 from framelane_efvi.settings import EfviSettings
 
 MODELS = ["sfn8522", "x2522", "x3522"]
-REMOVED, LINK_DOWN, NOTE = 4, 2, 6
-EEXIST, ENODEV, EADDRINUSE = 17, 19, 98
+REMOVED, NOTE = 4, 6
+EBUSY, EEXIST, ENODEV = 16, 17, 19
 HARDWARE, HARDWARE_SYNC = 2, 3
 ADDRESS = "10.88.0.1"
 
@@ -166,6 +166,75 @@ def test_a_filter_is_added_while_another_thread_polls(ends: tuple[Port, Port]) -
         thread.join()
         near.check(near.ops.queue_enter(near.object, 0))
     assert received == [datagram(port, port=port) for port in range(5000, 5020)]
+
+
+def test_an_x4_is_on_its_express_datapath_unless_told_otherwise(
+    adapters: Adapters, open_port: Callable[..., Port]
+) -> None:
+    adapters.describe("eth2", "model=x4")
+    express, enterprise, far = open_port("eth2"), open_port("eth2", datapath="enterprise"), open_port("eth3")
+    assert (express.facts.express, express.facts.shared_queues) == (1, 1)
+    assert (enterprise.facts.express, enterprise.facts.shared_queues) == (0, 0)
+    express.add_filter(ADDRESS, 4000)
+    enterprise.add_filter(ADDRESS, 4001)
+    far.send(datagram(1), datagram(2, port=4001))
+    assert [one.data for one in express.receive(1)] == [datagram(1)]
+    assert [one.data for one in enterprise.receive(1)] == [datagram(2, port=4001)]
+
+
+def test_what_comes_for_another_reader_of_a_shared_queue_is_passed_over(
+    adapters: Adapters, open_port: Callable[..., Port]
+) -> None:
+    adapters.describe("eth2", "model=x3522 others=1")
+    near, other, far = open_port("eth2"), open_port("eth2"), open_port("eth3")
+    near.add_filter(ADDRESS, 4000)
+    other.add_filter(ADDRESS, 4001)
+    far.send(*(datagram(i, port=4000 + i % 2) for i in range(40)))
+    assert [one.data for one in near.receive(20)] == [datagram(i) for i in range(0, 40, 2)]
+    near.wait_for_figure("rx-others", 20)
+    assert [one.data for one in other.receive(20)] == [datagram(i, port=4001) for i in range(1, 40, 2)]
+
+
+def test_datagrams_over_ipv6_have_filters_too(ends: tuple[Port, Port]) -> None:
+    near, far = ends
+    near.add_filter("fd88::1", 4000)
+    frame = Datagram("fd88::1", 4000, b"over IPv6", source="fd88::2").frame()
+    far.send(Datagram("fd88::1", 4001, b"another", source="fd88::2").frame(), frame)
+    assert [one.data for one in near.receive(1)] == [frame]
+    near.remove_filter("fd88::1", 4000)
+
+
+def test_a_filter_for_a_tag_takes_tagged_datagrams(ends: tuple[Port, Port]) -> None:
+    near, far = ends
+    near.add_filter(ADDRESS, 4001, vlan=5)
+    frame = datagram(1, port=4001, vlan=5)
+    far.send(datagram(2, port=4002, vlan=5), frame)
+    assert [one.data for one in near.receive(1)] == [frame]
+    near.remove_filter(ADDRESS, 4001, vlan=5)
+
+
+def test_a_multicast_datagram_goes_to_every_queue_that_wants_it(open_port: Callable[..., Port]) -> None:
+    near, far = open_port("eth2", queues=2), open_port("eth3")
+    for queue in range(2):
+        near.add_filter("239.20.90.1", 4000, queue=queue)
+        near.check(near.ops.join_group(near.object, near.address("239.20.90.1")))
+    frame = Datagram("239.20.90.1", 4000, b"to all").frame()
+    far.send(frame)
+    assert [near.receive(1, queue=queue)[0].data for queue in range(2)] == [frame.ljust(60, b"\0")] * 2
+
+
+def test_without_credits_nothing_is_sent_until_there_are_some(
+    adapters: Adapters, open_port: Callable[..., Port]
+) -> None:
+    adapters.describe("eth3", "model=x3522 no-credits=1")
+    near, far = open_port("eth2"), open_port("eth3")
+    near.add_filter(ADDRESS, 4000)
+    far.poll()
+    assert far.burst(datagram(1)) == 0
+    assert far.stats()["tx-ring-full"] == 1
+    adapters.describe("eth3", "no-credits=0")
+    far.send(datagram(2))
+    assert [one.data for one in near.receive(1)] == [datagram(2)]
 
 
 def test_an_agent_sleeps_until_a_frame_comes(ends: tuple[Port, Port]) -> None:
@@ -437,6 +506,24 @@ def test_a_refused_filter_says_who_and_why(
 
     found = wait_for(refused, "the refusal")
     assert f"{ADDRESS}:4000 of eth2" in found and text in found
+
+
+def test_shared_queues_without_huge_pages_say_so(adapters: Adapters, open_port: Callable[..., Port]) -> None:
+    adapters.describe("eth2", "model=x3522 hugepages=0")
+    near = open_port("eth2")
+    with pytest.raises(OpFailedError, match="huge pages of 2 MiB"):
+        near.add_filter(ADDRESS, 4000)
+
+
+def test_the_filter_of_another_process_is_in_the_way(adapters: Adapters, open_port: Callable[..., Port]) -> None:
+    adapters.describe("eth2", "model=x3522")
+    near, other = open_port("eth2"), open_port("eth2")
+    near.add_filter(ADDRESS, 4000)
+    with pytest.raises(OpFailedError, match="another process's") as caught:
+        other.add_filter(ADDRESS, 4000)
+    assert caught.value.code == -EBUSY
+    near.remove_filter(ADDRESS, 4000)
+    other.add_filter(ADDRESS, 4000)
 
 
 @pytest.mark.parametrize(

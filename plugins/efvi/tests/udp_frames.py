@@ -9,23 +9,31 @@ from ipaddress import ip_address
 
 @dataclass(frozen=True)
 class Datagram:
-    """An untagged datagram over IPv4."""
+    """A datagram."""
 
     destination: str
     port: int
     payload: bytes
     source: str = "10.88.0.2"
     source_port: int = 9999
+    vlan: int | None = None
 
     def frame(self) -> bytes:
         """Return the frame, with its checksums."""
         source, destination = ip_address(self.source).packed, ip_address(self.destination).packed
         length = 8 + len(self.payload)
         udp = struct.pack("!HHHH", self.source_port, self.port, length, 0)
-        total = _checksum(source + destination + struct.pack("!HH", 17, length) + udp + self.payload) or 0xFFFF
-        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 7, 0, 64, 17, 0) + source + destination
-        head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
-        ethernet = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01\x08\x00"
+        pseudo = source + destination + struct.pack("!II", length, 17)
+        total = _checksum(pseudo + udp + self.payload) or 0xFFFF
+        if len(source) == 4:
+            head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 7, 0, 64, 17, 0) + source + destination
+            head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
+            kind = b"\x08\x00"
+        else:
+            head = struct.pack("!IHBB", 0x60000000, length, 17, 64) + source + destination
+            kind = b"\x86\xdd"
+        tag = b"" if self.vlan is None else b"\x81\x00" + struct.pack("!H", self.vlan)
+        ethernet = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01" + tag + kind
         return ethernet + head + udp[:6] + struct.pack("!H", total) + self.payload
 
 

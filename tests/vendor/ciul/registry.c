@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -45,24 +45,26 @@ static uint64_t fl_ciul_process_started(int32_t pid)
     return started;
 }
 
+/* Writers of this process, and its readers beside them; the file's lock is between processes. */
+static pthread_mutex_t fl_ciul_registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+
 static void fl_ciul_registry_begin(fl_ciul_registry_t *registry)
 {
+    pthread_mutex_lock(&fl_ciul_registry_mutex);
     while (0 != flock(registry->fd, LOCK_EX) && EINTR == errno)
     {
     }
-    /* Release: pairs with the acquire fence in fl_ciul_registry_copy(). An odd generation is seen before what is written
-     * under it. The generation of a writer that was killed is odd already. */
-    uint32_t generation = atomic_load_explicit(&registry->shared->generation, memory_order_relaxed);
-    atomic_store_explicit(&registry->shared->generation, generation | 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
+    /* Acquire: pairs with the release in fl_ciul_registry_copy(). Nothing is written before the generation is odd. That
+     * of a writer that was killed is odd already. */
+    atomic_fetch_or_explicit(&registry->shared->generation, 1, memory_order_acquire);
 }
 
 static void fl_ciul_registry_end(fl_ciul_registry_t *registry)
 {
-    /* Release: pairs with the acquire load in fl_ciul_registry_copy(). Publishes the table. */
-    uint32_t generation = atomic_load_explicit(&registry->shared->generation, memory_order_relaxed);
-    atomic_store_explicit(&registry->shared->generation, generation + 1, memory_order_release);
+    /* Release: pairs with the acquire in fl_ciul_registry_copy(). Publishes the table. */
+    atomic_fetch_add_explicit(&registry->shared->generation, 1, memory_order_release);
     flock(registry->fd, LOCK_UN);
+    pthread_mutex_unlock(&fl_ciul_registry_mutex);
 }
 
 static void fl_ciul_registry_remove_filter(fl_ciul_registry_t *registry, int id)
@@ -292,16 +294,17 @@ bool fl_ciul_registry_copy(const fl_ciul_registry_t *registry, fl_ciul_table_t *
     /* Acquire: pairs with the release in fl_ciul_registry_end(). */
     uint32_t before = atomic_load_explicit(&registry->shared->generation, memory_order_acquire);
     uint32_t held = atomic_load_explicit(&copy->generation, memory_order_relaxed);
-    if (before == held || 0 != (before & 1))
+    if (before == held || 0 != (before & 1) || 0 != pthread_mutex_trylock(&fl_ciul_registry_mutex))
     {
         return false;
     }
     memcpy(copy->members, registry->shared->members, sizeof(copy->members));
     memcpy(copy->filters, registry->shared->filters, sizeof(copy->filters));
-    /* Acquire: pairs with the release fence in fl_ciul_registry_begin(). A writer that began meanwhile is seen. */
-    atomic_thread_fence(memory_order_acquire);
-    bool is_whole = before == atomic_load_explicit(&registry->shared->generation, memory_order_relaxed);
+    /* Release, by adding nothing: pairs with the acquire in fl_ciul_registry_begin(). A writer of another process that
+     * began meanwhile is seen. */
+    bool is_whole = before == atomic_fetch_add_explicit(&registry->shared->generation, 0, memory_order_release);
     atomic_store_explicit(&copy->generation, is_whole ? before : 0, memory_order_relaxed);
+    pthread_mutex_unlock(&fl_ciul_registry_mutex);
     return is_whole;
 }
 

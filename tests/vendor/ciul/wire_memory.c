@@ -158,11 +158,10 @@ static void fl_ciul_memory_put(const fl_ciul_peer_t *peer, const uint8_t *frame,
     slot->length = (uint32_t)length;
     slot->time_ns = now_ns;
     memcpy(slot->data, frame, length);
-    /* Release: pairs with the acquire in fl_ciul_memory_receive(). Publishes the frame. */
-    atomic_store_explicit(&slot->sequence, head / FL_CIUL_RING_SLOTS * 2 + 1, memory_order_release);
-    /* Sequentially consistent, as in fl_ciul_memory_arm(): either the frame is seen there or the arming here. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (0 != atomic_load_explicit(&ring->is_armed, memory_order_relaxed))
+    /* Sequentially consistent, both, as in fl_ciul_memory_arm(): either the frame is seen there or the arming here. The
+     * store is also the release for the acquire in fl_ciul_memory_has_frames() and publishes the frame. */
+    atomic_store_explicit(&slot->sequence, head / FL_CIUL_RING_SLOTS * 2 + 1, memory_order_seq_cst);
+    if (0 != atomic_load_explicit(&ring->is_armed, memory_order_seq_cst))
     {
         ssize_t rung = write(peer->bell, "", 1);
         (void)rung; /* a full bell rings */
@@ -190,14 +189,14 @@ static bool fl_ciul_memory_has_frames(fl_ciul_wire_t *wire)
 {
     fl_ciul_memory_t *memory = (fl_ciul_memory_t *)wire;
     const fl_ciul_slot_t *slot = &memory->ring->slots[memory->tail % FL_CIUL_RING_SLOTS];
-    return memory->tail / FL_CIUL_RING_SLOTS * 2 + 1 == atomic_load_explicit(&slot->sequence, memory_order_acquire);
+    /* Sequentially consistent for fl_ciul_memory_arm(); an acquire otherwise, for the store in fl_ciul_memory_put(). */
+    return memory->tail / FL_CIUL_RING_SLOTS * 2 + 1 == atomic_load_explicit(&slot->sequence, memory_order_seq_cst);
 }
 
 static int fl_ciul_memory_receive(fl_ciul_wire_t *wire, fl_ciul_frame_t *frames, int capacity)
 {
     fl_ciul_memory_t *memory = (fl_ciul_memory_t *)wire;
     int count = 0;
-    /* The acquire in has_frames pairs with the release in fl_ciul_memory_put(). */
     for (; count < capacity && fl_ciul_memory_has_frames(wire); count++)
     {
         fl_ciul_slot_t *slot = &memory->ring->slots[memory->tail % FL_CIUL_RING_SLOTS];
@@ -219,8 +218,7 @@ static int fl_ciul_memory_arm(fl_ciul_wire_t *wire, bool is_armed)
     while (0 < read(memory->bell, rung, sizeof(rung)))
     {
     }
-    atomic_store_explicit(&memory->ring->is_armed, is_armed, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store_explicit(&memory->ring->is_armed, is_armed, memory_order_seq_cst);
     if (is_armed && fl_ciul_memory_has_frames(wire))
     {
         ssize_t wrote = write(memory->bell, "", 1);

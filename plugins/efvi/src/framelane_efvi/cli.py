@@ -16,6 +16,8 @@ from framelane_efvi.build import PACKAGES, Sdk, SdkNotFoundError, describe, feat
 __all__ = ["build_module", "make_app"]
 
 _PACKAGE = Path(__file__).parent
+#: As an installation calls it: cffi keeps to the stable ABI, so it takes the place of an older one of any Python 3.
+_MODULE = "_native.abi3.so"
 
 
 def make_app() -> typer.Typer:
@@ -64,11 +66,12 @@ def build_module(sdk: Sdk, target: Path) -> Path:
             made = Path(builder.compile(tmpdir=directory, verbose=False))
         except VerificationError as error:
             raise FramelaneError(f"the native half does not compile against {sdk.library}: {error}") from error
-        beside = target / f".{made.name}.{os.getpid()}"
+        built = target / _MODULE
+        beside = target / f".{_MODULE}.{os.getpid()}"
         try:
             shutil.copyfile(made, beside)
-            beside.replace(target / made.name)
+            beside.replace(built)
         except OSError as error:
             beside.unlink(missing_ok=True)
             raise FramelaneError(f"built, but {target} cannot be written: {error}; run it as the owner") from error
-    return target / made.name
+    return built
