@@ -126,7 +126,7 @@ void fl_scan_stamp(const fl_scan_t *scan, uint8_t *start, uint32_t at, int64_t t
         for (uint32_t left = run->length; left > 0;)
         {
             const uint32_t length = left < run->segment_length ? left : run->segment_length;
-            const uint32_t word = fl_scan_u32(datagram + 4);
+            const uint32_t word = fl_word_u32(datagram + 4);
             const int32_t frame_length = fl_i32_load_relaxed(datagram);
             if (FL_SCAN_TYPE_DATA == (word & FL_SCAN_TYPE_MASK) && 0 != (word & FL_SCAN_FLAG_BEGIN) && frame_length > 0)
             {
