@@ -21,10 +21,10 @@ from framelane.bench.model import Benchmark, Lengths, Measurement, Result
 from framelane.bench.network import Site, loopback, veth_pair
 from framelane.bench.runner import Pair, Processes, Watched, alternate, measure_rate, measure_round_trips
 from framelane.bench.streams import DriverProcess
-from framelane.errors import TransportError
+from framelane.errors import FramelaneError, TransportError
 from framelane.transport.registry import discover
 
-__all__ = ["SUITES", "Options", "Suite", "run_suite"]
+__all__ = ["SUITES", "Options", "Suite", "run_suite", "with_lengths"]
 
 FRAME_LENGTHS: tuple[Lengths, ...] = (64, 320, 1408, "mixed")
 FRAME_BOUNDS = (64, 1408)
@@ -52,6 +52,11 @@ class Options:
     veth: bool = False
     seconds: float = 0.1  #: of one loop
     runs: int = 5
+    lengths: tuple[Lengths, ...] = ()  #: those to measure; empty: all that the suite has
+
+    def chosen(self, lengths: Sequence[Lengths]) -> list[Lengths]:
+        """Return what is to be measured of a suite's lengths."""
+        return [one for one in lengths if not self.lengths or one in self.lengths]
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,12 @@ class Suite:
 
     :ivar run: measures and returns the results, calling the progress function after each measurement.
     :ivar count: how many measurements that are.
+    :ivar lengths: all that it has.
     """
 
     run: Callable[[Options, Progress], list[Result]]
     count: Callable[[Options], int]
+    lengths: Callable[[Options], Sequence[Lengths]]
 
 
 @contextmanager
@@ -118,8 +125,15 @@ def results_of(
 
 
 def frame_lengths(options: Options) -> list[Lengths]:
-    """Return the datagram lengths; the largest only where no route cuts it."""
-    return [*FRAME_LENGTHS, *([] if options.veth else [lib.FL_BENCH_LARGEST])]
+    """Return the datagram lengths; the largest only where no route, and no device, cuts it."""
+    plugin = discover().plugins.get(options.transport)
+    has_device = plugin is not None and has_arrangements(plugin)
+    return [*FRAME_LENGTHS, *([] if options.veth or has_device else [lib.FL_BENCH_LARGEST])]
+
+
+def message_lengths(_: Options) -> Sequence[Lengths]:
+    """Return the message lengths."""
+    return MESSAGE_LENGTHS
 
 
 def run_frames(options: Options, progress: Progress) -> list[Result]:
@@ -135,14 +149,14 @@ def run_frames(options: Options, progress: Progress) -> list[Result]:
             plugin,
             seconds=options.seconds,
             runs=options.runs,
-            lengths=FRAME_LENGTHS,
+            lengths=options.chosen(frame_lengths(options)),
             bounds=FRAME_BOUNDS,
             progress=progress,
         )
     with ends(options) as sites:
         for direction, (near, far) in (("forward", sites), ("backward", sites[::-1])):
             with Processes(near, far) as pair:
-                for length in frame_lengths(options):
+                for length in options.chosen(frame_lengths(options)):
                     send, receive = socket_jobs(options, length, FRAME_BOUNDS, near, far)
                     ours: Callable[[], Measurement] = partial(
                         measure_rate,
@@ -161,9 +175,10 @@ def run_frames(options: Options, progress: Progress) -> list[Result]:
 def count_frames(options: Options) -> int:
     """Return how many measurements ``frames`` makes."""
     plugin = discover().plugins.get(options.transport)
+    lengths = options.chosen(frame_lengths(options))
     if plugin is not None and has_arrangements(plugin):
-        return count_arrangements(plugin, options.runs, len(FRAME_LENGTHS))
-    return 2 * options.runs * sum(1 + len(floors_of(length)) for length in frame_lengths(options))
+        return count_arrangements(plugin, options.runs, len(lengths))
+    return 2 * options.runs * sum(1 + len(floors_of(length)) for length in lengths)
 
 
 # ---- through drivers ----
@@ -227,7 +242,7 @@ def run_throughput(options: Options, progress: Progress) -> list[Result]:
             (near, far), (from_driver, to_driver) = sites[::step], serving[::step]
             channel = f"aeron:udp?endpoint={far.address}:{far.port + 1}"
             with Processes(near, far) as pair:
-                for length in MESSAGE_LENGTHS:
+                for length in options.chosen(MESSAGE_LENGTHS):
                     publish = stream_job(options, "publish", from_driver, length, [channel])
                     subscribe = stream_job(options, "subscribe", to_driver, length, [channel])
                     ours = partial(measure_streams, measure_rate, pair, publish, subscribe, serving)
@@ -241,7 +256,7 @@ def run_throughput(options: Options, progress: Progress) -> list[Result]:
 
 def count_throughput(options: Options) -> int:
     """Return how many measurements ``throughput`` makes."""
-    measurements = sum(1 + len(floors_of(length)) for length in MESSAGE_LENGTHS)
+    measurements = sum(1 + len(floors_of(length)) for length in options.chosen(MESSAGE_LENGTHS))
     return len(stream_directions(options)) * options.runs * measurements
 
 
@@ -254,7 +269,7 @@ def run_latency(options: Options, progress: Progress) -> list[Result]:
             f"aeron:udp?endpoint={far.address}:{far.port + 1}",
             f"aeron:udp?endpoint={near.address}:{near.port + 2}",
         ]
-        for length in MESSAGE_LENGTHS:
+        for length in options.chosen(MESSAGE_LENGTHS):
             limit_s = options.seconds + 60
             ping = replace(
                 stream_job(options, "ping", serving[0], length, channels),
@@ -279,7 +294,7 @@ def run_latency(options: Options, progress: Progress) -> list[Result]:
 
 def count_latency(options: Options) -> int:
     """Return how many measurements ``latency`` makes."""
-    return options.runs * 2 * len(MESSAGE_LENGTHS)
+    return options.runs * 2 * len(options.chosen(MESSAGE_LENGTHS))
 
 
 def run_ipc(options: Options, progress: Progress) -> list[Result]:
@@ -291,7 +306,7 @@ def run_ipc(options: Options, progress: Progress) -> list[Result]:
         Processes(near, far) as pair,
         ring_file() as ring,
     ):
-        for length in MESSAGE_LENGTHS:
+        for length in options.chosen(MESSAGE_LENGTHS):
             publish = stream_job(options, "publish", serving[0], length, ["aeron:ipc"])
             subscribe = replace(publish, loop="subscribe")
             ours = partial(measure_streams, measure_rate, pair, publish, subscribe, serving)
@@ -316,14 +331,14 @@ def ring_file() -> Iterator[Path]:
 
 def count_ipc(options: Options) -> int:
     """Return how many measurements ``ipc`` makes."""
-    return options.runs * 2 * len(MESSAGE_LENGTHS)
+    return options.runs * 2 * len(options.chosen(MESSAGE_LENGTHS))
 
 
 SUITES = {
-    "frames": Suite(run_frames, count_frames),
-    "throughput": Suite(run_throughput, count_throughput),
-    "latency": Suite(run_latency, count_latency),
-    "ipc": Suite(run_ipc, count_ipc),
+    "frames": Suite(run_frames, count_frames, frame_lengths),
+    "throughput": Suite(run_throughput, count_throughput, message_lengths),
+    "latency": Suite(run_latency, count_latency, message_lengths),
+    "ipc": Suite(run_ipc, count_ipc, message_lengths),
 }
 
 
@@ -339,6 +354,19 @@ def check_transport(name: str) -> None:
             f"transport '{name}' {state}; installed: {', '.join(sorted(registry.plugins))}; "
             "'framelane transports' shows more"
         )
+
+
+def with_lengths(name: str, options: Options, wanted: Sequence[str]) -> Options:
+    """Return options that measure these lengths alone.
+
+    :param wanted: as they were written.
+    :raises FramelaneError: if the benchmark has not got one of them.
+    """
+    there = {str(length): length for length in SUITES[name].lengths(options)}
+    for one in wanted:
+        if one not in there:
+            raise FramelaneError(f"--length {one}: `bench {name}` measures {', '.join(there)}")
+    return replace(options, lengths=tuple(there[one] for one in wanted))
 
 
 def run_suite(name: str, options: Options, progress: Progress = lambda: None) -> Benchmark:

@@ -29,6 +29,9 @@ def register(app: typer.Typer) -> None:
 def bench(
     name: Annotated[Name, typer.Argument(help="What to measure.")],
     transport: Annotated[str, typer.Option(help="The transport to measure.")] = "sockets",
+    length: Annotated[
+        list[str] | None, typer.Option(help="Measure this length alone, or mixed ones; may be given several times.")
+    ] = None,
     veth: Annotated[bool, typer.Option("--veth", help="Between two namespaces made for it; needs root.")] = False,
     seconds: Annotated[float, typer.Option(min=0.01, help="Length of one loop.")] = 0.1,
     runs: Annotated[int, typer.Option(min=1, help="Alternating runs of each loop; the median counts.")] = 5,
@@ -40,9 +43,11 @@ def bench(
     from rich.progress import Progress
 
     from framelane.bench.report import check_plot, print_table, write_plot
-    from framelane.bench.suites import SUITES, Options, run_suite
+    from framelane.bench.suites import SUITES, Options, run_suite, with_lengths
 
     options = Options(transport, veth, seconds, runs)
+    if length:
+        options = with_lengths(name, options, length)
     if plot is not None:
         check_plot()
     console = Console(stderr=True)
