@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from framelane.driver.verdicts import read_verdicts
+from support.built_plugins import ALLOWED, efvi_python
 from support.drivers import DriverProcess, start_driver
 from support.namespaces import Link, run_in
 from support.processes import Processes, wait_until
 from support.transfers import ENVIRONMENT, faults
-from support.built_plugins import ALLOWED, efvi_python
 
 __all__ = ["KINDS", "LEFT", "RIGHT", "Ends", "channel", "check_served_by", "figures"]
 

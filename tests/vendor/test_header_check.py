@@ -44,7 +44,12 @@ def check(*arguments: str | Path) -> tuple[int, list[str]]:
     [
         ("pd.h", "EF_PD_EXPRESS = 0x80,", "EF_PD_EXPRESS = 0x81,", ["differs: EF_PD_EXPRESS"]),
         ("base.h", "EF_VI_NIC_PAGE_SHIFT 12", "EF_VI_NIC_PAGE_SHIFT (0xc)", []),
-        ("base.h", "int ef_driver_close(ef_driver_handle dh)", "void ef_driver_close(ef_driver_handle dh)", ["differs"]),
+        (
+            "base.h",
+            "int ef_driver_close(ef_driver_handle dh)",
+            "void ef_driver_close(ef_driver_handle dh)",
+            ["differs"],
+        ),
         ("vi.h", "    int filter_id;\n", "    unsigned filter_id;\n", ["layout: ef_filter_cookie.filter_id"]),
         ("vi.h", "    unsigned q_id;\n} ef_filter_info;", "} ef_filter_info;", ["absent: ef_filter_info.q_id"]),
         ("ef_vi.h", "((event).rx_discard.subtype)", "((event).rx_discard.len)", ["layout: EF_EVENT_RX_DISCARD_TYPE"]),
