@@ -86,11 +86,11 @@ static void fl_ciul_event_check_thread(fl_ciul_vi_t *own)
 
 static void fl_ciul_event_faults(fl_ciul_vi_t *own)
 {
-    if (fl_ciul_settings_are_old(fl_ciul_now_ns(), &own->settings_looked_ns, &own->settings_version))
+    if (fl_ciul_settings_are_old(&own->source, fl_ciul_now_ns(), &own->settings_looked_ns, &own->settings_version))
     {
         fl_ciul_settings_t settings;
-        if (0 == fl_ciul_settings_of_index(&settings, own->registry.ifindex) ||
-            0 == fl_ciul_settings_of_name(&settings, own->settings.interface))
+        if (0 == fl_ciul_settings_of_index(&settings, &own->source, own->registry.ifindex) ||
+            0 == fl_ciul_settings_of_name(&settings, &own->source, own->settings.interface))
         {
             bool has_overflown = own->settings.overflows;
             own->settings = settings;

@@ -34,6 +34,7 @@ typedef struct
     int member;
     fl_ciul_registry_t registry;
     fl_ciul_wire_t *wire;
+    fl_ciul_source_t source;
     fl_ciul_settings_t settings;
     uint64_t settings_looked_ns, settings_version;
     fl_ciul_table_t table;
