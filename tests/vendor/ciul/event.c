@@ -23,6 +23,19 @@ void fl_ciul_event_put(fl_ciul_vi_t *own, const ef_event *event)
     own->events[own->events_tail++ & own->events_mask] = *event;
 }
 
+void fl_ciul_event_check_room(const fl_ciul_vi_t *own, const char *caller)
+{
+    const ef_vi *vi = own->vi;
+    bool is_stamped = 0 != (vi->vi_flags & EF_VI_TX_TIMESTAMPS);
+    uint32_t needed = (uint32_t)ef_vi_transmit_fill_level(vi) * (is_stamped ? 3 : 1);
+    needed += own->is_ring ? (uint32_t)ef_vi_receive_fill_level(vi) : 0;
+    if (own->events_mask < needed)
+    {
+        fl_ciul_misuse("%s: descriptors in use can raise %u events and overrun an event queue for %u", caller, needed,
+            own->events_mask);
+    }
+}
+
 /* ---- the poll ---- */
 
 /* Threads that poll and live, by place; a serial of 0 is a free place. A thread's end empties its own. */

@@ -95,6 +95,9 @@ void fl_ciul_leave(fl_ciul_vi_t *own);
 /* Put an event behind those that wait; a full queue is an overflow. */
 void fl_ciul_event_put(fl_ciul_vi_t *own, const ef_event *event);
 
+/* Abort where the descriptors in use could overrun the event queue. */
+void fl_ciul_event_check_room(const fl_ciul_vi_t *own, const char *caller);
+
 int fl_ciul_receive_ring_open(fl_ciul_vi_t *own, int capacity);
 int fl_ciul_receive_shared_open(fl_ciul_vi_t *own, int capacity);
 void fl_ciul_receive_shared_close(fl_ciul_vi_t *own);
