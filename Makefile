@@ -10,7 +10,7 @@ NATIVE := $(shell find core/abi/src core/c/src plugins/*/c plugins/*/src/*/c -na
 	$(wildcard core/abi/src/framelane_abi/build.py core/native_build.py core/setup.py plugins/*/native_build.py plugins/*/setup.py)
 METADATA := $(wildcard pyproject.toml core/pyproject.toml core/abi/pyproject.toml plugins/*/pyproject.toml)
 
-.PHONY: venv demo test acceptance interop test-vm bench lint sanitize clean vendor build-packages test-packages vm-packages
+.PHONY: venv demo test acceptance interop test-vm bench lint sanitize clean vendor check-vendor-headers build-packages test-packages vm-packages
 
 venv: build-packages $(VENV)/.native
 
@@ -57,6 +57,12 @@ interop: test-packages venv
 # The stand-ins for vendors' libraries, into build/vendor: for tests only.
 vendor:
 	$(MAKE) -s -C tests/vendor/ciul DEST=$(CURDIR)/build/vendor/ciul
+
+# docs/vendor-headers.md: compares the stand-in for ef_vi with the headers of an SDK.
+check-vendor-headers: venv
+	@test -n "$(EF_VI_INCLUDE)" || { echo "make check-vendor-headers EF_VI_INCLUDE=DIR: DIR holds etherfabric/base.h" >&2; exit 2; }
+	$(BIN)/python tools/check_vendor_headers.py tests/vendor/ciul/headers.toml "$(EF_VI_INCLUDE)" \
+		$(if $(OLDER),--older) $(patsubst %,--names %,$(wildcard plugins/efvi/names.txt))
 
 # Boots Debian's kernel in software emulation; needs root, for the bind mount that is the machine's root.
 test-vm: vm-packages venv

@@ -7,7 +7,8 @@ directory. What the stand-in declares is read with pycparser; small programs tha
 field and what each macro yields are compiled against both header sets, and their output is compared. Neither vendor
 headers nor anything of them is kept.
 
-Ends with status 0 if nothing differs; with ``--older``, if what both have means the same. docs/vendor-headers.md describes the keys of a set.
+Ends with status 0 if nothing differs; with ``--older``, if what both have means the same.
+docs/vendor-headers.md describes the keys of a set.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ _PLAIN = [
     "-D_Float128=double",
     "-D__typeof__(x)=int",
 ]
-_ERROR = re.compile(r"^probe:(\d+):\d+: error: (.*)$", re.MULTILINE)
+#: What the compiler says of a name that it does not know, and a probe of a macro that is not there.
+_ABSENT = re.compile(
+    r"undeclared|no member|incomplete type|implicit declaration|not defined$|unknown type|expected expression before"
+)
+_DIAGNOSTIC = re.compile(r"^([^\s:][^:]*):(\d+):\d+: (error|warning|note): (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -120,15 +125,15 @@ class Compiler:
                 done = self.run(*flags, "-no-pie", "-Wl,-z,lazy,--unresolved-symbols=ignore-all", text=text)
                 if done.returncode == 0:
                     break
-                failed: dict[int, str] = {}
-                for number, message in _ERROR.findall(done.stderr):
-                    failed.setdefault(int(number), message)
+                failed = _failed(done.stderr)
                 if not failed:
                     raise SystemExit(f"the probes do not compile:\n{done.stderr}")
                 for number, message in failed.items():
                     answers[left[number - 1].name] = [message]
                 left = [probe for number, probe in enumerate(left, 1) if number not in failed]
-            printed = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60).stdout if left else ""
+            printed = (
+                subprocess.run([program], capture_output=True, text=True, check=True, timeout=60).stdout if left else ""
+            )
         for line in printed.splitlines():
             name, _, answer = line.partition("\t")
             answers.setdefault(name, []).append(answer)
@@ -151,6 +156,18 @@ static void fl_pattern(void *at, size_t length, unsigned seed)
         bytes[i] = (unsigned char)(seed == 0 ? 0xff : (i * 37 + 11) * seed >> 1);
 }
 """
+
+
+def _failed(messages: str) -> dict[int, str]:
+    """Return the compiler's errors by probe. One inside a macro is where the macro is, and a note says who used it."""
+    failed: dict[int, str] = {}
+    error = None
+    for file, line, kind, text in _DIAGNOSTIC.findall(messages):
+        if kind != "note":
+            error = text if kind == "error" else None
+        if file == "probe" and error is not None:
+            failed.setdefault(int(line), error)
+    return failed
 
 
 class Names:
@@ -216,7 +233,9 @@ class Names:
         self._add(name, f'printf("{name}\\t%lld\\n", (long long)({name}));', is_layout=name in self._set.counts)
 
     def _struct(self, name: str, node: c_ast.Struct | c_ast.Union) -> None:
-        self._add(name, f'printf("{name}\\t%zu bytes, aligned to %zu\\n", sizeof({name}), _Alignof({name}));', is_layout=True)
+        self._add(
+            name, f'printf("{name}\\t%zu bytes, aligned to %zu\\n", sizeof({name}), _Alignof({name}));', is_layout=True
+        )
         for path, kind in self._fields("", node):
             label = f"{name}.{path}"
             if isinstance(kind, c_ast.PtrDecl | c_ast.ArrayDecl):
@@ -237,22 +256,23 @@ class Names:
             inner = one.type.type if isinstance(one.type, c_ast.TypeDecl) else one.type
             if isinstance(inner, c_ast.Struct | c_ast.Union) and inner.decls:
                 yield from self._fields(f"{path}.", inner)
-            elif isinstance(inner, c_ast.IdentifierType) and not self._is_structured(inner.names):
-                yield path, None
-            elif isinstance(inner, c_ast.Enum):
+            elif isinstance(inner, c_ast.Enum) or self._is_number(inner):
                 yield path, None
             else:
                 yield path, one.type
 
-    def _is_structured(self, names: Sequence[str]) -> bool:
-        return any(probe.name in names and "aligned to" in probe.statements for probe in self.probes)
+    def _is_number(self, node: c_ast.Node) -> bool:
+        structured = {probe.name for probe in self.probes if "aligned to" in probe.statements}
+        return isinstance(node, c_ast.IdentifierType) and structured.isdisjoint(node.names)
 
     def _macros(self, compiler: Compiler) -> None:
         for name, parameters, body in _macros_of(compiler.preprocess("-dD"), str(self._set.include)):
             if name.startswith("FL_"):
                 continue
             if name in self._set.words:
-                prelude = f"#ifdef {name}\nenum {{ FL_HAS_{name} = 1 }};\n#else\nenum {{ FL_HAS_{name} = 0 }};\n#endif\n"
+                prelude = (
+                    f"#ifdef {name}\nenum {{ FL_HAS_{name} = 1 }};\n#else\nenum {{ FL_HAS_{name} = 0 }};\n#endif\n"
+                )
                 statements = f'printf("{name}\\t%s\\n", FL_HAS_{name} ? "defined" : "not defined");'
                 self.probes.append(Probe(name, statements, prelude))
             elif parameters is None:
@@ -334,7 +354,7 @@ def compare(described: Set, other: Path, names: Sequence[str], compiler: str) ->
         if own.get(probe.name) == found.get(probe.name):
             continue
         said = ["; ".join(answers.get(probe.name, ["nothing"])) for answers in (own, found)]
-        if re.search(r"undeclared|no member|incomplete type|implicit declaration|not defined$|unknown type|expected expression before", said[1]):
+        if _ABSENT.search(said[1]):
             result.absent.append(probe.name)
         else:
             line = f"{probe.name}: the stand-in has {said[0]}; the SDK has {said[1]}"
