@@ -12,8 +12,7 @@ import pytest
 
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
 from framelane.transport.native import OpenTransport
-from support.inside import inside
-from support.namespaces import Link
+from support.namespaces import Link, inside
 from support.transport_pairs import open_plugin, resolve, start_far
 
 IPV4 = Family("10.77.0.1", "10.77.0.2", group="239.20.90.1", absent="192.0.2.1")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
 
 import pytest
 
-from framelane.driver.verdicts import read_verdicts
 from framelane.shm.system_counters import SystemCounter
 from support.ends import KINDS, LEFT, RIGHT, Ends, channel, check_served_by, figures
 from support.exchange import exchange
 from support.namespaces import Link
 from support.processes import Processes, wait_until
-from support.transfers import ENVIRONMENT, move_file
+from support.transfers import move_file
+from support.watched_stream import watch_stream
 
 MIB = 1024 * 1024
 #: A sender and a receiver thread, each with a virtual interface of its own.
@@ -23,7 +21,11 @@ DEDICATED = {"AERON_THREADING_MODE": "DEDICATED"}
 pytestmark = pytest.mark.root
 
 
-@pytest.mark.parametrize("models", [("efvi x2522", "efvi x3522"), ("efvi x3522", "sockets")], ids=" and ".join)
+@pytest.mark.parametrize(
+    "models",
+    [("efvi x2522", "efvi x3522"), pytest.param(("efvi x3522", "sockets"), marks=pytest.mark.acceptance)],
+    ids=" and ".join,
+)
 def test_streams_of_every_kind_arrive_as_they_were_sent(
     processes: Processes, shared: Path, link: Link, models: tuple[str, str], seed: int
 ) -> None:
@@ -42,13 +44,20 @@ def test_streams_of_every_kind_arrive_as_they_were_sent(
     assert len(shown) == 3
 
 
-@pytest.mark.parametrize("loss", [0.0, 0.01])
+@pytest.mark.parametrize(
+    ("length", "loss"),
+    [
+        (8 * MIB, 0.01),
+        pytest.param(1024 * MIB, 0.0, marks=pytest.mark.acceptance),
+        pytest.param(1024 * MIB, 0.01, marks=pytest.mark.acceptance),
+    ],
+)
 def test_a_file_is_received_as_it_was_sent(
-    processes: Processes, shared: Path, link: Link, loss: float, seed: int
+    processes: Processes, shared: Path, link: Link, length: int, loss: float, seed: int
 ) -> None:
     models = ("efvi x2522", "efvi x3522")
     left, right = Ends(processes, shared, link, models, settings=DEDICATED).start(loss, seed)
-    move_file(processes, shared, left, right, channel("IPv4", RIGHT), 16 * MIB, seed, 60)
+    move_file(processes, shared, left, right, channel("IPv4", RIGHT), length, seed, 1800 if length > 64 * MIB else 60)
     check_served_by(left, models[0])
     check_served_by(right, models[1])
     if loss:
@@ -63,30 +72,16 @@ def test_adapters_that_are_lost_under_a_stream_leave_it_to_sockets_and_nothing_i
     settings = {"FRAMELANE_CIUL_CONTROL": str(control), "AERON_IMAGE_LIVENESS_TIMEOUT": "60s"}
     ends = Ends(processes, shared, link, ("efvi x2522", "efvi x3522"), settings=DEDICATED | settings, required=False)
     left, right = ends.start()
-    programs = {}
-    for what, driver in (("subscribe", right), ("publish", left)):
-        words = [sys.executable, "-m", "support.number_stream", what, driver.directory, channel("IPv4", RIGHT), "120"]
-        programs[what] = processes.start(what, words, environment=ENVIRONMENT)
-    subscriber = programs["subscribe"]
-    subscriber.wait_for("first")
-    check_served_by(left, "efvi x2522")
+    stream = watch_stream(processes, {"left": left, "right": right}, channel("IPv4", RIGHT))
+    assert {stream.endpoint(side).transport for side in ("left", "right")} == {"efvi"}
 
     beside = shared / "control.new"
     beside.write_text("eth0 lost=1\n")
     beside.replace(control)
 
-    for driver in (left, right):
-        wait_until(
-            lambda d=driver: {one.transport for one in read_verdicts(d.cnc.counters())} == {"sockets"}, "sockets"
-        )
-        (endpoint,) = read_verdicts(driver.cnc.counters())
-        assert "ef_vi on eth0: the adapter was reset, or taken out" in dict(endpoint.passed_over)["efvi"]
-
-    def intervals_with_messages() -> int:
-        lines = [line.split() for line in subscriber.output.splitlines()]
-        return sum(words[0] == "rate" and int(words[1]) > 0 for words in lines if len(words) == 2)
-
-    before = intervals_with_messages()
-    wait_until(lambda: intervals_with_messages() > before + 2, "messages over sockets")
-    subscriber.kill(signal.SIGUSR1)  # it ends with an error if a message was missing
-    subscriber.succeed()
+    for side in ("left", "right"):
+        wait_until(lambda side=side: stream.endpoint(side).transport == "sockets", "fail-over")
+        passed = dict(stream.endpoint(side).passed_over)
+        assert "ef_vi on eth0: the adapter was reset, or taken out" in passed["efvi"]
+    stream.goes_on()
+    stream.finish()

@@ -56,7 +56,8 @@ typedef struct
     const void *packet; /* what a time stamp is asked for */
 } taken_t;
 
-static inline int end_try(end_t *end, const char *interface, uint64_t flags, int pd_flags)
+/* event_slots: of its event queue, or -1. */
+static inline int end_try_sized(end_t *end, const char *interface, uint64_t flags, int pd_flags, int event_slots)
 {
     memset(end, 0, sizeof(*end));
     int result = ef_driver_open(&end->handle);
@@ -65,8 +66,13 @@ static inline int end_try(end_t *end, const char *interface, uint64_t flags, int
         result = ef_pd_alloc_by_name(&end->pd, end->handle, interface, (enum ef_pd_flags)pd_flags);
     }
     return 0 != result ? result
-                       : ef_vi_alloc_from_pd(&end->vi, end->handle, &end->pd, end->handle, -1, -1, -1, NULL, -1,
-                             (enum ef_vi_flags)flags);
+                       : ef_vi_alloc_from_pd(&end->vi, end->handle, &end->pd, end->handle, event_slots, -1, -1, NULL,
+                             -1, (enum ef_vi_flags)flags);
+}
+
+static inline int end_try(end_t *end, const char *interface, uint64_t flags, int pd_flags)
+{
+    return end_try_sized(end, interface, flags, pd_flags, -1);
 }
 
 static inline void end_memory(end_t *end)
@@ -94,14 +100,20 @@ static inline void end_post(end_t *end, int first, int count)
     ef_vi_receive_push(&end->vi);
 }
 
-static inline int end_filter(end_t *end, const char *address, int port, unsigned flags)
+static inline int end_filter_vlan(end_t *end, const char *address, int port, unsigned flags, int vlan)
 {
     ef_filter_spec spec;
     inet_pton(AF_INET, address, &end->address_be);
     end->port_be = htons((uint16_t)port);
     ef_filter_spec_init(&spec, (enum ef_filter_flags)flags);
     REQUIRE(0 == ef_filter_spec_set_ip4_local(&spec, IPPROTO_UDP, end->address_be, end->port_be));
+    REQUIRE(vlan < 0 || 0 == ef_filter_spec_set_vlan(&spec, vlan));
     return ef_vi_filter_add(&end->vi, end->handle, &spec, &end->cookie);
+}
+
+static inline int end_filter(end_t *end, const char *address, int port, unsigned flags)
+{
+    return end_filter_vlan(end, address, port, flags, EF_FILTER_VLAN_ID_ANY);
 }
 
 static inline void end_open(end_t *end, const char *interface, uint64_t flags, int pd_flags, const char *address)

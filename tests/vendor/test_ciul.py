@@ -76,7 +76,7 @@ def check(done: subprocess.CompletedProcess[str]) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("scenario", ["both_ways", "timestamps", "primed", "duplicates", "handed_over"])
+@pytest.mark.parametrize("scenario", ["both_ways", "timestamps", "primed", "duplicates", "handed_over", "vlan", "ip6"])
 def test_every_model_does_it(wire: Wire, scenario: str, model: str) -> None:
     check(wire.run(scenario, model))
 
@@ -200,6 +200,7 @@ def test_without_event_credits_nothing_is_sent(wire: Wire) -> None:
         ("two_pollers", "x2522", "two threads take turns on one event queue"),
         ("two_pollers", "x3522", "two threads take turns on one event queue"),
         ("overlapping_threads", "x2522", "is inside the virtual interface at the same time as thread"),
+        ("overrun", "x2522", "can raise 514 events and overrun an event queue for 511"),
         ("unbundled_twice", "x2522", "the event was unbundled before"),
     ],
 )

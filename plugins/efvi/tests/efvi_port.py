@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from framelane.transport import OpenContext
 from framelane.transport.native import NativeHost
+from support.processes import wait_until
 
 LIMIT_S = 20.0
 UNTAGGED = 0xFFFF
@@ -32,15 +32,6 @@ class Received:
     data: bytes
     clock: int
     timestamp_ns: int
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """Return the condition's value once it is true."""
-    deadline = time.monotonic() + LIMIT_S
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {LIMIT_S:g} s in vain for {what}"
-        time.sleep(0.001)
-    return value
 
 
 class Adapters:
@@ -212,7 +203,7 @@ class Port:
             self.poll(queue)
             return self.stats()[name] == value
 
-        wait_for(has_it, f"{name} = {value}; {self.stats()}")
+        wait_until(has_it, f"{name} = {value}; {self.stats()}")
 
     def events(self) -> list[tuple[int, str]]:
         self.ops.housekeeping(self.object, time.monotonic_ns())

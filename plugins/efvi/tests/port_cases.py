@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from efvi_port import Adapters, OpFailedError, Port, wait_for
+from efvi_port import Adapters, OpFailedError, Port
 from udp_frames import Datagram
 
 from framelane.errors import TransportError
 from framelane_efvi.native import STAND_IN_SWITCH
 from framelane_efvi.plugin import probe
 from framelane_efvi.settings import EfviSettings
+from support.processes import wait_until
 
 MODELS = ["sfn8522", "x2522", "x3522"]
 REMOVED, NOTE = 4, 6
@@ -99,7 +100,7 @@ def test_frames_may_be_held_while_others_come_and_are_released_in_any_order(ends
             held.extend([(burst, count)] * count)
             return len(held) == first + len(wanted)  # noqa: B023
 
-        wait_for(take, "frames")
+        wait_until(take, "frames")
     assert [near.copied(burst[0]).data for burst, _ in held] == [datagram(i) for i in range(320)]
     for burst, count in reversed(held):
         near.release(burst, count)
@@ -160,7 +161,7 @@ def test_a_filter_is_added_while_another_thread_polls(ends: tuple[Port, Port]) -
         for port in range(5000, 5020):
             near.add_filter(ADDRESS, port)
             far.send(datagram(port, port=port))
-        wait_for(lambda: len(received) == 20, "frames of every filter")
+        wait_until(lambda: len(received) == 20, "frames of every filter")
     finally:
         is_over.set()
         thread.join()
@@ -315,7 +316,7 @@ def test_a_full_ring_takes_no_more_and_loses_nothing(
         far.poll()
         return far.burst(datagram(sent))
 
-    sent += wait_for(has_room, "room")
+    sent += wait_until(has_room, "room")
 
     received: list[bytes] = []
 
@@ -326,7 +327,7 @@ def test_a_full_ring_takes_no_more_and_loses_nothing(
         near.release(frames, count)
         return len(received) == sent
 
-    wait_for(all_came, f"{sent} frames")
+    wait_until(all_came, f"{sent} frames")
     assert received == [datagram(i) for i in range(sent)]
 
 
@@ -426,7 +427,7 @@ def test_a_lost_adapter_is_said_once_with_the_cause_and_opens_again(
         frames = near.ffi.new("fl_rx_frame_t[]", 8)
         return int(near.ops.rx_burst(near.object, 0, frames, 8)) == -ENODEV
 
-    wait_for(is_lost, "the loss")
+    wait_until(is_lost, "the loss")
     ((kind, text),) = near.events()
     assert kind == REMOVED and cause in text
     assert near.events() == []
@@ -448,7 +449,7 @@ def test_a_stopped_transmit_queue_is_started_again(adapters: Adapters, open_port
         far.poll()
         return far.stats()["tx-device-errors"] > 0
 
-    wait_for(is_stopped, "an error of the transmit queue")
+    wait_until(is_stopped, "an error of the transmit queue")
     adapters.restore("eth3")
 
     def goes_on() -> bool:
@@ -459,7 +460,7 @@ def test_a_stopped_transmit_queue_is_started_again(adapters: Adapters, open_port
         near.release(frames, count)
         return datagram(1) in seen
 
-    wait_for(goes_on, "frames after it")
+    wait_until(goes_on, "frames after it")
     # Neither a buffer nor a descriptor was lost with what was not sent.
     for i in range(1500):
         far.send(datagram(i))
@@ -504,7 +505,7 @@ def test_a_refused_filter_says_who_and_why(
         near.remove_filter(ADDRESS, 4000)
         return None
 
-    found = wait_for(refused, "the refusal")
+    found = wait_until(refused, "the refusal")
     assert f"{ADDRESS}:4000 of eth2" in found and text in found
 
 

@@ -103,9 +103,11 @@ int fl_ciul_capability(const fl_ciul_settings_t *settings, bool is_express, unsi
 int ef_vi_capabilities_get_from_pd_flags(ef_driver_handle handle, int ifindex, enum ef_pd_flags pd_flags,
     enum ef_vi_capability cap, unsigned long *value)
 {
+    fl_ciul_source_t source;
     fl_ciul_settings_t settings;
     fl_ciul_handle_check(handle, "ef_vi_capabilities_get");
-    int result = fl_ciul_settings_of_index(&settings, ifindex);
+    fl_ciul_source_get(&source);
+    int result = fl_ciul_settings_of_index(&settings, &source, ifindex);
     if (result < 0 || settings.is_lost)
     {
         return -ENODEV;

@@ -71,15 +71,26 @@ typedef struct
     fl_ciul_clock_t clock;
 } fl_ciul_settings_t;
 
-/* What FRAMELANE_CIUL and the control file say of an interface. 0, or -ENODEV where they name no adapter there. */
-int fl_ciul_settings_of_index(fl_ciul_settings_t *settings, int ifindex);
-int fl_ciul_settings_of_name(fl_ciul_settings_t *settings, const char *name);
+#define FL_CIUL_TEXT 4096
+
+/* FRAMELANE_CIUL, and the path in FRAMELANE_CIUL_CONTROL: copies, for an environment may change beside a poll. */
+typedef struct
+{
+    char description[FL_CIUL_TEXT];
+    char control[256];
+} fl_ciul_source_t;
+
+void fl_ciul_source_get(fl_ciul_source_t *source);
+
+/* What the description and the control file say of an interface. 0, or -ENODEV where they name no adapter there. */
+int fl_ciul_settings_of_index(fl_ciul_settings_t *settings, const fl_ciul_source_t *source, int ifindex);
+int fl_ciul_settings_of_name(fl_ciul_settings_t *settings, const fl_ciul_source_t *source, const char *name);
 
 /* The errno that ef_driver_open is to end with, or 0. */
 int fl_ciul_settings_open_error(void);
 
 /* Whether the control file has changed since; looks at most every two milliseconds. */
-bool fl_ciul_settings_are_old(uint64_t now_ns, uint64_t *looked_ns, uint64_t *version);
+bool fl_ciul_settings_are_old(const fl_ciul_source_t *source, uint64_t now_ns, uint64_t *looked_ns, uint64_t *version);
 
 uint64_t fl_ciul_now_ns(void);
 

@@ -196,15 +196,19 @@ static int fl_ciul_pd_alloc(ef_pd *pd, ef_driver_handle pd_dh, const fl_ciul_set
 
 int ef_pd_alloc(ef_pd *pd, ef_driver_handle pd_dh, int ifindex, enum ef_pd_flags flags)
 {
+    fl_ciul_source_t source;
     fl_ciul_settings_t settings;
-    int result = fl_ciul_settings_of_index(&settings, ifindex);
+    fl_ciul_source_get(&source);
+    int result = fl_ciul_settings_of_index(&settings, &source, ifindex);
     return result < 0 ? result : fl_ciul_pd_alloc(pd, pd_dh, &settings, ifindex, (int)flags);
 }
 
 int ef_pd_alloc_by_name(ef_pd *pd, ef_driver_handle pd_dh, const char *name, enum ef_pd_flags flags)
 {
+    fl_ciul_source_t source;
     fl_ciul_settings_t settings;
-    int result = fl_ciul_settings_of_name(&settings, name);
+    fl_ciul_source_get(&source);
+    int result = fl_ciul_settings_of_name(&settings, &source, name);
     return result < 0 ? result : fl_ciul_pd_alloc(pd, pd_dh, &settings, settings.index, (int)flags);
 }
 

@@ -23,6 +23,19 @@ void fl_ciul_event_put(fl_ciul_vi_t *own, const ef_event *event)
     own->events[own->events_tail++ & own->events_mask] = *event;
 }
 
+void fl_ciul_event_check_room(const fl_ciul_vi_t *own, const char *caller)
+{
+    const ef_vi *vi = own->vi;
+    bool is_stamped = 0 != (vi->vi_flags & EF_VI_TX_TIMESTAMPS);
+    uint32_t needed = (uint32_t)ef_vi_transmit_fill_level(vi) * (is_stamped ? 3 : 1);
+    needed += own->is_ring ? (uint32_t)ef_vi_receive_fill_level(vi) : 0;
+    if (own->events_mask < needed)
+    {
+        fl_ciul_misuse("%s: descriptors in use can raise %u events and overrun an event queue for %u", caller, needed,
+            own->events_mask);
+    }
+}
+
 /* ---- the poll ---- */
 
 /* Threads that poll and live, by place; a serial of 0 is a free place. A thread's end empties its own. */
@@ -86,11 +99,11 @@ static void fl_ciul_event_check_thread(fl_ciul_vi_t *own)
 
 static void fl_ciul_event_faults(fl_ciul_vi_t *own)
 {
-    if (fl_ciul_settings_are_old(fl_ciul_now_ns(), &own->settings_looked_ns, &own->settings_version))
+    if (fl_ciul_settings_are_old(&own->source, fl_ciul_now_ns(), &own->settings_looked_ns, &own->settings_version))
     {
         fl_ciul_settings_t settings;
-        if (0 == fl_ciul_settings_of_index(&settings, own->registry.ifindex) ||
-            0 == fl_ciul_settings_of_name(&settings, own->settings.interface))
+        if (0 == fl_ciul_settings_of_index(&settings, &own->source, own->registry.ifindex) ||
+            0 == fl_ciul_settings_of_name(&settings, &own->source, own->settings.interface))
         {
             bool has_overflown = own->settings.overflows;
             own->settings = settings;

@@ -135,18 +135,13 @@ static int fl_ciul_filter_flags(const fl_ciul_vi_t *own, unsigned wanted, uint32
     return 0;
 }
 
-int ef_vi_filter_add(
-    ef_vi *vi, ef_driver_handle vi_dh, const ef_filter_spec *filter_spec, ef_filter_cookie *filter_cookie_out)
+/* Add a filter whose specification was read; its id or a negative errno. */
+static int fl_ciul_filter_add(fl_ciul_vi_t *own, const ef_filter_spec *spec)
 {
-    fl_ciul_vi_t *own = fl_ciul_vi(vi);
     fl_ciul_settings_t settings;
     fl_ciul_filter_t filter;
-    fl_ciul_handle_check(vi_dh, "ef_vi_filter_add");
-    if (0 == vi->vi_rxq.mask)
-    {
-        fl_ciul_misuse("ef_vi_filter_add: the virtual interface has no receive queue");
-    }
-    if (own->is_dead || 0 != fl_ciul_settings_of_index(&settings, own->registry.ifindex) || settings.is_lost)
+    if (own->is_dead || 0 != fl_ciul_settings_of_index(&settings, &own->source, own->registry.ifindex) ||
+        settings.is_lost)
     {
         return -ENODEV;
     }
@@ -159,45 +154,58 @@ int ef_vi_filter_add(
         return -ENOMEM;
     }
     memset(&filter, 0, sizeof(filter));
-    int result = fl_ciul_filter_flags(own, filter_spec->flags, &filter.flags);
+    int result = fl_ciul_filter_flags(own, spec->flags, &filter.flags);
     if (result < 0)
     {
         return result;
     }
-    if (FL_CIUL_FILTER_NONE == filter_spec->type)
+    if (FL_CIUL_FILTER_NONE == spec->type)
     {
         return -EINVAL;
     }
-    filter.type = filter_spec->type;
+    filter.type = spec->type;
     filter.member = (uint32_t)own->member;
-    fl_ciul_match_get(filter_spec, &filter.match);
+    fl_ciul_match_get(spec, &filter.match);
     if (!own->is_ring && 0 <= filter.match.vlan_id && FL_CIUL_FILTER_MAC != filter.type)
     {
         return -EPROTONOSUPPORT;
     }
-    result = fl_ciul_registry_filter_add(&own->registry, &filter, own->is_ring);
-    if (result < 0)
+    return fl_ciul_registry_filter_add(&own->registry, &filter, own->is_ring);
+}
+
+int ef_vi_filter_add(
+    ef_vi *vi, ef_driver_handle vi_dh, const ef_filter_spec *filter_spec, ef_filter_cookie *filter_cookie_out)
+{
+    fl_ciul_vi_t *own = fl_ciul_vi(vi);
+    fl_ciul_handle_check(vi_dh, "ef_vi_filter_add");
+    if (0 == vi->vi_rxq.mask)
     {
-        return result;
+        fl_ciul_misuse("ef_vi_filter_add: the virtual interface has no receive queue");
     }
-    if (0 != (filter_spec->flags & EF_FILTER_FLAG_REQUEST_WAKEUPS))
+    fl_ciul_enter(own, "ef_vi_filter_add");
+    int result = fl_ciul_filter_add(own, filter_spec);
+    if (0 <= result)
     {
-        own->wants_wakeups = true;
+        own->wants_wakeups |= 0 != (filter_spec->flags & EF_FILTER_FLAG_REQUEST_WAKEUPS);
+        if (NULL != filter_cookie_out)
+        {
+            filter_cookie_out->filter_id = result;
+            filter_cookie_out->filter_type = (int)filter_spec->type;
+        }
+        result = 0;
     }
-    if (NULL != filter_cookie_out)
-    {
-        filter_cookie_out->filter_id = result;
-        filter_cookie_out->filter_type = (int)filter_spec->type;
-    }
-    return 0;
+    fl_ciul_leave(own);
+    return result;
 }
 
 int ef_vi_filter_del(ef_vi *vi, ef_driver_handle vi_dh, ef_filter_cookie *filter_cookie)
 {
-    const fl_ciul_vi_t *own = fl_ciul_vi(vi);
-    fl_ciul_registry_t registry = own->registry;
+    fl_ciul_vi_t *own = fl_ciul_vi(vi);
     fl_ciul_handle_check(vi_dh, "ef_vi_filter_del");
-    return fl_ciul_registry_filter_del(&registry, filter_cookie->filter_id, own->member);
+    fl_ciul_enter(own, "ef_vi_filter_del");
+    int result = fl_ciul_registry_filter_del(&own->registry, filter_cookie->filter_id, own->member);
+    fl_ciul_leave(own);
+    return result;
 }
 
 int ef_vi_filter_query(ef_vi *vi, ef_driver_handle vi_dh, const ef_filter_cookie *filter_cookie,

@@ -32,6 +32,7 @@ static int fl_ciul_ring_init(ef_vi *vi, ef_addr address, ef_request_id id)
         own->addresses[at] = address;
         vi->vi_rxq.ids[at] = (uint32_t)id;
         own->state.rxq.added++;
+        fl_ciul_event_check_room(own, "ef_vi_receive_init");
         result = 0;
     }
     fl_ciul_leave(own);

@@ -15,8 +15,6 @@
 
 #include "ciul.h"
 
-#define FL_CIUL_TEXT 8192
-
 uint64_t fl_ciul_now_ns(void)
 {
     struct timespec now;
@@ -285,9 +283,26 @@ static bool fl_ciul_settings_apply(fl_ciul_settings_t *settings, char *text, int
     return is_described;
 }
 
-static bool fl_ciul_settings_read(fl_ciul_settings_t *settings, const char *name, int ifindex)
+static void fl_ciul_source_copy(char *to, size_t size, const char *variable)
 {
-    char text[FL_CIUL_TEXT] = "";
+    const char *value = getenv(variable);
+    if (NULL != value && size <= strlen(value))
+    {
+        fl_ciul_misuse("%s has more than %zu characters", variable, size - 1);
+    }
+    snprintf(to, size, "%s", NULL == value ? "" : value);
+}
+
+void fl_ciul_source_get(fl_ciul_source_t *source)
+{
+    fl_ciul_source_copy(source->description, sizeof(source->description), "FRAMELANE_CIUL");
+    fl_ciul_source_copy(source->control, sizeof(source->control), "FRAMELANE_CIUL_CONTROL");
+}
+
+static bool fl_ciul_settings_read(
+    fl_ciul_settings_t *settings, const fl_ciul_source_t *source, const char *name, int ifindex)
+{
+    char text[FL_CIUL_TEXT];
     memset(settings, 0, sizeof(*settings));
     snprintf(settings->interface, sizeof(settings->interface), "%s", NULL == name ? "" : name);
     snprintf(settings->wire, sizeof(settings->wire), "packet");
@@ -298,11 +313,9 @@ static bool fl_ciul_settings_read(fl_ciul_settings_t *settings, const char *name
     settings->discard_every = 1;
     fl_ciul_settings_model(settings, "x2522");
 
-    const char *variable = getenv("FRAMELANE_CIUL");
-    snprintf(text, sizeof(text), "%s", NULL == variable ? "" : variable);
+    memcpy(text, source->description, sizeof(text));
     bool is_described = fl_ciul_settings_apply(settings, text, ifindex);
-    const char *path = getenv("FRAMELANE_CIUL_CONTROL");
-    int fd = NULL == path ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = '\0' == source->control[0] ? -1 : open(source->control, O_RDONLY | O_CLOEXEC);
     if (0 <= fd)
     {
         ssize_t length = read(fd, text, sizeof(text) - 1);
@@ -313,15 +326,15 @@ static bool fl_ciul_settings_read(fl_ciul_settings_t *settings, const char *name
     return is_described;
 }
 
-int fl_ciul_settings_of_index(fl_ciul_settings_t *settings, int ifindex)
+int fl_ciul_settings_of_index(fl_ciul_settings_t *settings, const fl_ciul_source_t *source, int ifindex)
 {
     char name[IF_NAMESIZE];
-    return fl_ciul_settings_read(settings, if_indextoname((unsigned)ifindex, name), ifindex) ? 0 : -ENODEV;
+    return fl_ciul_settings_read(settings, source, if_indextoname((unsigned)ifindex, name), ifindex) ? 0 : -ENODEV;
 }
 
-int fl_ciul_settings_of_name(fl_ciul_settings_t *settings, const char *name)
+int fl_ciul_settings_of_name(fl_ciul_settings_t *settings, const fl_ciul_source_t *source, const char *name)
 {
-    if (!fl_ciul_settings_read(settings, name, 0))
+    if (!fl_ciul_settings_read(settings, source, name, 0))
     {
         return -ENODEV;
     }
@@ -334,27 +347,27 @@ int fl_ciul_settings_of_name(fl_ciul_settings_t *settings, const char *name)
 
 int fl_ciul_settings_open_error(void)
 {
+    fl_ciul_source_t source;
     fl_ciul_settings_t settings;
-    const char *variable = getenv("FRAMELANE_CIUL");
-    if (NULL == variable || '\0' == variable[0])
+    fl_ciul_source_get(&source);
+    if ('\0' == source.description[0])
     {
         return ENOENT;
     }
-    fl_ciul_settings_read(&settings, NULL, 0);
+    fl_ciul_settings_read(&settings, &source, NULL, 0);
     return settings.open_error;
 }
 
-bool fl_ciul_settings_are_old(uint64_t now_ns, uint64_t *looked_ns, uint64_t *version)
+bool fl_ciul_settings_are_old(const fl_ciul_source_t *source, uint64_t now_ns, uint64_t *looked_ns, uint64_t *version)
 {
-    const char *path = getenv("FRAMELANE_CIUL_CONTROL");
     struct stat status;
-    if (NULL == path || now_ns - *looked_ns < 2000000)
+    if ('\0' == source->control[0] || now_ns - *looked_ns < 2000000)
     {
         return false;
     }
     *looked_ns = now_ns;
     uint64_t found = 0;
-    if (0 == stat(path, &status))
+    if (0 == stat(source->control, &status))
     {
         found = (uint64_t)status.st_mtim.tv_sec * 1000000000u + (uint64_t)status.st_mtim.tv_nsec + status.st_ino;
     }

@@ -55,6 +55,10 @@ static void fl_ciul_transmit_add(
         .is_last = is_last,
         .is_ctpio = is_ctpio};
     own->vi->vi_txq.ids[at] = is_last ? (uint32_t)id : EF_REQUEST_ID_MASK;
+    if (own->is_ring)
+    {
+        fl_ciul_event_check_room(own, "transmit");
+    }
 }
 
 static void fl_ciul_transmit_check_id(ef_request_id id, const char *caller)

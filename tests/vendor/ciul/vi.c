@@ -164,8 +164,10 @@ int ef_vi_alloc_from_pd(ef_vi *vi, ef_driver_handle vi_dh, struct ef_pd *pd, ef_
     {
         return -EOPNOTSUPP; /* each VI of the stand-in has an event queue of its own */
     }
+    fl_ciul_source_t source;
     fl_ciul_settings_t settings;
-    int result = fl_ciul_settings_of_index(&settings, domain->ifindex);
+    fl_ciul_source_get(&source);
+    int result = fl_ciul_settings_of_index(&settings, &source, domain->ifindex);
     if (result < 0)
     {
         return result;
@@ -205,6 +207,7 @@ int ef_vi_alloc_from_pd(ef_vi *vi, ef_driver_handle vi_dh, struct ef_pd *pd, ef_
     own->member = -1;
     own->memory_fd = -1;
     own->registry.fd = -1;
+    own->source = source;
     own->settings = settings;
     own->discard_mask = EF_VI_DISCARD_RX_L4_CSUM_ERR | EF_VI_DISCARD_RX_L3_CSUM_ERR | EF_VI_DISCARD_RX_ETH_FCS_ERR |
         EF_VI_DISCARD_RX_ETH_LEN_ERR;

@@ -34,6 +34,7 @@ typedef struct
     int member;
     fl_ciul_registry_t registry;
     fl_ciul_wire_t *wire;
+    fl_ciul_source_t source;
     fl_ciul_settings_t settings;
     uint64_t settings_looked_ns, settings_version;
     fl_ciul_table_t table;
@@ -93,6 +94,9 @@ void fl_ciul_leave(fl_ciul_vi_t *own);
 
 /* Put an event behind those that wait; a full queue is an overflow. */
 void fl_ciul_event_put(fl_ciul_vi_t *own, const ef_event *event);
+
+/* Abort where the descriptors in use could overrun the event queue. */
+void fl_ciul_event_check_room(const fl_ciul_vi_t *own, const char *caller);
 
 int fl_ciul_receive_ring_open(fl_ciul_vi_t *own, int capacity);
 int fl_ciul_receive_shared_open(fl_ciul_vi_t *own, int capacity);
