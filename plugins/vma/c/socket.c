@@ -121,8 +121,8 @@ static int fl_socket_join(
         char address[INET_ADDRSTRLEN];
         return fl_host_error(
             transport->host, ENODEV == error ? FL_EADDRNOTAVAIL : fl_socket_error(error),
-            "join %s on the interface of %s: %s%s", fl_address_format(group, text), inet_ntop(AF_INET, &interface, address, sizeof(address)),
-            strerror(error), next);
+            "join %s on the interface of %s: %s%s", fl_address_format(group, text),
+            inet_ntop(AF_INET, &interface, address, sizeof(address)), strerror(error), next);
     }
     return 0;
 }
