@@ -1,5 +1,5 @@
-/* A library that was preloaded and has taken over the process's socket calls: which one, and whether it moves a socket's
- * datagrams itself or has left it to the kernel. */
+/* A library that was preloaded and has taken over the process's socket calls: which one, and whether it moves a
+ * socket's datagrams itself or has left it to the kernel. */
 #ifndef FL_SOCKETS_ACCELERATION_H
 #define FL_SOCKETS_ACCELERATION_H
 

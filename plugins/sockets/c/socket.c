@@ -48,8 +48,8 @@ int fl_socket_connect(int fd, const fl_name_t *peer, socklen_t length, bool rebi
     const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
     const int ignored = 0;
 
-    /* An accelerator may have no filters: what others send before the connect is then received as if they were the peer,
-     * and is dispatched by its session, as on a socket without a peer. */
+    /* An accelerator may have no filters: what others send before the connect is then received as if they were the
+     * peer, and is dispatched by its session, as on a socket without a peer. */
     if (0 != setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) &&
         FL_ACCELERATOR_NONE == fl_acceleration_find())
     {

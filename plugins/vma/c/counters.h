@@ -2,8 +2,7 @@
 #ifndef FL_VMA_COUNTERS_H
 #define FL_VMA_COUNTERS_H
 
-#include <stdatomic.h>
-#include <stdint.h>
+#include <framelane/figures.h>
 
 enum
 {
@@ -22,22 +21,5 @@ enum
     FL_ICMP_ERRORS,          /* ICMP errors that a call was repeated for */
     FL_POLLER_COUNTERS
 };
-
-typedef struct fl_counters
-{
-    _Atomic int64_t values[FL_POLLER_COUNTERS];
-} fl_counters_t;
-
-/* Relaxed: one writer, and a figure publishes nothing else. */
-static inline void fl_counters_add(fl_counters_t *counters, int id, int64_t delta)
-{
-    const int64_t value = atomic_load_explicit(&counters->values[id], memory_order_relaxed);
-    atomic_store_explicit(&counters->values[id], value + delta, memory_order_relaxed);
-}
-
-static inline int64_t fl_counters_get(const fl_counters_t *counters, int id)
-{
-    return atomic_load_explicit(&counters->values[id], memory_order_relaxed);
-}
 
 #endif

@@ -20,33 +20,36 @@ static int fl_endpoint_check(const fl_transport_t *transport, const fl_endpoint_
 
     if (params->size < sizeof(*params))
     {
-        return fl_transport_error(
-            transport, FL_EINVAL, "endpoint parameters have %u bytes, %zu are needed", params->size, sizeof(*params));
+        return fl_host_error(
+            transport->host, FL_EINVAL, "endpoint parameters have %u bytes, %zu are needed", params->size,
+            sizeof(*params));
     }
     if ((FL_ROLE_SENDER != params->role && FL_ROLE_RECEIVER != params->role) || params->ttl > FL_MOST_TTL ||
         0 != (params->flags & ~(uint32_t)FL_ENDPOINT_FLAGS))
     {
-        return fl_transport_error(
-            transport, FL_EINVAL, "endpoint with role %u, flags 0x%x, ttl %u: not in the ABI", params->role,
+        return fl_host_error(
+            transport->host, FL_EINVAL, "endpoint with role %u, flags 0x%x, ttl %u: not in the ABI", params->role,
             params->flags, params->ttl);
     }
     if (FL_FAMILY_IPV4 != params->bind.family ||
         (FL_FAMILY_NONE != peer->family && FL_FAMILY_IPV4 != peer->family))
     {
-        return fl_transport_error(
-            transport, FL_EAFNOSUPPORT, "bind address of IPv%u, peer of IPv%u: VMA has IPv4 only", params->bind.family,
-            peer->family);
+        return fl_host_error(
+            transport->host, FL_EAFNOSUPPORT, "bind address of IPv%u, peer of IPv%u: VMA has IPv4 only",
+            params->bind.family, peer->family);
     }
     const bool is_multicast_publication = FL_ROLE_SENDER == params->role && fl_address_is_multicast(&params->bind);
     if (FL_FAMILY_NONE == peer->family && (0 != (params->flags & FL_ENDPOINT_CONNECT) || is_multicast_publication))
     {
-        return fl_transport_error(
-            transport, FL_EINVAL, "endpoint %s needs a peer to connect to", fl_address_format(&params->bind, text));
+        return fl_host_error(
+            transport->host, FL_EINVAL, "endpoint %s needs a peer to connect to",
+            fl_address_format(&params->bind, text));
     }
     if (params->mtu_length > FL_MAX_DATAGRAM)
     {
-        return fl_transport_error(
-            transport, FL_EMSGSIZE, "mtu of %u bytes: UDP carries at most %d", params->mtu_length, FL_MAX_DATAGRAM);
+        return fl_host_error(
+            transport->host, FL_EMSGSIZE, "mtu of %u bytes: UDP carries at most %d", params->mtu_length,
+            FL_MAX_DATAGRAM);
     }
     return 0;
 }
@@ -146,7 +149,7 @@ static int fl_endpoint_judge(fl_endpoint_t *endpoint, fl_endpoint_params_t *para
     fl_endpoint_describe(endpoint, amiss, text, sizeof(text));
     if (0 != transport->settings.require_offload)
     {
-        return fl_transport_error(transport, FL_EADDRNOTAVAIL, "%s (transport.vma.require_offload is set)", text);
+        return fl_host_error(transport->host, FL_EADDRNOTAVAIL, "%s (transport.vma.require_offload is set)", text);
     }
     transport->host->log(transport->host, FL_LOG_WARNING, text);
     memcpy(params->note, text, sizeof(text));
@@ -174,7 +177,7 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     fl_endpoint_t *opened = calloc(1, sizeof(*opened));
     if (NULL == opened)
     {
-        return fl_transport_error(transport, FL_ENOMEM, "no memory for an endpoint");
+        return fl_host_error(transport->host, FL_ENOMEM, "no memory for an endpoint");
     }
     opened->transport = transport;
     opened->has_peer = FL_FAMILY_NONE != params->peer.family;
@@ -194,7 +197,7 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     code = fl_endpoint_read_local(opened, &opened->bound);
     if (0 != code)
     {
-        code = fl_transport_error(transport, -code, "read the bound address: %s", strerror(-code));
+        code = fl_host_error(transport->host, -code, "read the bound address: %s", strerror(-code));
         goto close_sockets;
     }
     opened->local = opened->bound;
@@ -233,13 +236,13 @@ int fl_endpoint_close(fl_endpoint_t *endpoint)
     }
     if (NULL != endpoint->poller)
     {
-        return fl_transport_error(
-            transport, FL_EBUSY, "close %s: it is still on a poller", fl_address_format(&endpoint->bound, text));
+        return fl_host_error(
+            transport->host, FL_EBUSY, "close %s: it is still on a poller", fl_address_format(&endpoint->bound, text));
     }
     if (0 != endpoint->held)
     {
-        return fl_transport_error(
-            transport, FL_EBUSY, "close %s: %u of its datagrams are not released",
+        return fl_host_error(
+            transport->host, FL_EBUSY, "close %s: %u of its datagrams are not released",
             fl_address_format(&endpoint->bound, text), endpoint->held);
     }
 
@@ -272,7 +275,7 @@ int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
         0 != endpoint->transport->library->calls.connect(
                  endpoint->send_fd, (const struct sockaddr *)&name, sizeof(name)))
     {
-        return -fl_error_code(errno);
+        return -fl_socket_error(errno);
     }
     endpoint->peer_name = name;
     endpoint->has_peer = true;

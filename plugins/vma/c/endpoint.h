@@ -35,7 +35,7 @@ int fl_endpoint_close(fl_endpoint_t *endpoint);
 int fl_endpoint_local_address(fl_endpoint_t *endpoint, fl_address_t *address);
 int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer);
 
-/* Ask VMA anew about an endpoint of which it did not know, and log a warning if it is not offloaded. Thread: control. */
+/* Ask VMA anew about an endpoint of which it did not know, and log a warning if it is not offloaded. Control thread. */
 void fl_endpoint_review(fl_endpoint_t *endpoint);
 
 /* Send: see transport.h. */

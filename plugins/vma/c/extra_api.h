@@ -37,8 +37,8 @@ typedef struct fl_vma_ring_logic
     uint32_t directions;   /* bit 0: receive; bit 1: transmit */
 } fl_vma_ring_logic_t;
 
-/* What recvfrom_zcopy writes: the number of packets, which is 1 for UDP, and the packet. Packed in VMA's header; there is
- * no padding to leave out on a 64-bit machine. */
+/* What recvfrom_zcopy writes: the number of packets, which is 1 for UDP, and the packet. Packed in VMA's header; there
+ * is no padding to leave out on a 64-bit machine. */
 typedef struct fl_vma_packet
 {
     void *id;

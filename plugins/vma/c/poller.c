@@ -41,13 +41,13 @@ int fl_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl
 {
     if (0 == roles || 0 != (roles & ~(uint32_t)(FL_ROLE_SENDER | FL_ROLE_RECEIVER)))
     {
-        return fl_transport_error(transport, FL_EINVAL, "poller with roles 0x%x: not in the ABI", roles);
+        return fl_host_error(transport->host, FL_EINVAL, "poller with roles 0x%x: not in the ABI", roles);
     }
     for (const fl_poller_t *other = transport->pollers; NULL != other; other = other->next_open)
     {
         if (other->queue == queue)
         {
-            return fl_transport_error(transport, FL_EBUSY, "queue %u has a poller", queue);
+            return fl_host_error(transport->host, FL_EBUSY, "queue %u has a poller", queue);
         }
     }
 
@@ -55,7 +55,7 @@ int fl_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl
     fl_poller_t *opened = aligned_alloc(_Alignof(fl_poller_t), sizeof(*opened));
     if (NULL == opened)
     {
-        return fl_transport_error(transport, FL_ENOMEM, "no memory for a poller");
+        return fl_host_error(transport->host, FL_ENOMEM, "no memory for a poller");
     }
     memset(opened, 0, sizeof(*opened));
     opened->transport = transport;
@@ -63,8 +63,8 @@ int fl_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl
     if (!fl_poller_allocate(opened, transport->settings.receive_budget))
     {
         fl_poller_free(opened);
-        return fl_transport_error(
-            transport, FL_ENOMEM, "no memory for %u receive buffers", transport->settings.receive_budget);
+        return fl_host_error(
+            transport->host, FL_ENOMEM, "no memory for %u receive buffers", transport->settings.receive_budget);
     }
 
     opened->next_open = transport->pollers;
@@ -98,14 +98,14 @@ int fl_poller_close(fl_poller_t *poller)
     }
     if (0 != poller->endpoint_count)
     {
-        return fl_transport_error(
-            transport, FL_EBUSY, "close the poller of queue %u: it has %u endpoints", poller->queue,
+        return fl_host_error(
+            transport->host, FL_EBUSY, "close the poller of queue %u: it has %u endpoints", poller->queue,
             poller->endpoint_count);
     }
 
     for (int id = 0; id < FL_POLLER_COUNTERS; id++)
     {
-        fl_counters_add(&transport->closed_pollers, id, fl_counters_get(&poller->counters, id));
+        transport->closed_counters[id] += fl_figure_get(&poller->counters[id]);
     }
     fl_poller_t **link = &transport->pollers;
     while (*link != poller)

@@ -1,8 +1,8 @@
 /* A poller: the endpoints of one agent, and the entries that their datagrams come in.
  *
- * An entry is a buffer and a peer. VMA writes into the buffer either a datagram, or where in its own memory the datagram
- * lies; that memory is given back when the run is released. The host gives every run back before it polls again, so that
- * each poll finds all entries free.
+ * An entry is a buffer and a peer. VMA writes into the buffer either a datagram, or where in its own memory the
+ * datagram lies; that memory is given back when the run is released. The host gives every run back before it polls
+ * again, so that each poll finds all entries free.
  */
 #ifndef FL_VMA_POLLER_H
 #define FL_VMA_POLLER_H
@@ -15,8 +15,8 @@
 /* A whole UDP datagram, or a packet of thousands of pieces. */
 #define FL_RECEIVE_BUFFER_LENGTH 65536
 
-/* From buffer to buffer. Not a power of two: the first lines of the buffers, where VMA writes what it found, would share
- * the same few sets of the caches. */
+/* From buffer to buffer. Not a power of two: the first lines of the buffers, where VMA writes what it found, would
+ * share the same few sets of the caches. */
 #define FL_RECEIVE_BUFFER_STRIDE (FL_RECEIVE_BUFFER_LENGTH + 33 * 64)
 
 typedef struct fl_receive_entry
@@ -37,7 +37,7 @@ struct fl_poller
     uint8_t *buffers;
     uint8_t *gathering;        /* of FL_RECEIVE_BUFFER_LENGTH: where pieces are put together */
 
-    fl_counters_t counters __attribute__((aligned(64)));
+    _Atomic int64_t counters[FL_POLLER_COUNTERS] __attribute__((aligned(64)));
 
     /* The control thread. */
     fl_poller_t *next_open __attribute__((aligned(64)));

@@ -28,7 +28,7 @@ static void fl_receive_free(fl_poller_t *poller, const fl_endpoint_t *endpoint, 
 {
     if (0 != poller->transport->library->api->free_packets(endpoint->receive_fd, fl_receive_packet(entry), 1))
     {
-        fl_counters_add(&poller->counters, FL_RX_NOT_FREED, 1);
+        fl_figure_add(&poller->counters[FL_RX_NOT_FREED], 1);
     }
 }
 
@@ -52,8 +52,8 @@ static void fl_receive_gather(
     poller->gathering = list;
     received->data = entry->buffer;
     received->length = length;
-    fl_counters_add(&poller->counters, FL_RX_GATHERED, 1);
-    fl_counters_add(&poller->counters, FL_RX_DATA_COPY_BYTES, length);
+    fl_figure_add(&poller->counters[FL_RX_GATHERED], 1);
+    fl_figure_add(&poller->counters[FL_RX_DATA_COPY_BYTES], length);
 }
 
 /* Take a datagram, without copying if VMA has it in one piece. Returns 1, 0 if there is none, or a negative errno. */
@@ -82,7 +82,7 @@ static int fl_receive_zero_copy(
     {
         received->data = entry->buffer;
         received->length = (uint32_t)result;
-        fl_counters_add(&poller->counters, FL_RX_DATA_COPY_BYTES, result);
+        fl_figure_add(&poller->counters[FL_RX_DATA_COPY_BYTES], result);
         return 1;
     }
     const fl_vma_packet_t *packet = fl_receive_packet(entry);
@@ -95,8 +95,8 @@ static int fl_receive_zero_copy(
     received->length = 1 == packet->fragment_count ? (uint32_t)packet->fragments[0].iov_len : 0;
     entry->holder = endpoint;
     endpoint->held++;
-    fl_counters_add(&poller->counters, FL_RX_HELD, 1);
-    fl_counters_add(&poller->counters, FL_RX_ZERO_COPY_BYTES, received->length);
+    fl_figure_add(&poller->counters[FL_RX_HELD], 1);
+    fl_figure_add(&poller->counters[FL_RX_ZERO_COPY_BYTES], received->length);
     return 1;
 }
 
@@ -136,7 +136,7 @@ static int fl_receive_copy(
             received->flags |= FL_RUN_TIMESTAMP;
         }
     }
-    fl_counters_add(&poller->counters, FL_RX_DATA_COPY_BYTES, (int64_t)result);
+    fl_figure_add(&poller->counters[FL_RX_DATA_COPY_BYTES], (int64_t)result);
     return 1;
 }
 
@@ -149,12 +149,12 @@ static bool fl_receive_one(
     int result = receive(poller, endpoint, entry, received);
     if (result < 0 && fl_error_is_icmp(-result))
     {
-        fl_counters_add(&poller->counters, FL_ICMP_ERRORS, 1);
+        fl_figure_add(&poller->counters[FL_ICMP_ERRORS], 1);
         result = receive(poller, endpoint, entry, received);
     }
     if (result < 0 && -EAGAIN != result && -EINTR != result)
     {
-        fl_counters_add(&poller->counters, FL_RX_ERRORS, 1);
+        fl_figure_add(&poller->counters[FL_RX_ERRORS], 1);
     }
     return result > 0;
 }
@@ -166,7 +166,7 @@ static void fl_receive_let_go(fl_poller_t *poller, fl_receive_entry_t *entry)
         fl_receive_free(poller, entry->holder, entry);
         entry->holder->held--;
         entry->holder = NULL;
-        fl_counters_add(&poller->counters, FL_RX_HELD, -1);
+        fl_figure_add(&poller->counters[FL_RX_HELD], -1);
     }
 }
 
@@ -217,20 +217,20 @@ static uint32_t fl_receive_from(
         if (!fl_receive_is_wanted(endpoint, &received.source))
         {
             fl_receive_let_go(poller, entry);
-            fl_counters_add(&poller->counters, FL_RX_DISCARD, 1);
+            fl_figure_add(&poller->counters[FL_RX_DISCARD], 1);
             continue;
         }
         fl_receive_make_run(poller, endpoint, filled, &received, &runs[filled]);
         if (0 != (received.flags & FL_RUN_TRUNCATED))
         {
-            fl_counters_add(&poller->counters, FL_RX_TRUNCATED, 1);
+            fl_figure_add(&poller->counters[FL_RX_TRUNCATED], 1);
         }
         filled++;
         datagrams++;
     }
     if (0 != datagrams)
     {
-        fl_counters_add(&poller->counters, FL_RX_DATAGRAMS, datagrams);
+        fl_figure_add(&poller->counters[FL_RX_DATAGRAMS], datagrams);
     }
     return filled;
 }

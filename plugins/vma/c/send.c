@@ -1,5 +1,5 @@
-/* Sending: one call for each datagram, which VMA copies into the ring. It has no call for several: its sendmmsg is a loop
- * of the same (bypass-apis 3.7). */
+/* Sending: one call for each datagram, which VMA copies into the ring. It has no call for several: its sendmmsg is a
+ * loop of the same (bypass-apis 3.7). */
 #include <errno.h>
 #include <string.h>
 
@@ -49,7 +49,7 @@ static int32_t fl_send_name(
     return 0;
 }
 
-/* Send a datagram; once more if what came back may be the ICMP error of an earlier one. Returns 0 or a negative errno. */
+/* Send a datagram; once more if what came back may be the ICMP error of an earlier one. Returns 0 or negative errno. */
 static int fl_send_datagram(
     const fl_endpoint_t *endpoint, const uint8_t *data, uint32_t length, const struct sockaddr_in *name)
 {
@@ -63,7 +63,7 @@ static int fl_send_datagram(
         {
             if (is_repeated)
             {
-                fl_counters_add(&endpoint->poller->counters, FL_ICMP_ERRORS, 1);
+                fl_figure_add(&endpoint->poller->counters[FL_ICMP_ERRORS], 1);
             }
             return 0;
         }
@@ -78,7 +78,7 @@ static int fl_send_datagram(
 /* Send a run as far as it goes. Writes `accepted` and returns the status. */
 static int32_t fl_send_run(const fl_endpoint_t *endpoint, fl_run_t *run)
 {
-    fl_counters_t *counters = &endpoint->poller->counters;
+    _Atomic int64_t *counters = endpoint->poller->counters;
     const struct sockaddr_in *name = NULL;
     int32_t status = fl_send_name(endpoint, run->peer, &name);
     if (0 == status && (0 == run->segment_length ? 0 != run->length : run->segment_length > FL_MAX_DATAGRAM))
@@ -87,7 +87,7 @@ static int32_t fl_send_run(const fl_endpoint_t *endpoint, fl_run_t *run)
     }
     if (0 != status)
     {
-        fl_counters_add(counters, FL_TX_ERRORS, 1);
+        fl_figure_add(&counters[FL_TX_ERRORS], 1);
         return status;
     }
     uint32_t offset = 0;
@@ -99,12 +99,12 @@ static int32_t fl_send_run(const fl_endpoint_t *endpoint, fl_run_t *run)
         if (-EAGAIN == result || -ENOBUFS == result || -ENOMEM == result || -EINTR == result)
         {
             status = -FL_EAGAIN;
-            fl_counters_add(counters, FL_TX_EAGAIN, 1);
+            fl_figure_add(&counters[FL_TX_EAGAIN], 1);
         }
         else if (0 != result)
         {
-            status = -fl_error_code(-result);
-            fl_counters_add(counters, FL_TX_ERRORS, 1);
+            status = -fl_socket_error(-result);
+            fl_figure_add(&counters[FL_TX_ERRORS], 1);
         }
         else
         {
@@ -113,7 +113,7 @@ static int32_t fl_send_run(const fl_endpoint_t *endpoint, fl_run_t *run)
         offset += length;
     }
     while (0 == status && offset < run->length);
-    fl_counters_add(counters, FL_TX_DATAGRAMS, run->accepted);
+    fl_figure_add(&counters[FL_TX_DATAGRAMS], run->accepted);
     return status;
 }
 

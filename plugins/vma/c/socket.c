@@ -19,7 +19,7 @@ static int fl_socket_set(
 {
     return 0 == transport->library->calls.setsockopt(fd, level, option, value, length)
         ? 0
-        : fl_transport_error(transport, errno, "set %s: %s", name, strerror(errno));
+        : fl_host_error(transport->host, fl_socket_error(errno), "set %s: %s", name, strerror(errno));
 }
 
 uint32_t fl_socket_buffer(const fl_transport_t *transport, int fd, int option, uint32_t asked)
@@ -69,8 +69,9 @@ static int fl_socket_interface(
     }
     else if (0 != params->interface_index && !fl_interface_address(params->interface_index, interface))
     {
-        return fl_transport_error(
-            transport, FL_EADDRNOTAVAIL, "the interface with index %u has no IPv4 address", params->interface_index);
+        return fl_host_error(
+            transport->host, FL_EADDRNOTAVAIL, "the interface with index %u has no IPv4 address",
+            params->interface_index);
     }
     return 0;
 }
@@ -118,10 +119,10 @@ static int fl_socket_join(
                                : "";
         char text[FL_ADDRESS_TEXT_LENGTH];
         char address[INET_ADDRSTRLEN];
-        return fl_transport_error(
-            transport, ENODEV == error ? FL_EADDRNOTAVAIL : error, "join %s on the interface of %s: %s%s",
-            fl_address_format(group, text), inet_ntop(AF_INET, &interface, address, sizeof(address)),
-            strerror(error), next);
+        return fl_host_error(
+            transport->host, ENODEV == error ? FL_EADDRNOTAVAIL : fl_socket_error(error),
+            "join %s on the interface of %s: %s%s", fl_address_format(group, text),
+            inet_ntop(AF_INET, &interface, address, sizeof(address)), strerror(error), next);
     }
     return 0;
 }
@@ -140,8 +141,9 @@ static int fl_socket_bind(const fl_transport_t *transport, int fd, const fl_addr
         : EADDRNOTAVAIL == error           ? "; no interface of this host has this address"
         : EACCES == error                  ? "; ports below net.ipv4.ip_unprivileged_port_start need a capability"
                                            : "";
-    return fl_transport_error(
-        transport, error, "bind %s: %s%s", fl_address_format(address, text), strerror(error), next);
+    return fl_host_error(
+        transport->host, fl_socket_error(error), "bind %s: %s%s", fl_address_format(address, text), strerror(error),
+        next);
 }
 
 static int fl_socket_connect(const fl_transport_t *transport, int fd, const fl_address_t *peer)
@@ -154,8 +156,8 @@ static int fl_socket_connect(const fl_transport_t *transport, int fd, const fl_a
     }
     const int error = errno;
     char text[FL_ADDRESS_TEXT_LENGTH];
-    return fl_transport_error(
-        transport, error, "connect to %s: %s", fl_address_format(peer, text), strerror(error));
+    return fl_host_error(
+        transport->host, fl_socket_error(error), "connect to %s: %s", fl_address_format(peer, text), strerror(error));
 }
 
 static int fl_socket_set_up(const fl_transport_t *transport, int fd, const fl_socket_plan_t *plan)
@@ -169,7 +171,8 @@ static int fl_socket_set_up(const fl_transport_t *transport, int fd, const fl_so
     /* VMA looks at the flag of its own call; SOCK_NONBLOCK alone reaches the kernel's socket. */
     if (0 != calls->fcntl(fd, F_SETFL, O_NONBLOCK))
     {
-        return fl_transport_error(transport, errno, "make a socket non-blocking: %s", strerror(errno));
+        return fl_host_error(
+            transport->host, fl_socket_error(errno), "make a socket non-blocking: %s", strerror(errno));
     }
     fl_socket_choose_ring(transport, fd, params->role);
     int code = fl_socket_interface(transport, params, &interface);
@@ -207,8 +210,9 @@ int fl_socket_open(const fl_transport_t *transport, const fl_socket_plan_t *plan
     if (fd < 0)
     {
         const int error = errno;
-        return fl_transport_error(
-            transport, error, "open a UDP socket: %s refuses: %s; framelane transports --verbose tells what it lacks",
+        return fl_host_error(
+            transport->host, fl_socket_error(error),
+            "open a UDP socket: %s refuses: %s; framelane transports --verbose tells what it lacks",
             transport->library->info.path, strerror(error));
     }
     const int code = fl_socket_set_up(transport, fd, plan);

@@ -1,7 +1,6 @@
 #include "transport.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,42 +14,11 @@
 /* Two of VMA's ring numbers for each transport of the process. Relaxed: they only have to differ. */
 static _Atomic uint32_t fl_next_ring_user_id = 1;
 
-int fl_error_code(int error)
+int fl_socket_error(int error)
 {
-    switch (error)
-    {
-        case EPERM:
-        case ENOENT:
-        case EAGAIN:
-        case ENOMEM:
-        case EACCES:
-        case EBUSY:
-        case EEXIST:
-        case EINVAL:
-        case ENOSPC:
-        case EMSGSIZE:
-        case ENOTSUP:
-        case EAFNOSUPPORT:
-        case EADDRINUSE:
-        case EADDRNOTAVAIL:
-        case ENETDOWN:
-        case ENETUNREACH:
-        case ENOBUFS:
-        case ECONNREFUSED:
-        case EHOSTUNREACH:
-            return error;
-
-        /* -FL_ENODEV would say that the transport is gone; VMA's sockets outlive an interface. */
-        case ENODEV:
-        case ENXIO:
-            return FL_ENETDOWN;
-
-        case EHOSTDOWN:
-            return FL_EHOSTUNREACH;
-
-        default:
-            return FL_EIO;
-    }
+    const int code = fl_errno_code(error);
+    /* -FL_ENODEV would say that the transport is gone; VMA's sockets outlive an interface. */
+    return FL_ENODEV == code ? FL_ENETDOWN : code;
 }
 
 bool fl_error_is_icmp(int error)
@@ -79,17 +47,6 @@ bool fl_transport_is_mine(const fl_transport_t *transport)
     return getpid() == transport->pid;
 }
 
-int fl_transport_error(const fl_transport_t *transport, int code, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    transport->host->error_set(transport->host, text);
-    return -fl_error_code(code);
-}
-
 int fl_vma_open(
     const fl_host_t *host,
     const fl_vma_settings_t *settings,
@@ -97,35 +54,31 @@ int fl_vma_open(
     size_t length,
     fl_transport_t **transport)
 {
-    if (FL_HOST_MAGIC != host->magic || FL_ABI_VERSION != host->abi_version || host->size < sizeof(fl_host_t))
+    int code = fl_host_check(host, text, length);
+    if (0 != code)
     {
-        snprintf(
-            text, length,
-            "host table: magic 0x%x, ABI %u, %u bytes; this transport needs 0x%x, ABI %u, at least %zu bytes",
-            host->magic, host->abi_version, host->size, FL_HOST_MAGIC, FL_ABI_VERSION, sizeof(fl_host_t));
-        return -FL_EINVAL;
+        return code;
     }
     if (settings->receive_budget < 1 || settings->receive_budget > FL_MOST_RECEIVE_BUDGET)
     {
-        snprintf(
-            text, length, "receive_budget %u is not in 1 to %d", settings->receive_budget, FL_MOST_RECEIVE_BUDGET);
-        return -FL_EINVAL;
+        return fl_text_error(
+            text, length, FL_EINVAL, "receive_budget %u is not in 1 to %d", settings->receive_budget,
+            FL_MOST_RECEIVE_BUDGET);
     }
     const fl_vma_library_t *library = fl_vma_library();
-    const int code = NULL == library ? -ENOENT : fl_vma_library_try();
+    code = NULL == library ? -FL_ENOENT : fl_vma_library_try();
     if (0 != code)
     {
-        snprintf(
-            text, length, "%s makes no UDP socket: %s", NULL == library ? "no library" : library->info.path,
+        fl_text_error(
+            text, length, -code, "%s makes no UDP socket: %s", NULL == library ? "no library" : library->info.path,
             strerror(-code));
-        return -fl_error_code(-code);
+        return -fl_socket_error(-code);
     }
 
     fl_transport_t *opened = calloc(1, sizeof(*opened));
     if (NULL == opened)
     {
-        snprintf(text, length, "no memory for the transport");
-        return -FL_ENOMEM;
+        return fl_text_error(text, length, FL_ENOMEM, "no memory for the transport");
     }
     opened->host = host;
     opened->library = library;
@@ -157,13 +110,6 @@ static const char *const fl_counter_names[FL_POLLER_COUNTERS] = {
     [FL_ICMP_ERRORS] = "vma-icmp-errors",
 };
 
-static void fl_stat_set(fl_stat_t *stat, const char *name, int64_t value)
-{
-    memset(stat, 0, sizeof(*stat));
-    snprintf(stat->name, sizeof(stat->name), "%s", name);
-    stat->value = value;
-}
-
 static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
 {
     int64_t open = 0;
@@ -176,10 +122,10 @@ static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint3
     }
     for (uint32_t id = 0; id < FL_POLLER_COUNTERS && id < capacity; id++)
     {
-        int64_t value = fl_counters_get(&transport->closed_pollers, (int)id);
+        int64_t value = transport->closed_counters[id];
         for (const fl_poller_t *poller = transport->pollers; NULL != poller; poller = poller->next_open)
         {
-            value += fl_counters_get(&poller->counters, (int)id);
+            value += fl_figure_get(&poller->counters[id]);
         }
         fl_stat_set(&stats[id], fl_counter_names[id], value);
     }
@@ -203,14 +149,14 @@ static int fl_transport_close(fl_transport_t *transport)
     }
     if (NULL != transport->endpoints || NULL != transport->pollers)
     {
-        return fl_transport_error(transport, FL_EBUSY, "close: endpoints or pollers are still open");
+        return fl_host_error(transport->host, FL_EBUSY, "close: endpoints or pollers are still open");
     }
     free(transport);
     return 0;
 }
 
-/* Without `arm`: what VMA's rings hold shows in no descriptor of the kernel's until they are armed one by one, which the
- * extra API offers for a ring and not for a set of sockets. So agents on VMA look, and do not sleep. */
+/* Without `arm`: what VMA's rings hold shows in no descriptor of the kernel's until they are armed one by one, which
+ * the extra API offers for a ring and not for a set of sockets. So agents on VMA look, and do not sleep. */
 const fl_transport_ops_t *fl_vma_ops(void)
 {
     static const fl_transport_ops_t ops = {

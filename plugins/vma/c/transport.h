@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include <framelane/errors.h>
+
 #include "counters.h"
 #include "library.h"
 
@@ -24,18 +26,14 @@ struct fl_transport
 
     fl_endpoint_t *endpoints;
     fl_poller_t *pollers;
-    fl_counters_t closed_pollers;   /* the figures of pollers that are gone */
+    int64_t closed_counters[FL_POLLER_COUNTERS];   /* the figures of pollers that are gone */
 };
 
 /* Whether this process opened the transport. A child of it must not touch VMA's sockets and rings. */
 bool fl_transport_is_mine(const fl_transport_t *transport);
 
-/* Set the host's error text. Returns -code, with a code that the ABI does not list as -FL_EIO. */
-int fl_transport_error(const fl_transport_t *transport, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* An errno as one of the ABI's errors, positive. */
-int fl_error_code(int error);
+/* The errno of a socket's call as one of the ABI's errors, positive. */
+int fl_socket_error(int error);
 
 /* Whether an errno of a send or a receive may be the ICMP error of an earlier datagram, which the call has consumed:
  * the next call finds the socket as if it had not come. */

@@ -69,7 +69,7 @@ void stand_in_use_ring(const stand_in_socket_t *socket);
 /* End the process with a text. */
 void stand_in_abort(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-/* Take a packet of the pool and fill it; it can be read only. Returns its id and sets `data`, or NULL if all are held. */
+/* Take a packet of the pool and fill it; it can only be read. Returns its id and sets `data`; NULL if all are held. */
 void *stand_in_packet_take(int fd, const void *datagram, size_t length, uint8_t **data);
 
 /* Give a packet back; it cannot be read any more. Returns 0, or ENOENT for one of another socket. */
