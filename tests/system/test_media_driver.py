@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -358,21 +359,20 @@ print(late)
 
 
 @pytest.mark.root
-def test_privileges_are_dropped_in_all_threads_and_the_driver_works_with_what_it_has_imported(tmp_path, port):
+def test_privileges_are_dropped_in_all_threads_and_the_driver_works_with_what_it_has_imported(port):
     import pwd
 
-    for path in (tmp_path, *tmp_path.parents[:3]):
-        if path != Path("/tmp"):
-            path.chmod(0o755)
     nobody = pwd.getpwnam("nobody").pw_uid
 
-    done = subprocess.run(
-        [sys.executable, "-c", DROP, str(tmp_path / "aeron"), str(port)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="framelane-test-") as folder:
+        Path(folder).chmod(0o755)  # pytest's own folders are closed to others
+        done = subprocess.run(
+            [sys.executable, "-c", DROP, f"{folder}/aeron", str(port)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     assert done.stdout == f"{nobody} {{'{nobody}'}}\n[]\n", done.stderr
 
