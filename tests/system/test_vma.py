@@ -59,6 +59,8 @@ def move_both_ways(processes: Processes, shared: Path, link: Link, length: int, 
     """To VMA, whose packets are read where they are, and from it; some are copied, and rings fill up."""
     left, right = start(processes, shared, link, "copy_every=10,tx_full_every=40", loss=loss, seed=seed)
     move_file(processes, shared, right, left, channel("IPv4", LEFT), length, seed, 1800)
+    for name in ("sent", "received"):
+        (shared / name).unlink()
     back = shared / "back"
     back.mkdir()
     move_file(processes, back, left, right, channel("IPv4", RIGHT), length, seed, 1800)

@@ -115,7 +115,7 @@ static const char *fl_endpoint_ask(fl_endpoint_t *endpoint)
 {
     const fl_offload_t receives = fl_vma_receives_offloaded(endpoint->receive_fd);
     const fl_offload_t sends =
-        endpoint->is_connected ? fl_vma_sends_offloaded(endpoint->send_fd, &endpoint->peer_name) : FL_OFFLOAD_YES;
+        endpoint->is_connected ? fl_vma_sends_offloaded(endpoint->send_fd, &endpoint->first_peer) : FL_OFFLOAD_YES;
 
     endpoint->offload = FL_OFFLOAD_NO == receives || FL_OFFLOAD_NO == sends ? FL_OFFLOAD_NO
         : FL_OFFLOAD_YES == receives && FL_OFFLOAD_YES == sends             ? FL_OFFLOAD_YES
@@ -184,6 +184,7 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     if (opened->has_peer)
     {
         fl_name_from_address(&opened->peer_name, &params->peer);
+        opened->first_peer = opened->peer_name;
     }
     /* A datagram taken without copying brings no timestamp (bypass-apis 3.5). */
     opened->is_zero_copy = 0 != transport->settings.zero_copy && 0 != transport->library->info.has_zero_copy &&

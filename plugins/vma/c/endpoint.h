@@ -27,6 +27,7 @@ struct fl_endpoint
     fl_transport_t *transport;
     fl_endpoint_t *next_open;
     fl_address_t bound;        /* as it was when open returned */
+    struct sockaddr_in first_peer;   /* and its peer then; peer_name follows set_peer, on the poller's thread */
     fl_offload_t offload;
 };
 

@@ -233,7 +233,8 @@ def _check_socket(findings: _Findings, machine: Machine, library: Library, *, ha
         "in this process" if library.is_stand_in else "a first socket, in the process of the probe",
         "VMA does not fall back to the kernel by itself: it needs an adapter with RDMA in the kernel, as above"
         if not has_device
-        else "see what VMA printed: VMA_TRACELEVEL=debug framelane transports --verbose",
+        else "VMA's own log says why: framelane transports --set transport.vma.log_level=debug "
+        "--set transport.vma.log_file=/tmp/vma.log",
     )
 
 
