@@ -201,6 +201,7 @@ def test_without_event_credits_nothing_is_sent(wire: Wire) -> None:
         ("unregistered", "x2522", "is in no registered memory"),
         ("unregistered", "x3522", "is in no registered memory"),
         ("across_pages", "x2522", "leave what is contiguous there, 1024 bytes"),
+        ("send_across_pages", "x2522", "is in no registered memory"),
         ("stale_timestamp", "x2522", "no packet of the last poll begins at"),
         ("freed_domain", "x2522", "1 virtual interfaces still use the protection domain"),
         ("two_pollers", "x2522", "two threads take turns on one event queue"),
