@@ -124,7 +124,8 @@ OWN_TYPES: tuple[OwnType, ...] = (
         CounterType.TRANSPORT_NETSTACK,
         "netstack: NAME MODE INTERFACE mtu N ADDRESSES",
         "NAME",
-        "neighbours that datagrams can be sent to; MODE is kernel, or own with - for INTERFACE",
+        "neighbours that datagrams can be sent to; MODE is kernel, or own with - for INTERFACE; there is one while "
+        "NAME has its device",
     ),
 )
 
