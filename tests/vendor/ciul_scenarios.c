@@ -660,6 +660,13 @@ static void across_pages(void)
     ef_vi_receive_init(&left.vi, end_dma(&left, RECEIVE + 1) + 1024, 1);
 }
 
+/* The next page of the same buffer is somewhere else on the bus. */
+static void send_across_pages(void)
+{
+    open_both(0, 0);
+    ef_vi_transmit(&left.vi, end_dma(&left, RECEIVE + 1) + 1024, 1500, 1);
+}
+
 static void stale_timestamp(void)
 {
     ef_precisetime stamp;
@@ -838,7 +845,7 @@ static const struct
     SCENARIO(stalled), SCENARIO(lost), SCENARIO(tx_error), SCENARIO(no_credits), SCENARIO(use_after_free),
     SCENARIO(double_release), SCENARIO(get_after_release), SCENARIO(write_after_post),
     SCENARIO(write_before_completion), SCENARIO(push_of_nothing), SCENARIO(no_fallback), SCENARIO(unaligned),
-    SCENARIO(unaligned_region), SCENARIO(unregistered), SCENARIO(across_pages), SCENARIO(stale_timestamp),
+    SCENARIO(unaligned_region), SCENARIO(unregistered), SCENARIO(across_pages), SCENARIO(send_across_pages), SCENARIO(stale_timestamp),
     SCENARIO(freed_domain), SCENARIO(two_pollers), SCENARIO(overlapping_threads), SCENARIO(unbundled_twice), SCENARIO(handed_over), SCENARIO(echo), SCENARIO(ask), SCENARIO(sink),
 };
 

@@ -6,7 +6,10 @@ namespace of its own.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,13 +163,13 @@ def test_a_filter_is_added_while_another_thread_polls(ends: tuple[Port, Port]) -
     try:
         for port in range(5000, 5020):
             near.add_filter(ADDRESS, port)
-            far.send(datagram(port, port=port))
-        wait_until(lambda: len(received) == 20, "frames of every filter")
+            frame = datagram(port, port=port)
+            wait_until(lambda frame=frame: far.burst(frame) and frame in received, f"a frame for port {port}")
     finally:
         is_over.set()
         thread.join()
         near.check(near.ops.queue_enter(near.object, 0))
-    assert received == [datagram(port, port=port) for port in range(5000, 5020)]
+    assert set(received) == {datagram(port, port=port) for port in range(5000, 5020)}
 
 
 def test_an_x4_is_on_its_express_datapath_unless_told_otherwise(
@@ -525,6 +528,40 @@ def test_the_filter_of_another_process_is_in_the_way(adapters: Adapters, open_po
     assert caught.value.code == -EBUSY
     near.remove_filter(ADDRESS, 4000)
     other.add_filter(ADDRESS, 4000)
+
+
+def test_the_processes_that_may_have_the_filter_are_named(adapters: Adapters) -> None:
+    """In a mount namespace with a device file of ours, which another process has open."""
+    adapters.describe("eth2", "filter=EEXIST")
+    program = (
+        "from efvi_port import Port\n"
+        "port = Port('eth2')\n"
+        "try:\n    port.add_filter('10.88.0.1', 4000)\n"
+        "except Exception as error:\n    print(error)\n"
+        "port.close()\n"
+    )
+    script = (
+        "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && touch /dev/sfc_char || exit 1; "
+        "sleep 60 9</dev/sfc_char & holder=$!; while ! [ -e /proc/$holder/fd/9 ]; do :; done; "
+        '"$0" -c "$1"; kill $holder'
+    )
+    command = ["unshare", "--mount", "sh", "-c", script, sys.executable, program]
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": f"{here}:{here.parents[2] / 'tests'}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"another process's: (sleep|sh) \(pid \d+\)", done.stdout), done.stdout + done.stderr
+
+
+def test_sizes_of_the_librarys_environment_are_taken(
+    open_port: Callable[..., Port], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EF_VI_RXQ_SIZE", "2048")
+    monkeypatch.setenv("EF_VI_TXQ_SIZE", "1024")
+    port = open_port("eth2")
+    assert (port.facts.rx_queue_size, port.facts.tx_queue_size) == (2047, 1023)
+    other = open_port("eth3", rx_queue_size=1024)
+    assert (other.facts.rx_queue_size, other.facts.tx_queue_size) == (1023, 1023)
 
 
 @pytest.mark.parametrize(

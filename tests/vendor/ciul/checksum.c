@@ -1,4 +1,7 @@
-/* Checksums as etherfabric/checksum.h offers them: in network order, for headers whose own field counts as zero. */
+/* Checksums as etherfabric/checksum.h offers them: in network order, for headers whose own field counts as zero.
+ *
+ * Headers are read as bytes: behind an Ethernet header none is aligned.
+ */
 #include <arpa/inet.h>
 #include <linux/ipv6.h>
 #include <string.h>
@@ -37,8 +40,8 @@ static uint32_t fl_ciul_udp_checksum(
     fl_ciul_sum_t sum, const struct udphdr *udp, const struct iovec *iov, int iovlen)
 {
     uint8_t header[8];
-    const uint8_t pseudo[4] = {0, IPPROTO_UDP, ((const uint8_t *)&udp->len)[0], ((const uint8_t *)&udp->len)[1]};
-    memcpy(header, udp, sizeof(header));
+    memcpy(header, (const void *)udp, sizeof(header));
+    const uint8_t pseudo[4] = {0, IPPROTO_UDP, header[4], header[5]};
     header[6] = header[7] = 0;
     fl_ciul_sum_add(&sum, pseudo, sizeof(pseudo));
     fl_ciul_sum_add(&sum, header, sizeof(header));
@@ -54,8 +57,9 @@ uint32_t ef_ip_checksum(const struct iphdr *ip)
 {
     fl_ciul_sum_t sum = {0, false};
     uint8_t header[60];
-    size_t length = (size_t)ip->ihl * 4;
-    memcpy(header, ip, length);
+    const uint8_t *bytes = (const uint8_t *)ip;
+    size_t length = (size_t)(bytes[0] & 0xf) * 4;
+    memcpy(header, bytes, length);
     header[10] = header[11] = 0;
     fl_ciul_sum_add(&sum, header, length);
     return htons(fl_ciul_sum_end(&sum));
@@ -64,16 +68,14 @@ uint32_t ef_ip_checksum(const struct iphdr *ip)
 uint32_t ef_udp_checksum(const struct iphdr *ip, const struct udphdr *udp, const struct iovec *iov, int iovlen)
 {
     fl_ciul_sum_t sum = {0, false};
-    fl_ciul_sum_add(&sum, &ip->saddr, 4);
-    fl_ciul_sum_add(&sum, &ip->daddr, 4);
+    fl_ciul_sum_add(&sum, (const uint8_t *)ip + offsetof(struct iphdr, saddr), 8); /* both addresses */
     return fl_ciul_udp_checksum(sum, udp, iov, iovlen);
 }
 
 uint32_t ef_udp_checksum_ip6(const struct ipv6hdr *ip6, const struct udphdr *udp, const struct iovec *iov, int iovlen)
 {
     fl_ciul_sum_t sum = {0, false};
-    fl_ciul_sum_add(&sum, &ip6->saddr, 16);
-    fl_ciul_sum_add(&sum, &ip6->daddr, 16);
+    fl_ciul_sum_add(&sum, (const uint8_t *)ip6 + offsetof(struct ipv6hdr, saddr), 32);
     return fl_ciul_udp_checksum(sum, udp, iov, iovlen);
 }
 

@@ -9,8 +9,7 @@
 
 #include "port.h"
 
-/* Ethernet header and a tag: what is not the IP packet of the longest frame that the adapter takes. */
-#define FL_LAYER_2 18
+#define FL_ETHER_LENGTH 14
 
 static int fl_settings_check(const fl_efvi_settings_t *settings, fl_efvi_error_t *error)
 {
@@ -222,10 +221,11 @@ static int fl_port_open(fl_port_t *port, fl_efvi_error_t *error)
     }
     if (0 == code)
     {
+        /* The longest frame without its checksum; 0: not told. */
         const unsigned longest = ef_vi_mtu(&port->queues[0].vi, port->queues[0].handle);
-        if (longest > FL_LAYER_2 && longest - FL_LAYER_2 + 4 < port->facts.mtu_length)
+        if (longest > FL_ETHER_LENGTH && longest - FL_ETHER_LENGTH < port->facts.mtu_length)
         {
-            port->facts.mtu_length = longest - FL_LAYER_2 + 4;
+            port->facts.mtu_length = longest - FL_ETHER_LENGTH;
         }
         fl_port_show(port);
     }
