@@ -236,7 +236,7 @@ def test_without_loopback_the_least_segment_limit_is_assumed_and_said() -> None:
 def test_a_host_of_another_abi_is_refused_with_both_versions(host: Any) -> None:
     host.table.abi_version = 2
     with pytest.raises(TransportError, match=r"ABI 2, \d+ bytes; this transport needs 0x4f484c46, ABI 1"):
-        plugin.open_transport(plugin.SocketsSettings(), OpenContext(int(ffi.cast("uintptr_t", host.table)), "test"))
+        plugin.open_transport(plugin.SocketsSettings(), OpenContext(host.address, "test"))
 
 
 def test_busy_polling_is_set_on_the_socket(make_sockets: Any) -> None:
