@@ -62,7 +62,7 @@ vendor:
 check-vendor-headers: venv
 	@test -n "$(EF_VI_INCLUDE)" || { echo "make check-vendor-headers EF_VI_INCLUDE=DIR: DIR holds etherfabric/base.h" >&2; exit 2; }
 	$(BIN)/python tools/check_vendor_headers.py tests/vendor/ciul/headers.toml "$(EF_VI_INCLUDE)" \
-		$(if $(OLDER),--older) $(patsubst %,--names %,$(wildcard plugins/efvi/names.txt))
+		$(if $(OLDER),--older) $(patsubst %,--used-in %,$(wildcard plugins/efvi/src))
 
 # Boots Debian's kernel in software emulation; needs root, for the bind mount that is the machine's root.
 test-vm: vm-packages venv

@@ -1,6 +1,6 @@
 """Compare a stand-in's headers with those of a vendor's SDK: every name, type, value and offset that the stand-in has.
 
-    tools/check_vendor_headers.py SET.toml DIR [--names FILE ...] [--older]
+    tools/check_vendor_headers.py SET.toml DIR [--used-in PATH ...] [--older]
 
 ``SET.toml`` describes the stand-in: its headers and what cannot be seen from them. ``DIR`` is the SDK's include
 directory. What the stand-in declares is read with pycparser; small programs that print sizes, values, the bits of each
@@ -61,6 +61,8 @@ class Set:
     calls: Mapping[str, Sequence[str]]
     #: The type whose bits macros read that take one argument, by the macros' prefix.
     readers: Mapping[str, str]
+    #: What the interface's names begin with, to find them in a program.
+    prefixes: Sequence[str]
     #: Counts that grow with each release.
     counts: frozenset[str]
 
@@ -74,6 +76,7 @@ class Set:
             frozenset(raw.get("words", ())),
             raw.get("calls", {}),
             raw.get("readers", {}),
+            raw.get("prefixes", ()),
             frozenset(raw.get("counts", ())),
         )
 
@@ -365,17 +368,21 @@ def compare(described: Set, other: Path, names: Sequence[str], compiler: str) ->
     return result
 
 
-def read_names(path: Path) -> list[str]:
-    """Return the names of a list: one a line, ``#`` begins a comment."""
-    lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
-    return [line for line in lines if line]
+def names_in(path: Path, prefixes: Sequence[str]) -> set[str]:
+    """Return the names with one of the prefixes that the C sources at or below a path use."""
+    found: set[str] = set()
+    wanted = re.compile(rf"\b(?:{'|'.join(map(re.escape, prefixes))})\w*[^\W_]\b")
+    unread = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|^\s*#\s*include[^\n]*', re.DOTALL | re.MULTILINE)
+    for source in [path] if path.is_file() else sorted(path.rglob("*.[ch]")):
+        found.update(wanted.findall(unread.sub(" ", source.read_text())))
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("set", type=Path, help="the stand-in's description, such as tests/vendor/ciul/headers.toml")
     parser.add_argument("directory", type=Path, help="the SDK's include directory")
-    parser.add_argument("--names", type=Path, action="append", default=[], help="names that a program uses, one a line")
+    parser.add_argument("--used-in", type=Path, action="append", default=[], help="C sources, or folders of them")
     parser.add_argument("--compiler", default="cc")
     parser.add_argument(
         "--older",
@@ -387,7 +394,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (options.directory / described.headers[0]).exists():
         print(f"{options.directory} has no {described.headers[0]}: name the SDK's include directory", file=sys.stderr)
         return 2
-    names = [name for path in options.names for name in read_names(path)]
+    names = sorted(set().union(*(names_in(path, described.prefixes) for path in options.used_in)))
     found = compare(described, options.directory, names, options.compiler)
     kinds = (("differs", found.differences), ("absent", found.absent), ("layout", found.layout))
     for kind, lines in kinds:

@@ -71,7 +71,11 @@ def test_an_older_release_may_lack_names_and_not_mean_others(tmp_path: Path) -> 
 
 
 def test_a_name_that_a_program_uses_must_be_in_the_stand_in(tmp_path: Path) -> None:
-    names = tmp_path / "names"
-    names.write_text("ef_vi_alloc_from_pd  # a comment\nef_vi_flags\nEF_EVENT_RX_SOP\nef_vi_fly\n")
-    status, lines = check(SET.parent / "include", "--names", names)
+    program = tmp_path / "program.c"
+    program.write_text(
+        "#include <etherfabric/ef_vi.h>\n/* ef_vi_swim */\n"
+        "#define TYPE(name) EF_EVENT_TYPE_##name\n"
+        'int main(void) { ef_vi vi; puts("EF_NAME"); return ef_vi_fly(&vi, ef_vi_flags(&vi)); } // ef_vi_walk\n'
+    )
+    status, lines = check(SET.parent / "include", "--used-in", tmp_path)
     assert (status, lines) == (1, ["differs: ef_vi_fly: is used, and the stand-in does not have it"])

@@ -38,3 +38,24 @@ void fl_ciul_timestamp_ops(ef_vi *vi)
 {
     vi->ops.receive_get_timestamp = fl_ciul_timestamp_get;
 }
+
+static int fl_ciul_timestamp_get_coarse(ef_vi *vi, const void *pkt, ef_timespec *ts_out, unsigned *flags_out)
+{
+    ef_precisetime precise;
+    int result = fl_ciul_timestamp_get(vi, pkt, &precise);
+    ts_out->tv_sec = precise.tv_sec;
+    ts_out->tv_nsec = precise.tv_nsec;
+    *flags_out = precise.tv_flags;
+    return result;
+}
+
+int ef_vi_receive_get_timestamp_with_sync_flags(ef_vi *vi, const void *pkt, ef_timespec *ts_out, unsigned *flags_out)
+{
+    return fl_ciul_timestamp_get_coarse(vi, pkt, ts_out, flags_out);
+}
+
+int ef_vi_receive_get_timestamp(ef_vi *vi, const void *pkt, ef_timespec *ts_out)
+{
+    unsigned flags;
+    return fl_ciul_timestamp_get_coarse(vi, pkt, ts_out, &flags);
+}

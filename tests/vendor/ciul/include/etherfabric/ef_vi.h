@@ -516,6 +516,12 @@ ef_vi_inline int ef_vi_receive_space(const ef_vi *vi)
 #define ef_vi_receive_get_precise_timestamp(vi, pkt, ts_out) (vi)->ops.receive_get_timestamp((vi), (pkt), (ts_out))
 #define ef_vi_receive_get_filter_id(vi, event, pkt) (vi)->ops.receive_get_filter_id((vi), (event), (pkt))
 
+/* As the SDK marks them: replaced by ef_vi_receive_get_precise_timestamp. */
+#define FL_CIUL_REPLACED __attribute__((deprecated("ef_vi_receive_get_precise_timestamp")))
+extern FL_CIUL_REPLACED int ef_vi_receive_get_timestamp(ef_vi *vi, const void *pkt, ef_timespec *ts_out);
+extern FL_CIUL_REPLACED int ef_vi_receive_get_timestamp_with_sync_flags(
+    ef_vi *vi, const void *pkt, ef_timespec *ts_out, unsigned *flags_out);
+
 extern int ef_vi_receive_post(ef_vi *vi, ef_addr addr, ef_request_id dma_id);
 extern int ef_vi_receive_get_bytes(ef_vi *vi, const void *pkt, uint16_t *bytes_out);
 extern int ef_vi_receive_unbundle(ef_vi *ep, const ef_event *event, ef_request_id *ids);
