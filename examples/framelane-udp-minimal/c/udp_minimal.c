@@ -383,6 +383,16 @@ static int udp_minimal_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t co
     return whole;
 }
 
+static int udp_minimal_close(fl_transport_t *transport)
+{
+    if (0 != transport->open_endpoints || transport->has_poller)
+    {
+        return fl_host_error(transport->host, FL_EBUSY, "endpoints or the poller are still open");
+    }
+    free(transport);
+    return 0;
+}
+
 /* Entries that are absent (here: poller_enter, poller_leave, reap, arm, disarm, housekeeping, events, stats and the
  * registration of memory) are filled by the host with stubs that return -FL_ENOTSUP. */
 static const fl_transport_ops_t udp_minimal_table = {
@@ -417,14 +427,4 @@ fl_transport_t *udp_minimal_open(const fl_host_t *host)
         transport->host = host;
     }
     return transport;
-}
-
-int udp_minimal_close(fl_transport_t *transport)
-{
-    if (0 != transport->open_endpoints || transport->has_poller)
-    {
-        return fl_host_error(transport->host, FL_EBUSY, "endpoints or the poller are still open");
-    }
-    free(transport);
-    return 0;
 }

@@ -9,7 +9,4 @@ const fl_transport_ops_t *udp_minimal_ops(void);
 /* NULL: no memory. The host's table outlives the transport. */
 fl_transport_t *udp_minimal_open(const fl_host_t *host);
 
-/* Also the table's close: 0, or -FL_EBUSY while endpoints or the poller are open. */
-int udp_minimal_close(fl_transport_t *transport);
-
 #endif

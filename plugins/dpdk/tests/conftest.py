@@ -6,7 +6,6 @@ A process can start DPDK once: what runs here shares one environment of plain pa
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,10 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from dpdk_port import Port, buffers
-
-TESTS = Path(__file__).parent
-SUPPORT = Path(__file__).parents[3] / "tests"  #: the parent of ``support``
+from dpdk_port import Port, buffers, child_environment
 
 
 @pytest.fixture
@@ -49,15 +45,13 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run Python source in a process of its own, with the tests' modules importable."""
 
     def run(source: str, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([str(TESTS), str(SUPPORT), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, "PYTHONPATH": path}
         return subprocess.run(
             [*prefix, sys.executable, "-c", source, *arguments],
             capture_output=True,
             text=True,
             check=False,
             timeout=60,
-            env=environment,
+            env=child_environment(),
         )
 
     return run

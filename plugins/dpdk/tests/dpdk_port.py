@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
-from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from framelane_dpdk._native import ffi, lib
@@ -12,42 +13,12 @@ from framelane_dpdk._native import ffi, lib
 from framelane.transport import OpenContext
 from framelane_dpdk.plugin import DpdkTransport
 from framelane_dpdk.settings import DpdkSettings
+from support.native_ops import HostTable, NativeOps, OpFailedError
 
 LIMIT_S = 10.0
 
 #: Small enough for many in one environment of plain pages.
 SMALL = {"rx_queue_size": 128, "tx_queue_size": 128, "link_wait_ms": 0}
-
-
-class OpFailedError(Exception):
-    """A call through the ops table returned an error."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(f"{code}: {text}")
-        self.code = code
-        self.text = text
-
-
-class Host:
-    """An ``fl_host_t`` that keeps the error text and the log."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.log: list[str] = []
-        fields = dict(ffi.typeof("fl_host_t").fields)
-        self.callbacks = (
-            ffi.callback(fields["error_set"].type, self.set_text),
-            ffi.callback(fields["log"].type, lambda _host, _level, text: self.log.append(ffi.string(text).decode())),
-            ffi.callback(fields["epoch_clock"].type, lambda _host: time.time_ns()),
-        )
-        self.table = ffi.new("fl_host_t *")
-        self.table.magic = lib.FL_HOST_MAGIC
-        self.table.size = ffi.sizeof("fl_host_t")
-        self.table.abi_version = lib.FL_ABI_VERSION
-        self.table.error_set, self.table.log, self.table.epoch_clock = self.callbacks
-
-    def set_text(self, _host: Any, text: Any) -> None:
-        self.text = ffi.string(text).decode()
 
 
 @dataclass(frozen=True)
@@ -66,21 +37,22 @@ def frame(payload: bytes, *, to: bytes = b"\xff" * 6, source: bytes = b"\x02\0\0
     return (to + source + b"\x88\xb5" + payload).ljust(60, b"\0")
 
 
-def set_address(target: Any, address: tuple[str, int]) -> None:
-    packed = ip_address(address[0]).packed
-    target.family = 4 if len(packed) == 4 else 6
-    target.port = address[1]
-    ffi.memmove(target.bytes, packed, len(packed))
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process that imports this module."""
+    tests = Path(__file__).parent
+    path = [str(tests), str(tests.parents[2] / "tests"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
-class Port:
+class Port(NativeOps):
     """A port with its queues entered on the calling thread."""
 
+    name = "dpdk"
+
     def __init__(self, *, start_queues: int = 1, start: bool = True, enter: bool = True, **settings: Any) -> None:
-        self.host = Host()
-        self.transport = DpdkTransport(
-            DpdkSettings(**SMALL | settings), OpenContext(int(ffi.cast("uintptr_t", self.host.table)), "test")
-        )
+        self.ffi = ffi
+        self.host = HostTable(ffi, lib)
+        self.transport = DpdkTransport(DpdkSettings(**SMALL | settings), OpenContext(self.host.address, "test"))
         assert self.transport.native is not None
         self.ops = ffi.cast("fl_port_ops_t *", self.transport.native.ops)
         self.object = ffi.cast("fl_port_t *", self.transport.native.object)
@@ -103,11 +75,6 @@ class Port:
     def leave(self) -> None:
         while self.entered:
             self.check(self.ops.queue_leave(self.object, self.entered.pop()))
-
-    def check(self, code: int) -> int:
-        if code < 0:
-            raise OpFailedError(code, self.host.text)
-        return code
 
     @property
     def attributes(self) -> Any:
@@ -156,17 +123,6 @@ class Port:
 
     def housekeeping(self) -> int:
         return int(self.ops.housekeeping(self.object, 0))
-
-    def events(self) -> list[tuple[int, str]]:
-        events = ffi.new("fl_event_t[]", 32)
-        count = self.check(self.ops.events(self.object, events, 32))
-        return [(event.kind, ffi.string(event.text).decode()) for event in events[0:count]]
-
-    def stats(self) -> dict[str, int]:
-        count = self.ops.stats(self.object, ffi.NULL, 0)
-        stats = ffi.new("fl_stat_t[]", count)
-        assert self.ops.stats(self.object, stats, count) == count
-        return {ffi.string(stat.name).decode().removeprefix("dpdk-"): stat.value for stat in stats}
 
     def close(self) -> None:
         self.leave()

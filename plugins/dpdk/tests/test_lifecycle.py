@@ -131,7 +131,7 @@ def test_a_reset_waits_for_the_queue_and_the_port_goes_on(ring_pair: tuple[Port,
 
 def test_closing_waits_for_a_queue_to_be_left(ring_pair: tuple[Port, Port]) -> None:
     near, _ = ring_pair
-    with pytest.raises(TransportError, match="a queue is still in use"):
+    with pytest.raises(TransportError, match="it is still in use"):
         near.transport.close()
     near.send(frame(b"still open"))
 

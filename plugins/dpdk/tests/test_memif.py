@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpdk_port import Port, frame
+from dpdk_port import Port, child_environment, frame
 from framelane_dpdk._native import lib
 
 from framelane_dpdk.settings import DpdkSettings
@@ -26,6 +26,7 @@ NOBODY = 65534
 def start(script: Path, prefix: tuple[str, ...] = (), **settings: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*prefix, sys.executable, str(script), json.dumps(settings)],
+        env=child_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

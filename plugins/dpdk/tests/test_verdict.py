@@ -95,6 +95,7 @@ def test_a_wrong_interface_is_named() -> None:
     assert (only(found).asked, only(found).found) == ("the interface nosuch0", "there is none of that name")
 
 
+@pytest.mark.root  # without, that is the first obstacle
 def test_without_huge_pages_a_device_without_iommu_cannot_run(sysfs: Path) -> None:
     add_nic(sysfs, driver="igb_uio")
     found = verdict(device=NIC)

@@ -17,39 +17,10 @@ from framelane.transport import OpenContext
 from framelane_sockets.plugin import SocketsTransport
 from framelane_sockets.settings import SocketsSettings
 from support.namespaces import Link, linked_namespaces, run_in
+from support.native_ops import HostTable, NativeOps, OpFailedError, set_address
 from support.processes import wait_until
 
 LIMIT_S = 10.0
-
-
-class OpFailedError(Exception):
-    """A call through the ops table returned an error."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(f"{code}: {text}")
-        self.code = code
-        self.text = text
-
-
-class Host:
-    """An ``fl_host_t`` that keeps the error text."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        fields = dict(ffi.typeof("fl_host_t").fields)
-        self.callbacks = (
-            ffi.callback(fields["error_set"].type, self.set_text),
-            ffi.callback(fields["random"].type, lambda _host: 0x5EED),
-        )
-        self.table = ffi.new("fl_host_t *")
-        self.table.magic = lib.FL_HOST_MAGIC
-        self.table.size = ffi.sizeof("fl_host_t")
-        self.table.abi_version = lib.FL_ABI_VERSION
-        self.table.error_set = self.callbacks[0]
-        self.table.random = self.callbacks[1]
-
-    def set_text(self, _host: Any, text: Any) -> None:
-        self.text = ffi.string(text).decode()
 
 
 @dataclass(frozen=True)
@@ -95,15 +66,6 @@ def cut(data: bytes, segment_length: int) -> list[bytes]:
     return [data[i : i + segment_length] for i in range(0, len(data), segment_length)] if data else [b""]
 
 
-def set_address(target: Any, address: tuple[str, int] | None) -> None:
-    if address is None:
-        return
-    ip = ip_address(address[0].partition("%")[0])
-    target.family = ip.version
-    target.port = address[1]
-    ffi.memmove(target.bytes, ip.packed, len(ip.packed))
-
-
 def get_address(address: Any) -> tuple[str, int]:
     length = 4 if address.family == 4 else 16
     return str(ip_address(bytes(ffi.buffer(address.bytes, length)))), address.port
@@ -111,28 +73,24 @@ def get_address(address: Any) -> tuple[str, int]:
 
 def new_peer(address: tuple[str, int]) -> Any:
     peer = ffi.new("fl_peer_t *")
-    set_address(peer.address, address)
+    set_address(ffi, peer.address, *address)
     return peer
 
 
-class Sockets:
+class Sockets(NativeOps):
     """A transport with one poller, and the endpoints opened on it."""
 
+    name = "sockets"
+
     def __init__(self, **settings: Any) -> None:
-        self.host = Host()
-        self.transport = SocketsTransport(
-            SocketsSettings(**settings), OpenContext(int(ffi.cast("uintptr_t", self.host.table)), "test")
-        )
+        self.ffi = ffi
+        self.host = HostTable(ffi, lib)
+        self.transport = SocketsTransport(SocketsSettings(**settings), OpenContext(self.host.address, "test"))
         assert self.transport.native is not None
         self.ops = ffi.cast("fl_transport_ops_t *", self.transport.native.ops)
         self.object = ffi.cast("fl_transport_t *", self.transport.native.object)
         self.poller = self.new_poller(0)
         self.endpoints: list[Endpoint] = []
-
-    def check(self, code: int) -> int:
-        if code < 0:
-            raise OpFailedError(code, self.host.text)
-        return code
 
     def new_poller(self, queue: int) -> Any:
         poller = ffi.new("fl_poller_t **")
@@ -152,9 +110,11 @@ class Sockets:
         **params: int,
     ) -> Endpoint:
         native = ffi.new("fl_endpoint_params_t *", {"size": ffi.sizeof("fl_endpoint_params_t"), "role": role, **params})
-        set_address(native.bind, bind)
-        set_address(native.peer, peer)
-        set_address(native.interface_address, (interface, 0) if interface else None)
+        set_address(ffi, native.bind, *bind)
+        if peer is not None:
+            set_address(ffi, native.peer, *peer)
+        if interface is not None:
+            set_address(ffi, native.interface_address, interface)
         handle = ffi.new("fl_endpoint_t **")
         self.check(self.ops.open_endpoint(self.object, native, handle))
         address = ffi.new("fl_address_t *")
@@ -178,7 +138,8 @@ class Sockets:
         for target, run in zip(native, runs, strict=True):
             data = ffi.from_buffer("uint8_t[]", run.data)
             local = ffi.new("fl_address_t *")
-            set_address(local, run.local)
+            if run.local is not None:
+                set_address(ffi, local, *run.local)
             keep += [data, local]
             target.data = data
             target.length = len(run.data)
@@ -216,17 +177,6 @@ class Sockets:
             assert time.monotonic() < deadline, f"got {received} of {datagrams} datagrams"
             received += self.poll(capacity)
         return received
-
-    def stats(self) -> dict[str, int]:
-        count = self.ops.stats(self.object, ffi.NULL, 0)
-        stats = ffi.new("fl_stat_t[]", count)
-        assert self.ops.stats(self.object, stats, count) == count
-        return {ffi.string(stat.name).decode().removeprefix("sockets-"): stat.value for stat in stats}
-
-    def events(self) -> list[str]:
-        events = ffi.new("fl_event_t[]", 16)
-        count = self.check(self.ops.events(self.object, events, 16))
-        return [ffi.string(event.text).decode() for event in events[0:count]]
 
     def close(self) -> None:
         for endpoint in list(self.endpoints):
@@ -285,8 +235,8 @@ def run() -> RunFactory:
 
 
 @pytest.fixture
-def host() -> Host:
-    return Host()
+def host() -> HostTable:
+    return HostTable(ffi, lib)
 
 
 @pytest.fixture

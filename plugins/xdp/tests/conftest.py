@@ -15,20 +15,12 @@ import pytest
 
 from framelane.transport import OpenContext
 from support.namespaces import Link, inside, linked_namespaces, run_in
+from support.native_ops import HostTable, NativeOps, OpFailedError, set_address
 from support.processes import wait_until
 
 LIMIT_S = 10.0
 UNTAGGED = 0xFFFF
 DEVICE = "eth0"
-
-
-class OpFailedError(Exception):
-    """A call through the ops table returned an error."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(f"{code}: {text}")
-        self.code = code
-        self.text = text
 
 
 @dataclass(frozen=True)
@@ -164,32 +156,10 @@ class Datagram:
         return self.mac + self.source_mac + tag + kind + head + udp + self.payload
 
 
-class Host:
-    """An ``fl_host_t`` that keeps the error text, with the machine's clock."""
-
-    def __init__(self) -> None:
-        from framelane_xdp._native import ffi, lib
-
-        self.text = ""
-        fields = dict(ffi.typeof("fl_host_t").fields)
-
-        def set_text(_host: Any, text: Any) -> None:
-            self.text = ffi.string(text).decode()
-
-        self.callbacks = (
-            ffi.callback(fields["error_set"].type, set_text),
-            ffi.callback(fields["nano_clock"].type, lambda _host: time.monotonic_ns()),
-        )
-        self.table = ffi.new("fl_host_t *")
-        self.table.magic = lib.FL_HOST_MAGIC
-        self.table.size = ffi.sizeof("fl_host_t")
-        self.table.abi_version = lib.FL_ABI_VERSION
-        self.table.error_set = self.callbacks[0]
-        self.table.nano_clock = self.callbacks[1]
-
-
-class Port:
+class Port(NativeOps):
     """An open and started port."""
+
+    name = "xdp"
 
     def __init__(self, start: bool = True, **settings: Any) -> None:
         from framelane_xdp._native import ffi, lib
@@ -199,10 +169,10 @@ class Port:
 
         self.ffi = ffi
         self.lib = lib
-        self.host = Host()
+        self.host = HostTable(ffi, lib)
         self.transport = XdpTransport(
             XdpSettings(**{"interface": DEVICE, "ring_size": 512, **settings}),
-            OpenContext(int(ffi.cast("uintptr_t", self.host.table)), "test"),
+            OpenContext(self.host.address, "test"),
         )
         assert self.transport.native is not None
         self.ops = ffi.cast("fl_port_ops_t *", self.transport.native.ops)
@@ -221,11 +191,6 @@ class Port:
     @property
     def mac(self) -> bytes:
         return bytes(self.ffi.buffer(self.attributes.mac, 6))
-
-    def check(self, code: int) -> int:
-        if code < 0:
-            raise OpFailedError(code, self.host.text)
-        return code
 
     def start(self, queues: int = 1) -> None:
         self.check(self.ops.start(self.object, queues))
@@ -246,12 +211,7 @@ class Port:
             self.transport.close()
 
     def address(self, host: str, port: int = 0) -> Any:
-        made = self.ffi.new("fl_address_t *")
-        packed = ip_address(host).packed
-        made.family = 4 if len(packed) == 4 else 6
-        made.port = port
-        self.ffi.memmove(made.bytes, packed, len(packed))
-        return made
+        return set_address(self.ffi, self.ffi.new("fl_address_t *"), host, port)
 
     def _filter(self, op: Any, host: str, port: int, vlan: int, source: str | None, queue: int) -> None:
         wanted = self.address(source) if source else self.ffi.new("fl_address_t *")
@@ -314,20 +274,12 @@ class Port:
             self.reap(queue)
             rest = rest[self.burst(*rest[:64], queue=queue) :]
 
-    def stats(self) -> dict[str, int]:
-        count = self.ops.stats(self.object, self.ffi.NULL, 0)
-        stats = self.ffi.new("fl_stat_t[]", count)
-        assert self.ops.stats(self.object, stats, count) == count
-        return {self.ffi.string(one.name).decode().removeprefix("xdp-"): one.value for one in stats}
-
     def housekeeping(self) -> int:
         return int(self.ops.housekeeping(self.object, time.monotonic_ns()))
 
     def events(self) -> list[tuple[int, str]]:
         self.housekeeping()
-        events = self.ffi.new("fl_event_t[]", 16)
-        count = self.check(self.ops.events(self.object, events, 16))
-        return [(one.kind, self.ffi.string(one.text).decode()) for one in events[0:count]]
+        return super().events()
 
     def wait_for_event(self, kind: int) -> str:
         return str(wait_until(lambda: [text for one, text in self.events() if one == kind], f"event {kind}")[0])

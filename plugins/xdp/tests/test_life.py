@@ -213,7 +213,7 @@ def test_stopping_gives_the_datagrams_back_to_the_kernel(veth, port, datagram):
 
 
 def test_a_port_whose_queue_is_in_use_is_not_closed(veth, port):
-    with pytest.raises(TransportError, match="a queue is still in use"):
+    with pytest.raises(TransportError, match="it is still in use"):
         port.transport.close()
     assert "fl_xdp_filter" in veth.programs()
 

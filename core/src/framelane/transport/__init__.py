@@ -8,6 +8,7 @@ from framelane.transport.arrangement import (
     FloorJob,
     FloorOutcome,
 )
+from framelane.transport.native_half import NativeHalf
 from framelane.transport.port_settings import PortSettings, RouteSettings
 from framelane.transport.spec import (
     ENTRY_POINT_GROUP,
@@ -39,6 +40,7 @@ __all__ = [
     "FloorJob",
     "FloorOutcome",
     "Level",
+    "NativeHalf",
     "NativeTransport",
     "Obstacle",
     "OpenContext",

@@ -11,7 +11,7 @@ from framelane.transport import (
     Capabilities,
     Fact,
     Level,
-    NativeTransport,
+    NativeHalf,
     Obstacle,
     OpenContext,
     TransportSettings,
@@ -30,30 +30,16 @@ class UdpMinimalSettings(TransportSettings):
     """The table ``[transport.udp-minimal]``: there is nothing to set."""
 
 
-class UdpMinimalTransport:
-    """An open transport: holds what the native half was given."""
-
-    capabilities = CAPABILITIES
+class UdpMinimalTransport(NativeHalf):
+    """An open transport."""
 
     def __init__(self, context: OpenContext) -> None:
         from framelane_udp_minimal._native import ffi, lib
 
-        self._ffi, self._lib = ffi, lib
-        self._transport = lib.udp_minimal_open(ffi.cast("fl_host_t *", context.host))
-        if self._transport == ffi.NULL:
+        transport = lib.udp_minimal_open(ffi.cast("fl_host_t *", context.host))
+        if transport == ffi.NULL:
             raise TransportError("transport 'udp-minimal' cannot be opened: no memory")
-
-    @property
-    def native(self) -> NativeTransport:
-        address = self._ffi.typeof("uintptr_t")
-        return NativeTransport(
-            ops=int(self._ffi.cast(address, self._lib.udp_minimal_ops())),
-            object=int(self._ffi.cast(address, self._transport)),
-        )
-
-    def close(self) -> None:
-        if self._lib.udp_minimal_close(self._transport) != 0:
-            raise TransportError("transport 'udp-minimal' cannot be closed: endpoints or the poller are still open")
+        super().__init__("udp-minimal", ffi, lib.udp_minimal_ops(), transport, CAPABILITIES)
 
 
 def probe(_settings: UdpMinimalSettings) -> Verdict:

@@ -5,7 +5,6 @@ The native module is loaded by ``probe`` and ``open``, not by importing this one
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from framelane.transport import (
     Arrangement,
     Capabilities,
     Level,
-    NativeTransport,
+    NativeHalf,
     OpenContext,
     TransportSpec,
     Verdict,
@@ -39,7 +38,7 @@ ABI_VERSION = 1
 _HEADERS = 20 + 8  #: of IPv4 and UDP
 
 
-class DpdkTransport:
+class DpdkTransport(NativeHalf):
     """An open port of DPDK."""
 
     def __init__(self, settings: DpdkSettings, context: OpenContext) -> None:
@@ -91,39 +90,19 @@ class DpdkTransport:
         port = ffi.new("fl_port_t **")
         if lib.fl_dpdk_open(ffi.cast("fl_host_t *", context.host), native_settings, text, len(text), port) != 0:
             raise TransportError(f"transport 'dpdk' cannot be opened: {ffi.string(text).decode('utf-8', 'replace')}")
-        self._pid = os.getpid()
-        self._name = target.name
-        release_name(target.name, in_use=True)
-        self._native: NativeTransport | None = NativeTransport(
-            ops=int(ffi.cast("uintptr_t", lib.fl_dpdk_ops())), object=int(ffi.cast("uintptr_t", port[0]))
-        )
         abilities = ffi.new("fl_dpdk_abilities_t *")
         lib.fl_dpdk_abilities(port[0], abilities)
-        self._capabilities = _capabilities(abilities, lib)
-
-    @property
-    def native(self) -> NativeTransport | None:
-        return self._native
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+        super().__init__("dpdk", ffi, lib.fl_dpdk_ops(), port[0], _capabilities(abilities, lib))
+        self._device = target.name
+        release_name(target.name, in_use=True)
 
     def close(self) -> None:
-        """Close the device and give it back; in a process that did not open it, do nothing.
+        """See :class:`framelane.transport.NativeHalf`; the device's name is free again."""
+        if self.is_open_here:
+            from framelane_dpdk.target import release_name
 
-        :raises TransportError: if a queue is still in use; the device stays open.
-        """
-        if self._native is None or os.getpid() != self._pid:
-            return
-        from framelane_dpdk.native import load
-        from framelane_dpdk.target import release_name
-
-        ffi, lib = load()
-        if lib.fl_dpdk_ops().close(ffi.cast("fl_port_t *", self._native.object)) != 0:
-            raise TransportError("transport 'dpdk' cannot be closed: a queue is still in use")
-        release_name(self._name, in_use=False)
-        self._native = None
+            super().close()
+            release_name(self._device, in_use=False)
 
 
 def _capabilities(abilities: Any, lib: Any) -> Capabilities:

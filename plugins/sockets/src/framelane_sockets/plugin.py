@@ -14,7 +14,7 @@ from framelane.transport import (
     Capabilities,
     Fact,
     Level,
-    NativeTransport,
+    NativeHalf,
     Obstacle,
     OpenContext,
     TransportSpec,
@@ -32,7 +32,7 @@ ABI_VERSION = 1
 MAX_DATAGRAM = 65507
 
 
-class SocketsTransport:
+class SocketsTransport(NativeHalf):
     """An open sockets transport."""
 
     def __init__(self, settings: SocketsSettings, context: OpenContext) -> None:
@@ -49,31 +49,7 @@ class SocketsTransport:
             raise TransportError(f"transport 'sockets' cannot be opened: {ffi.string(text).decode()}")
         offloads = ffi.new("fl_sockets_offloads_t *")
         lib.fl_sockets_offloads(transport[0], offloads)
-        self._native: NativeTransport | None = NativeTransport(
-            ops=int(ffi.cast("uintptr_t", lib.fl_sockets_ops())), object=int(ffi.cast("uintptr_t", transport[0]))
-        )
-        self._capabilities = _capabilities(settings, offloads)
-
-    @property
-    def native(self) -> NativeTransport | None:
-        return self._native
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    def close(self) -> None:
-        """Close the transport; in a process that did not open it, do nothing.
-
-        :raises TransportError: if an endpoint or a poller is still open; the transport stays open.
-        """
-        if self._native is None:
-            return
-        from framelane_sockets._native import ffi, lib
-
-        if lib.fl_sockets_ops().close(ffi.cast("fl_transport_t *", self._native.object)) != 0:
-            raise TransportError("transport 'sockets' cannot be closed: endpoints or pollers are still open")
-        self._native = None
+        super().__init__("sockets", ffi, lib.fl_sockets_ops(), transport[0], _capabilities(settings, offloads))
 
 
 def _capabilities(settings: SocketsSettings, offloads: Any) -> Capabilities:

@@ -11,9 +11,8 @@ from typing import Any
 from framelane.errors import TransportError
 from framelane.transport import (
     Arrangement,
-    Capabilities,
     Level,
-    NativeTransport,
+    NativeHalf,
     OpenContext,
     TransportSpec,
     hookimpl,
@@ -28,7 +27,7 @@ __all__ = ["XdpTransport", "framelane_bench", "framelane_transport", "open_trans
 ABI_VERSION = 1
 
 
-class XdpTransport:
+class XdpTransport(NativeHalf):
     """An open port."""
 
     def __init__(self, settings: XdpSettings, context: OpenContext) -> None:
@@ -44,43 +43,20 @@ class XdpTransport:
         port = ffi.new("fl_port_t **")
         if lib.fl_xdp_open(ffi.cast("fl_host_t *", context.host), native, text, len(text), port) != 0:
             raise TransportError(f"transport 'xdp' cannot be opened: {ffi.string(text).decode()}")
-        self._native: NativeTransport | None = NativeTransport(
-            ops=int(ffi.cast("uintptr_t", lib.fl_xdp_ops())), object=int(ffi.cast("uintptr_t", port[0]))
-        )
         self._facts = ffi.new("fl_xdp_facts_t *")
         lib.fl_xdp_facts(port[0], self._facts)
-        self._capabilities = device_capabilities(
+        capabilities = device_capabilities(
             mtu_length=self._facts.mtu_length,
             queues=self._facts.queues,
             steering=bool(self._facts.steers),
             zero_copy=bool(self._facts.is_zero_copy),
         )
-
-    @property
-    def native(self) -> NativeTransport | None:
-        return self._native
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+        super().__init__("xdp", ffi, lib.fl_xdp_ops(), port[0], capabilities)
 
     @property
     def facts(self) -> Any:
         """The ``fl_xdp_facts_t`` of the open port."""
         return self._facts
-
-    def close(self) -> None:
-        """Take the program off the interface and close; in a process that did not open the port, do nothing.
-
-        :raises TransportError: if a queue's thread has not left; the port stays open.
-        """
-        if self._native is None:
-            return
-        from framelane_xdp._native import ffi, lib
-
-        if lib.fl_xdp_ops().close(ffi.cast("fl_port_t *", self._native.object)) != 0:
-            raise TransportError("transport 'xdp' cannot be closed: a queue is still in use")
-        self._native = None
 
 
 def native_settings(settings: XdpSettings) -> dict[str, Any]:
