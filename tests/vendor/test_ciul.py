@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.namespaces import Link, linked_namespaces, require_namespaces
+from support.namespaces import Link, linked_namespaces
 from support.vendor import build_ciul
 
 HERE = Path(__file__).parent
@@ -277,7 +277,6 @@ def until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def host(program: Path) -> Iterator[Host]:
-    require_namespaces()
     with linked_namespaces() as link:
         for name in (link.left, link.right):
             off = ["ethtool", "-K", "eth0", "tx", "off", "txvlan", "off", "rxvlan", "off"]
@@ -285,6 +284,7 @@ def host(program: Path) -> Iterator[Host]:
         yield Host(program, link)
 
 
+@pytest.mark.root
 def test_the_kernel_never_sees_what_a_filter_steals(host: Host) -> None:
     with host.sink(host.link.right_address) as sink:
         assert sink.stdout is not None and sink.stdin is not None
@@ -301,6 +301,7 @@ def test_the_kernel_never_sees_what_a_filter_steals(host: Host) -> None:
     until(lambda: host.no_ports() == 4)
 
 
+@pytest.mark.root
 def test_what_a_killed_process_stole_is_given_back_at_the_next_opening(host: Host) -> None:
     with host.sink(host.link.right_address) as sink:
         assert host.classifiers() == 1
@@ -317,6 +318,7 @@ def test_what_a_killed_process_stole_is_given_back_at_the_next_opening(host: Hos
     assert host.classifiers() == 0
 
 
+@pytest.mark.root
 def test_a_multicast_group_is_replicated_and_not_stolen(host: Host) -> None:
     with host.sink("239.1.2.3") as sink:
         assert host.classifiers() == 0
@@ -325,6 +327,7 @@ def test_a_multicast_group_is_replicated_and_not_stolen(host: Host) -> None:
         assert sink.wait(30) == 0
 
 
+@pytest.mark.root
 def test_an_interface_that_is_deleted_resets_its_virtual_interfaces(host: Host) -> None:
     with host.sink(host.link.right_address) as sink:
         host.link.delete_pair()
