@@ -17,7 +17,10 @@ from framelane_efvi.settings import EfviSettings
 from framelane_efvi.verdict import make_verdict
 from support.vendor import build_ciul
 
-ABILITIES = ("shared_queues", "express", "ctpio", "ctpio_only", "pio", "rx_timestamps", "tx_timestamps", "event_merge")
+ABILITIES = (
+    *("shared_queues", "express", "ctpio", "ctpio_only", "pio", "rx_timestamps", "tx_timestamps", "event_merge"),
+    *("replication", "udp6_filters", "vlan_filters", "rx_queue_sizes", "tx_queue_sizes"),
+)
 MIB = 1 << 20
 
 
@@ -100,6 +103,12 @@ def test_what_the_adapter_has_not_is_told_with_what_to_set(
     found = judge(MadeUpLibrary(**has), **wish)
     assert not found.usable
     assert [one.next for one in found.obstacles] == [f"set transport.efvi.{instead}"]
+
+
+def test_a_ring_size_that_the_adapter_has_not_is_answered_with_those_that_it_has(judge: Any) -> None:
+    library = MadeUpLibrary(rx_queue_sizes=512 | 1024 | 4096, tx_queue_sizes=512)
+    (obstacle,) = judge(library, rx_queue_size=2048, tx_queue_size=512).obstacles
+    assert (obstacle.asked, obstacle.found) == ("rx_queue_size = 2048", "the adapter has 512, 1024, 4096")
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,11 @@ def _ask_adapter(findings: _Findings, native: tuple[Any, Any], settings: EfviSet
     findings.fact("sends by", ", ".join([*ways, *([] if abilities.ctpio_only else ["dma"])]))
     findings.fact("timestamps", _yes(rx=abilities.rx_timestamps, tx=abilities.tx_timestamps))
     findings.fact("merged events", "yes" if abilities.event_merge else "no")
+    filters = {"IPv4": 1, "IPv6": abilities.udp6_filters, "VLAN tags": abilities.vlan_filters}
+    findings.fact("filters for", _yes(**filters))
+    findings.fact("multicast to several queues", "yes" if abilities.replication else "not told")
     _check_wishes(findings, settings, abilities)
+    _check_ring_sizes(findings, settings, abilities)
     if not lib.fl_efvi_is_stand_in():
         _check_huge_pages(findings, settings, native, shares_queues)
     kernel_name = interface
@@ -364,6 +368,21 @@ def _check_wishes(findings: _Findings, settings: EfviSettings, abilities: Any) -
                 "the adapter has no such thing, or its firmware has not",
                 "ef_vi_capabilities_get",
                 f"set transport.efvi.{name} = {value}",
+            )
+
+
+def _check_ring_sizes(findings: _Findings, settings: EfviSettings, abilities: Any) -> None:
+    if abilities.express and settings.datapath != "enterprise":
+        return  # what is told is that of the other datapath
+    for name in ("rx_queue_size", "tx_queue_size"):
+        asked, possible = getattr(settings, name), int(getattr(abilities, f"{name}s"))
+        if asked is not None and possible and not possible & asked:
+            sizes = [str(1 << bit) for bit in range(possible.bit_length()) if possible >> bit & 1]
+            findings.refuse(
+                f"{name} = {asked}",
+                f"the adapter has {', '.join(sizes)}",
+                "ef_vi_capabilities_get",
+                f"set transport.efvi.{name} to one of them",
             )
 
 
