@@ -56,8 +56,9 @@ typedef struct
     const void *packet; /* what a time stamp is asked for */
 } taken_t;
 
-/* event_slots: of its event queue, or -1. */
-static inline int end_try_sized(end_t *end, const char *interface, uint64_t flags, int pd_flags, int event_slots)
+/* event_slots, receive_slots: of its queues, or -1. */
+static inline int end_try_sized(
+    end_t *end, const char *interface, uint64_t flags, int pd_flags, int event_slots, int receive_slots)
 {
     memset(end, 0, sizeof(*end));
     int result = ef_driver_open(&end->handle);
@@ -66,13 +67,13 @@ static inline int end_try_sized(end_t *end, const char *interface, uint64_t flag
         result = ef_pd_alloc_by_name(&end->pd, end->handle, interface, (enum ef_pd_flags)pd_flags);
     }
     return 0 != result ? result
-                       : ef_vi_alloc_from_pd(&end->vi, end->handle, &end->pd, end->handle, event_slots, -1, -1, NULL,
+                       : ef_vi_alloc_from_pd(&end->vi, end->handle, &end->pd, end->handle, event_slots, receive_slots, -1, NULL,
                              -1, (enum ef_vi_flags)flags);
 }
 
 static inline int end_try(end_t *end, const char *interface, uint64_t flags, int pd_flags)
 {
-    return end_try_sized(end, interface, flags, pd_flags, -1);
+    return end_try_sized(end, interface, flags, pd_flags, -1, -1);
 }
 
 static inline void end_memory(end_t *end)

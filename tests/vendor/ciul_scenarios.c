@@ -91,6 +91,27 @@ static void merged(void)
     close_both();
 }
 
+/* Every second frame is discarded; each has an event of its own, and its buffer comes back by unbundling. */
+static void merged_discards(void)
+{
+    open_both(EF_VI_RX_EVENT_MERGE, 0);
+    for (int i = 0; i < 4; i++)
+    {
+        REQUIRE(0 == end_send(&left, &right, RECEIVE + i, (uint8_t)i, 64));
+    }
+    ef_event events[8];
+    ef_request_id ids[EF_VI_RECEIVE_BATCH];
+    REQUIRE(4 == ef_eventq_poll(&right.vi, events, 8));
+    for (int i = 0; i < 4; i++)
+    {
+        unsigned wanted = 1 == i % 2 ? EF_EVENT_TYPE_RX_MULTI_DISCARD : EF_EVENT_TYPE_RX_MULTI;
+        REQUIRE(wanted == EF_EVENT_TYPE(events[i]));
+        REQUIRE(0 == i % 2 || EF_EVENT_RX_DISCARD_CRC_BAD == EF_EVENT_RX_MULTI_DISCARD_TYPE(events[i]));
+        REQUIRE(1 == ef_vi_receive_unbundle(&right.vi, &events[i], ids) && i == ids[0]);
+    }
+    close_both();
+}
+
 static void refill_waits_for_eight(void)
 {
     REQUIRE(0 == end_try(&right, "right", 0, 0));
@@ -747,7 +768,7 @@ static void unbundled_twice(void)
 
 static void overrun(void)
 {
-    REQUIRE(0 == end_try_sized(&left, "left", EF_VI_TX_TIMESTAMPS, 0, 512));
+    REQUIRE(0 == end_try_sized(&left, "left", EF_VI_TX_TIMESTAMPS, 0, 512, -1));
     end_memory(&left);
     end_post(&left, 0, RECEIVE);
     right.port_be = htons(40123);
@@ -809,6 +830,33 @@ static void ask(void)
     end_close(&left);
 }
 
+/* Send until the adapter is gone: a virtual interface that does not receive hears of it too. */
+static void source(void)
+{
+    REQUIRE(0 == end_try_sized(&left, getenv("INTERFACE"), 0, 0, -1, 0));
+    end_memory(&left);
+    ef_event events[4];
+    printf("ready\n");
+    fflush(stdout);
+    time_t end_at = time(NULL) + 20;
+    do
+    {
+        int result = end_send(&left, &left, RECEIVE, 1, 64);
+        REQUIRE(0 == result || -EAGAIN == result);
+        int made = ef_eventq_poll(&left.vi, events, 4);
+        for (int i = 0; i < made; i++)
+        {
+            ef_request_id ids[EF_VI_TRANSMIT_BATCH];
+            if (EF_EVENT_TYPE_RESET == EF_EVENT_TYPE(events[i]))
+            {
+                return;
+            }
+            ef_vi_transmit_unbundle(&left.vi, &events[i], ids);
+        }
+    } while (time(NULL) < end_at);
+    REQUIRE(false);
+}
+
 /* Count what arrives until input ends. */
 static void sink(void)
 {
@@ -838,7 +886,7 @@ static const struct
     void (*run)(void);
 } scenarios[] = {
 #define SCENARIO(name) {#name, name}
-    SCENARIO(both_ways), SCENARIO(express), SCENARIO(merged), SCENARIO(refill_waits_for_eight), SCENARIO(limits),
+    SCENARIO(both_ways), SCENARIO(express), SCENARIO(merged), SCENARIO(merged_discards), SCENARIO(refill_waits_for_eight), SCENARIO(limits),
     SCENARIO(page_boundary), SCENARIO(scattered), SCENARIO(checksum_offload), SCENARIO(ctpio), SCENARIO(pio),
     SCENARIO(held_packets), SCENARIO(credits), SCENARIO(timestamps), SCENARIO(primed), SCENARIO(specific_filters_first),
     SCENARIO(duplicates), SCENARIO(others), SCENARIO(vlan), SCENARIO(ip6), SCENARIO(overrun), SCENARIO(refused), SCENARIO(licence), SCENARIO(discarded),
@@ -846,7 +894,7 @@ static const struct
     SCENARIO(double_release), SCENARIO(get_after_release), SCENARIO(write_after_post),
     SCENARIO(write_before_completion), SCENARIO(push_of_nothing), SCENARIO(no_fallback), SCENARIO(unaligned),
     SCENARIO(unaligned_region), SCENARIO(unregistered), SCENARIO(across_pages), SCENARIO(send_across_pages), SCENARIO(stale_timestamp),
-    SCENARIO(freed_domain), SCENARIO(two_pollers), SCENARIO(overlapping_threads), SCENARIO(unbundled_twice), SCENARIO(handed_over), SCENARIO(echo), SCENARIO(ask), SCENARIO(sink),
+    SCENARIO(freed_domain), SCENARIO(two_pollers), SCENARIO(overlapping_threads), SCENARIO(unbundled_twice), SCENARIO(handed_over), SCENARIO(echo), SCENARIO(ask), SCENARIO(sink), SCENARIO(source),
 };
 
 int main(int count, char **arguments)

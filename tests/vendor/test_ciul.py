@@ -117,6 +117,10 @@ def test_only_dma_computes_checksums_and_wrong_ones_are_discarded(wire: Wire) ->
     check(wire.run("checksum_offload", "x2522"))
 
 
+def test_merged_events_tell_discards_apart(wire: Wire) -> None:
+    check(wire.run("merged_discards", "x2522", "discard=crc:2"))
+
+
 @pytest.mark.parametrize("model", ["x2522", "x3522"])
 def test_two_processes_share_a_wire(wire: Wire, model: str) -> None:
     with wire.start("echo", model, INTERFACE="right") as far:
@@ -227,10 +231,10 @@ class Host:
         self.link = link
         self._program = program
 
-    def sink(self, address: str, model: str = "x2522") -> subprocess.Popen[str]:
+    def sink(self, address: str, scenario: str = "sink", model: str = "x2522") -> subprocess.Popen[str]:
         """Start a program that counts what it receives at an address, and wait until it is there."""
         sink = subprocess.Popen(
-            ["ip", "netns", "exec", self.link.right, self._program, "sink"],
+            ["ip", "netns", "exec", self.link.right, self._program, scenario],
             env={
                 "PATH": os.environ["PATH"],
                 "FRAMELANE_CIUL": f"eth0 model={model}",
@@ -329,6 +333,7 @@ def test_a_multicast_group_is_replicated_and_not_stolen(host: Host) -> None:
 
 @pytest.mark.root
 def test_an_interface_that_is_deleted_resets_its_virtual_interfaces(host: Host) -> None:
-    with host.sink(host.link.right_address) as sink:
+    with host.sink(host.link.right_address) as sink, host.sink("", "source") as source:
         host.link.delete_pair()
         assert sink.wait(30) == 1, "the scenario ends at an event that is no packet"
+        assert source.wait(30) == 0

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from framelane.transport import OpenContext
-from framelane.transport.native import NativeHost
+from support.native_ops import HostTable, NativeOps, set_address
 from support.processes import wait_until
 
 LIMIT_S = 20.0
 UNTAGGED = 0xFFFF
-
-
-class OpFailedError(Exception):
-    """A call through the ops table returned an error."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(f"{code}: {text}")
-        self.code = code
-        self.text = text
 
 
 @dataclass(frozen=True)
@@ -61,8 +51,10 @@ class Adapters:
         beside.replace(self.control)
 
 
-class Port:
+class Port(NativeOps):
     """An open and started port."""
+
+    name = "efvi"
 
     def __init__(self, interface: str, *, start: bool = True, **settings: Any) -> None:
         from framelane_efvi.native import load
@@ -70,7 +62,7 @@ class Port:
         from framelane_efvi.settings import EfviSettings
 
         self.ffi, self.lib = load()
-        self.host = NativeHost()
+        self.host = HostTable(self.ffi, self.lib)
         self.transport = EfviTransport(
             EfviSettings(**{"interface": interface, "queues": 1, "link_wait_ms": 0, **settings}),
             OpenContext(self.host.address, "test"),
@@ -93,15 +85,6 @@ class Port:
     def mac(self) -> bytes:
         return bytes(self.ffi.buffer(self.attributes.mac, 6))
 
-    def check(self, code: int) -> int:
-        if code < 0:
-            from framelane._native import ffi, lib
-
-            text = ffi.string(lib.fl_error_text()).decode()
-            lib.fl_error_clear()
-            raise OpFailedError(code, text)
-        return code
-
     def start(self, queues: int = 1) -> None:
         self.check(self.ops.start(self.object, queues))
         self.queues = queues
@@ -119,15 +102,9 @@ class Port:
             self.is_open = False
             self.stop()
             self.transport.close()
-            self.host.close()
 
     def address(self, host: str, port: int = 0) -> Any:
-        made = self.ffi.new("fl_address_t *")
-        packed = ip_address(host).packed
-        made.family = 4 if len(packed) == 4 else 6
-        made.port = port
-        self.ffi.memmove(made.bytes, packed, len(packed))
-        return made
+        return set_address(self.ffi, self.ffi.new("fl_address_t *"), host, port)
 
     def add_filter(self, host: str, port: int, *, vlan: int = UNTAGGED, queue: int = 0) -> None:
         nobody = self.ffi.new("fl_address_t *")
@@ -190,12 +167,6 @@ class Port:
             self.poll(queue)
             rest = rest[self.burst(*rest[:64], queue=queue) :]
 
-    def stats(self) -> dict[str, int]:
-        count = self.ops.stats(self.object, self.ffi.NULL, 0)
-        stats = self.ffi.new("fl_stat_t[]", count)
-        assert self.ops.stats(self.object, stats, count) == count
-        return {self.ffi.string(one.name).decode().removeprefix("efvi-"): one.value for one in stats}
-
     def wait_for_figure(self, name: str, value: int, queue: int = 0) -> None:
         """Poll until a figure has a value."""
 
@@ -207,6 +178,4 @@ class Port:
 
     def events(self) -> list[tuple[int, str]]:
         self.ops.housekeeping(self.object, time.monotonic_ns())
-        events = self.ffi.new("fl_event_t[]", 16)
-        count = self.check(self.ops.events(self.object, events, 16))
-        return [(one.kind, self.ffi.string(one.text).decode()) for one in events[0:count]]
+        return super().events()

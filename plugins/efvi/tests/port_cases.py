@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from efvi_port import Adapters, OpFailedError, Port
+from efvi_port import Adapters, Port
 from udp_frames import Datagram
 
 from framelane.errors import TransportError
 from framelane_efvi.native import STAND_IN_SWITCH
 from framelane_efvi.plugin import probe
 from framelane_efvi.settings import EfviSettings
+from support.native_ops import OpFailedError
 from support.processes import wait_until
 
 MODELS = ["sfn8522", "x2522", "x3522"]

@@ -13,4 +13,4 @@ from support.built_plugins import run_cases
 @pytest.mark.timeout(300)
 def test_the_port_keeps_its_contract() -> None:
     cases = Path(__file__).with_name("port_cases.py")
-    run_cases(cases, {"PYTHONPATH": str(cases.parent)}, prefix=["unshare", "--net"])
+    run_cases(cases, {}, prefix=["unshare", "--net"])

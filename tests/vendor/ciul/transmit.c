@@ -185,7 +185,9 @@ static int fl_ciul_transmit_wire(fl_ciul_vi_t *own, size_t length)
     {
         return -EAGAIN;
     }
-    return own->is_warming ? 0 : own->wire->send(own->wire, own->staging, length);
+    int result = own->is_warming ? 0 : own->wire->send(own->wire, own->staging, length);
+    own->is_dead |= -ENODEV == result;
+    return result;
 }
 
 static void fl_ciul_transmit_changed(const fl_ciul_vi_t *own, uint32_t index)

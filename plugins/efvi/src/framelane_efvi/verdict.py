@@ -22,9 +22,10 @@ REINSTALL = "pip install --force-reinstall --no-cache-dir --no-binary framelane-
 BUILD = "framelane efvi build"
 HUGE_PAGE = 2 << 20
 _CAP_IPC_LOCK = 14
-#: Of the shared queues: what a superbuffer takes, and the library's default of packets in a queue.
+#: Of the shared queues: what the adapter fills at a time, and what a packet takes of it (bypass 1.8).
 _SUPERBUFFER = 1 << 20
 _SHARED_PACKET = 2048
+_DEFAULT_RING = 512
 
 
 def device_capabilities(
@@ -81,7 +82,7 @@ def make_verdict(
         findings.fact(f"adapter {adapter.interface}", _describe(adapter))
     interface = settings.interface
     if is_stand_in:
-        _check_stand_in(findings, native)
+        _check_stand_in(findings, native, settings)
     else:
         interface = _check_adapter(findings, settings, machine, adapters)
         _check_driver(findings, machine)
@@ -133,7 +134,7 @@ def _describe(adapter: Adapter) -> str:
     return "; ".join(parts + ([adapter.family.licence] if adapter.family.licence else []))
 
 
-def _check_stand_in(findings: _Findings, native: tuple[Any, Any] | None) -> None:
+def _check_stand_in(findings: _Findings, native: tuple[Any, Any] | None, settings: EfviSettings) -> None:
     assert native is not None
     findings.fact("stand-in", "the native module was built against a stand-in for Solarflare's library")
     try:
@@ -144,6 +145,10 @@ def _check_stand_in(findings: _Findings, native: tuple[Any, Any] | None) -> None
             str(error),
             str(Path(__file__).parent),
             f"{BUILD}; in tests set {STAND_IN_SWITCH}=1",
+        )
+    if settings.interface is None:
+        findings.refuse(
+            "an interface", "no device configured", "transport.efvi.interface", "name it, as the stand-in does"
         )
 
 
@@ -232,9 +237,7 @@ def _check_memory_limit(findings: _Findings, native: tuple[Any, Any] | None, set
     if native is None:
         findings.fact("locked memory", f"at most {limit >> 10} KiB (ulimit -l)")
         return
-    needed = settings.queues * native[1].fl_efvi_memory_length(
-        settings.rx_queue_size or -1, settings.tx_queue_size or -1, settings.ip_mtu or 1500, 0
-    )
+    needed = _memory_length(native, settings)
     if needed > limit:
         findings.refuse(
             f"{needed >> 10} KiB of locked memory",
@@ -242,6 +245,21 @@ def _check_memory_limit(findings: _Findings, native: tuple[Any, Any] | None, set
             "ulimit -l, without CAP_IPC_LOCK",
             "raise it (systemd LimitMEMLOCK=infinity, docker --ulimit memlock=-1), or grant CAP_IPC_LOCK",
         )
+
+
+def _ring_size(given: int | None, variable: str) -> int:
+    """Return a ring's size as the settings have it, else the library's environment; -1 is the library's default."""
+    value = os.environ.get(variable, "")
+    return given or (int(value) if value.isascii() and value.isdigit() and int(value) > 0 else -1)
+
+
+def _memory_length(native: tuple[Any, Any], settings: EfviSettings) -> int:
+    """Return the bytes of buffers that all virtual interfaces register."""
+    rx, tx = (
+        _ring_size(settings.rx_queue_size, "EF_VI_RXQ_SIZE"),
+        _ring_size(settings.tx_queue_size, "EF_VI_TXQ_SIZE"),
+    )
+    return settings.queues * int(native[1].fl_efvi_memory_length(rx, tx, settings.ip_mtu or 1500, 0))
 
 
 def free_huge_pages() -> int:
@@ -258,12 +276,11 @@ def _check_huge_pages(
     free = free_huge_pages()
     wanted = 0
     if shares_queues:
-        length = settings.queues * (settings.rx_queue_size or 512) * _SHARED_PACKET
-        superbuffers = max(-(-length // _SUPERBUFFER), settings.queues)
+        packets = max(_ring_size(settings.rx_queue_size, "EF_VI_RXQ_SIZE"), _DEFAULT_RING)
+        superbuffers = settings.queues * -(-packets * _SHARED_PACKET // _SUPERBUFFER)
         wanted = -(-superbuffers * _SUPERBUFFER // HUGE_PAGE)
     elif settings.hugepages == "on":
-        sizes = (settings.rx_queue_size or -1, settings.tx_queue_size or -1, settings.ip_mtu or 1500, 0)
-        wanted = settings.queues * -(-native[1].fl_efvi_memory_length(*sizes) // HUGE_PAGE)
+        wanted = settings.queues * -(-_memory_length(native, settings) // settings.queues // HUGE_PAGE)
     findings.fact("huge pages", f"{free} of 2 MiB free, {wanted or 'none'} needed")
     if free < wanted:
         findings.refuse(
@@ -294,7 +311,11 @@ def _ask_adapter(findings: _Findings, native: tuple[Any, Any], settings: EfviSet
     findings.fact("sends by", ", ".join([*ways, *([] if abilities.ctpio_only else ["dma"])]))
     findings.fact("timestamps", _yes(rx=abilities.rx_timestamps, tx=abilities.tx_timestamps))
     findings.fact("merged events", "yes" if abilities.event_merge else "no")
+    filters = {"IPv4": 1, "IPv6": abilities.udp6_filters, "VLAN tags": abilities.vlan_filters}
+    findings.fact("filters for", _yes(**filters))
+    findings.fact("multicast to several queues", "yes" if abilities.replication else "not told")
     _check_wishes(findings, settings, abilities)
+    _check_ring_sizes(findings, settings, abilities)
     if not lib.fl_efvi_is_stand_in():
         _check_huge_pages(findings, settings, native, shares_queues)
     kernel_name = interface
@@ -347,6 +368,21 @@ def _check_wishes(findings: _Findings, settings: EfviSettings, abilities: Any) -
                 "the adapter has no such thing, or its firmware has not",
                 "ef_vi_capabilities_get",
                 f"set transport.efvi.{name} = {value}",
+            )
+
+
+def _check_ring_sizes(findings: _Findings, settings: EfviSettings, abilities: Any) -> None:
+    if abilities.express and settings.datapath != "enterprise":
+        return  # what is told is that of the other datapath
+    for name in ("rx_queue_size", "tx_queue_size"):
+        asked, possible = getattr(settings, name), int(getattr(abilities, f"{name}s"))
+        if asked is not None and possible and not possible & asked:
+            sizes = [str(1 << bit) for bit in range(possible.bit_length()) if possible >> bit & 1]
+            findings.refuse(
+                f"{name} = {asked}",
+                f"the adapter has {', '.join(sizes)}",
+                "ef_vi_capabilities_get",
+                f"set transport.efvi.{name} to one of them",
             )
 
 

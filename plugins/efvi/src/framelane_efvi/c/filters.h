@@ -17,7 +17,6 @@ typedef struct fl_efvi_filter
 typedef struct fl_efvi_filters
 {
     const char *interface;
-    const fl_efvi_abilities_t *abilities;
     uint32_t share_queues;         /* FL_EFVI_AUTO, _ON or _OFF */
     uint32_t count;
     uint32_t capacity;

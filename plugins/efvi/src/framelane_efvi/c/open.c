@@ -252,7 +252,6 @@ int fl_efvi_open(const fl_host_t *host, const fl_efvi_settings_t *settings, char
     opened->pid = getpid();
     opened->control = opened->handle = -1;
     opened->filters.interface = opened->settings.interface;
-    opened->filters.abilities = &opened->abilities;
     opened->filters.share_queues = settings->share_queues;
     code = fl_port_open(opened, &error);
     if (0 != code)

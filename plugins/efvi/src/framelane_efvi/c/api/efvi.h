@@ -58,7 +58,7 @@ typedef struct fl_efvi_abilities
     uint32_t replication;      /* a multicast frame goes to every virtual interface that wants it */
     uint32_t udp6_filters;
     uint32_t vlan_filters;
-    uint64_t rx_queue_sizes;   /* a bit for each possible size; 0: not told */
+    uint64_t rx_queue_sizes;   /* those that are possible, or-ed: each is a power of two; 0: not told */
     uint64_t tx_queue_sizes;
 } fl_efvi_abilities_t;
 
