@@ -66,9 +66,12 @@ static inline int end_try_sized(
     {
         result = ef_pd_alloc_by_name(&end->pd, end->handle, interface, (enum ef_pd_flags)pd_flags);
     }
-    return 0 != result ? result
-                       : ef_vi_alloc_from_pd(&end->vi, end->handle, &end->pd, end->handle, event_slots, receive_slots, -1, NULL,
-                             -1, (enum ef_vi_flags)flags);
+    if (0 != result)
+    {
+        return result;
+    }
+    return ef_vi_alloc_from_pd(&end->vi, end->handle, &end->pd, end->handle, event_slots, receive_slots, -1, NULL, -1,
+        (enum ef_vi_flags)flags);
 }
 
 static inline int end_try(end_t *end, const char *interface, uint64_t flags, int pd_flags)

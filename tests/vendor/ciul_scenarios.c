@@ -6,53 +6,9 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <unistd.h>
 
-#include "ciul_end.h"
-
-static end_t left, right;
-static taken_t taken[1024];
-static int completed;
-
-static void open_both(uint64_t flags, int pd_flags)
-{
-    end_open(&left, "left", flags, pd_flags, "10.7.0.1");
-    end_open(&right, "right", flags, pd_flags, "10.7.0.2");
-}
-
-static void close_both(void)
-{
-    end_close(&left);
-    end_close(&right);
-}
-
-static bool is_right(const taken_t *one, uint8_t first, size_t payload)
-{
-    for (size_t i = 0; i < payload; i++)
-    {
-        if (one->length < 42 + payload || one->frame[42 + i] != (uint8_t)(first + i))
-        {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void send_and_expect(end_t *from, end_t *to, int rounds)
-{
-    for (int i = 0; i < rounds; i++)
-    {
-        REQUIRE(0 == end_send(from, to, RECEIVE + i % 32, (uint8_t)i, 100 + (size_t)i));
-        REQUIRE(1 == end_wait(to, taken, 8, &completed));
-        REQUIRE(is_right(&taken[0], (uint8_t)i, 100 + (size_t)i));
-        end_release(to, taken[0].id);
-        REQUIRE(0 == end_poll(from, taken, 8, &completed));
-    }
-    REQUIRE(completed == rounds);
-    REQUIRE(0 == ef_vi_transmit_fill_level(&from->vi));
-    completed = 0;
-}
+#include "ciul_scenarios.h"
 
 /* ---- the data path ---- */
 
@@ -350,7 +306,9 @@ static void specific_filters_first(void)
     open_both(0, 0);
     end_open(&second, "right", 0, 0, "10.7.0.3");
     ef_filter_spec_init(&spec, EF_FILTER_FLAG_NONE);
-    REQUIRE(0 == ef_filter_spec_set_ip4_full(&spec, IPPROTO_UDP, right.address_be, right.port_be, left.address_be, left.port_be));
+    REQUIRE(0 ==
+        ef_filter_spec_set_ip4_full(
+            &spec, IPPROTO_UDP, right.address_be, right.port_be, left.address_be, left.port_be));
     REQUIRE(0 == ef_vi_filter_add(&second.vi, second.handle, &spec, NULL));
     REQUIRE(0 == end_send(&left, &right, RECEIVE, 5, 64));
     REQUIRE(1 == end_wait(&second, taken, 8, &completed) && is_right(&taken[0], 5, 64));
@@ -444,7 +402,8 @@ static void ip6(void)
         frame[37] = 9;
         memcpy(frame + 38, &address, sizeof(address));
         struct iovec payload = {frame + 62, 8};
-        udp.check = (uint16_t)ef_udp_checksum_ip6((const struct ipv6hdr *)(const void *)(frame + 14), &udp, &payload, 1);
+        const void *ip = frame + 14;
+        udp.check = (uint16_t)ef_udp_checksum_ip6((const struct ipv6hdr *)ip, &udp, &payload, 1);
         memcpy(frame + 54, &udp, sizeof(udp));
         REQUIRE(0 == ef_vi_transmit(&left.vi, end_dma(&left, RECEIVE + port - 40122), 70, port));
     }
@@ -464,333 +423,6 @@ static void others(void)
     REQUIRE(0 != memcmp(taken[0].frame + 30, &right.address_be, 4));
     REQUIRE(1 == end_wait(&second, taken, 8, &completed));
     end_close(&second);
-    close_both();
-}
-
-/* ---- faults ---- */
-
-static int error_of(const char *name)
-{
-    return atoi(getenv(name));
-}
-
-static void refused(void)
-{
-    int result = end_try(&left, "left", 0, 0);
-    if (0 == result)
-    {
-        end_memory(&left);
-        result = end_filter(&left, "10.7.0.1", 40123, 0);
-    }
-    fprintf(stderr, "result %d\n", result);
-    REQUIRE(error_of("WANTED") == result);
-}
-
-static void licence(void)
-{
-    REQUIRE(-EPERM == end_try(&left, "left", 0, 0));
-    REQUIRE(0 == end_try(&right, "right", EF_VI_RX_EVENT_MERGE, 0));
-}
-
-static void discarded(void)
-{
-    open_both(0, 0);
-    for (int i = 0; i < 4; i++)
-    {
-        REQUIRE(0 == end_send(&left, &right, RECEIVE + i, (uint8_t)i, 64));
-        REQUIRE(1 == end_wait(&right, taken, 8, &completed));
-        bool is_discard = EF_EVENT_TYPE_RX_DISCARD == taken[0].type || EF_EVENT_TYPE_RX_REF_DISCARD == taken[0].type;
-        REQUIRE(is_discard == (1 == i % 2));
-        REQUIRE(!is_discard || (unsigned)error_of("WANTED") == taken[0].subtype);
-        end_release(&right, taken[0].id);
-    }
-    close_both();
-}
-
-static void control(const char *text)
-{
-    const char *path = getenv("FRAMELANE_CIUL_CONTROL");
-    char other[512];
-    snprintf(other, sizeof(other), "%s.new", path);
-    FILE *file = fopen(other, "w");
-    REQUIRE(NULL != file);
-    fputs(text, file);
-    fclose(file);
-    REQUIRE(0 == rename(other, path));
-}
-
-static void stalled(void)
-{
-    open_both(0, 0);
-    int count = 0;
-    control("left stalled=1");
-    usleep(3000);
-    end_poll(&left, taken, 8, &completed);
-    while (0 == end_send(&left, &right, RECEIVE + count % 32, (uint8_t)(count % 32), 64))
-    {
-        count++;
-    }
-    bool is_ring = !left.is_shared;
-    REQUIRE((is_ring ? 511 : 0) == count && 0 == end_poll(&right, taken, 8, &completed));
-    control("");
-    time_t end_at = time(NULL) + 5;
-    while (completed != (is_ring ? count : 0) && time(NULL) < end_at)
-    {
-        end_poll(&left, taken, 64, &completed);
-    }
-    REQUIRE(completed == (is_ring ? count : 0));
-    close_both();
-}
-
-static void lost(void)
-{
-    open_both(0, 0);
-    control("right lost=1");
-    REQUIRE(1 == end_wait(&right, taken, 8, &completed) && EF_EVENT_TYPE_RESET == taken[0].type);
-    REQUIRE(0 == end_send(&left, &right, RECEIVE, 1, 64));
-    REQUIRE(0 == end_poll(&right, taken, 8, &completed));
-    ef_event events[4];
-    REQUIRE(0 == ef_eventq_poll(&right.vi, events, 4));
-    REQUIRE(-ENODEV == end_filter(&right, "10.7.0.2", 1, 0));
-    end_t again;
-    REQUIRE(-ENODEV == end_try(&again, "right", 0, 0));
-    control("");
-    REQUIRE(0 == end_try(&again, "right", 0, 0));
-    REQUIRE(0 == ef_vi_free(&again.vi, again.handle) && 0 == ef_pd_free(&again.pd, again.handle));
-    close_both();
-}
-
-static void tx_error(void)
-{
-    uint32_t id;
-    int count = 0;
-    open_both(0, 0);
-    control("left tx-error=bus");
-    usleep(3000);
-    end_poll(&left, taken, 8, &completed);
-    REQUIRE(0 == end_send(&left, &right, RECEIVE, 1, 64));
-    REQUIRE(1 == end_poll(&left, taken, 8, &completed) && EF_EVENT_TYPE_TX_ERROR == taken[0].type);
-    REQUIRE(0 == completed);
-    ef_vi_for_each_tx_error_failed_transmit(&left.vi, id)
-    {
-        REQUIRE(RECEIVE == id);
-        count++;
-    }
-    REQUIRE(1 == count);
-    control("");
-    usleep(3000);
-    end_poll(&left, taken, 8, &completed);
-    REQUIRE(0 == ef_vi_reinit_txq_post_error(&left.vi));
-    send_and_expect(&left, &right, 3);
-    close_both();
-}
-
-static void no_credits(void)
-{
-    open_both(0, 0);
-    REQUIRE(0 == end_poll(&left, taken, 8, &completed));
-    REQUIRE(0 == ef_vi_transmit_space_bytes(&left.vi));
-    REQUIRE(-EAGAIN == end_send(&left, &right, RECEIVE, 1, 64));
-    close_both();
-}
-
-/* ---- misuse: each ends in an abort ---- */
-
-static void use_after_free(void)
-{
-    ef_event events[4];
-    open_both(0, 0);
-    REQUIRE(0 == ef_vi_free(&left.vi, left.handle));
-    ef_eventq_poll(&left.vi, events, 4);
-}
-
-static void double_release(void)
-{
-    open_both(0, 0);
-    REQUIRE(0 == end_send(&left, &right, RECEIVE, 1, 64));
-    REQUIRE(1 == end_wait(&right, taken, 8, &completed));
-    end_release(&right, taken[0].id);
-    end_release(&right, taken[0].id);
-}
-
-static void get_after_release(void)
-{
-    open_both(0, 0);
-    REQUIRE(0 == end_send(&left, &right, RECEIVE, 1, 64));
-    REQUIRE(1 == end_wait(&right, taken, 8, &completed));
-    uint8_t before = taken[0].frame[50];
-    end_release(&right, taken[0].id);
-    REQUIRE(before != taken[0].frame[50]);
-    efct_vi_rxpkt_get(&right.vi, (uint32_t)taken[0].id);
-}
-
-static void write_after_post(void)
-{
-    open_both(0, 0);
-    right.memory[100] = 1;
-    REQUIRE(0 == end_send(&left, &right, RECEIVE, 1, 64));
-    end_wait(&right, taken, 8, &completed);
-}
-
-static void write_before_completion(void)
-{
-    open_both(0, 0);
-    REQUIRE(0 == end_send(&left, &right, RECEIVE, 1, 64));
-    left.memory[RECEIVE * BUFFER + 60]++;
-    end_poll(&left, taken, 8, &completed);
-}
-
-static void push_of_nothing(void)
-{
-    open_both(0, 0);
-    ef_vi_transmit_push(&left.vi);
-}
-
-static void no_fallback(void)
-{
-    uint8_t frame[200];
-    open_both(EF_VI_TX_CTPIO, 0);
-    size_t length = end_frame(&left, &right, frame, 0, 64);
-    ef_vi_transmit_ctpio(&left.vi, frame, length, 64);
-    ef_vi_transmit_ctpio(&left.vi, frame, length, 64);
-}
-
-static void unaligned(void)
-{
-    open_both(0, 0);
-    ef_vi_receive_init(&left.vi, end_dma(&left, RECEIVE) + 2, RECEIVE);
-}
-
-static void unaligned_region(void)
-{
-    ef_memreg region;
-    open_both(0, 0);
-    ef_memreg_alloc(&region, left.handle, &left.pd, left.handle, left.memory + 64, 4096);
-}
-
-static void unregistered(void)
-{
-    open_both(0, 0);
-    static uint8_t memory[4096] __attribute__((aligned(4096)));
-    ef_vi_transmit(&left.vi, (ef_addr)(uintptr_t)memory, 64, 1);
-}
-
-static void across_pages(void)
-{
-    open_both(0, 0);
-    ef_vi_receive_init(&left.vi, end_dma(&left, RECEIVE + 1) + 1024, 1);
-}
-
-/* The next page of the same buffer is somewhere else on the bus. */
-static void send_across_pages(void)
-{
-    open_both(0, 0);
-    ef_vi_transmit(&left.vi, end_dma(&left, RECEIVE + 1) + 1024, 1500, 1);
-}
-
-static void stale_timestamp(void)
-{
-    ef_precisetime stamp;
-    open_both(EF_VI_RX_TIMESTAMPS, 0);
-    REQUIRE(0 == end_send(&left, &right, RECEIVE, 1, 64));
-    REQUIRE(1 == end_wait(&right, taken, 8, &completed));
-    const void *packet = taken[0].packet;
-    end_poll(&right, taken, 8, &completed);
-    ef_vi_receive_get_precise_timestamp(&right.vi, packet, &stamp);
-}
-
-static void freed_domain(void)
-{
-    open_both(0, 0);
-    ef_pd_free(&left.pd, left.handle);
-}
-
-static pthread_barrier_t barrier;
-
-static void *poll_twice(void *unused)
-{
-    (void)unused;
-    ef_event events[4];
-    ef_eventq_poll(&left.vi, events, 4);
-    pthread_barrier_wait(&barrier);
-    pthread_barrier_wait(&barrier);
-    return NULL;
-}
-
-/* This thread, another, and this one again while the other lives. */
-static void two_pollers(void)
-{
-    pthread_t thread;
-    ef_event events[4];
-    open_both(0, 0);
-    pthread_barrier_init(&barrier, NULL, 2);
-    ef_eventq_poll(&left.vi, events, 4);
-    REQUIRE(0 == pthread_create(&thread, NULL, poll_twice, NULL));
-    pthread_barrier_wait(&barrier);
-    ef_eventq_poll(&left.vi, events, 4);
-}
-
-/* One thread polls a wire that is never empty, the other at the same time. */
-static void *poll_for_long(void *unused)
-{
-    (void)unused;
-    ef_event events[4];
-    time_t end_at = time(NULL) + 20;
-    while (time(NULL) < end_at)
-    {
-        ef_eventq_poll(&left.vi, events, 4);
-    }
-    return NULL;
-}
-
-static void overlapping_threads(void)
-{
-    pthread_t thread;
-    open_both(0, 0);
-    REQUIRE(0 == pthread_create(&thread, NULL, poll_for_long, NULL));
-    time_t end_at = time(NULL) + 20;
-    while (time(NULL) < end_at)
-    {
-        end_send(&left, &right, RECEIVE, 1, 1000);
-    }
-}
-
-static void unbundled_twice(void)
-{
-    ef_event events[4];
-    ef_request_id ids[EF_VI_TRANSMIT_BATCH];
-    open_both(0, 0);
-    REQUIRE(0 == end_send(&left, &right, RECEIVE, 1, 64));
-    REQUIRE(1 == ef_eventq_poll(&left.vi, events, 4));
-    REQUIRE(1 == ef_vi_transmit_unbundle(&left.vi, &events[0], ids));
-    ef_vi_transmit_unbundle(&left.vi, &events[0], ids);
-}
-
-static void overrun(void)
-{
-    REQUIRE(0 == end_try_sized(&left, "left", EF_VI_TX_TIMESTAMPS, 0, 512, -1));
-    end_memory(&left);
-    end_post(&left, 0, RECEIVE);
-    right.port_be = htons(40123);
-    for (int i = 0; i < 200; i++)
-    {
-        REQUIRE(0 == end_send(&left, &right, RECEIVE, 1, 64));
-    }
-}
-
-/* A thread that has ended hands over. */
-static void handed_over(void)
-{
-    pthread_t thread;
-    ef_event events[4];
-    open_both(0, 0);
-    pthread_barrier_init(&barrier, NULL, 2);
-    ef_eventq_poll(&left.vi, events, 4);
-    REQUIRE(0 == pthread_create(&thread, NULL, poll_twice, NULL));
-    pthread_barrier_wait(&barrier);
-    pthread_barrier_wait(&barrier);
-    REQUIRE(0 == pthread_join(thread, NULL));
-    ef_eventq_poll(&left.vi, events, 4);
     close_both();
 }
 
@@ -880,32 +512,33 @@ static void sink(void)
     end_close(&right);
 }
 
-static const struct
-{
-    const char *name;
-    void (*run)(void);
-} scenarios[] = {
-#define SCENARIO(name) {#name, name}
-    SCENARIO(both_ways), SCENARIO(express), SCENARIO(merged), SCENARIO(merged_discards), SCENARIO(refill_waits_for_eight), SCENARIO(limits),
-    SCENARIO(page_boundary), SCENARIO(scattered), SCENARIO(checksum_offload), SCENARIO(ctpio), SCENARIO(pio),
-    SCENARIO(held_packets), SCENARIO(credits), SCENARIO(timestamps), SCENARIO(primed), SCENARIO(specific_filters_first),
-    SCENARIO(duplicates), SCENARIO(others), SCENARIO(vlan), SCENARIO(ip6), SCENARIO(overrun), SCENARIO(refused), SCENARIO(licence), SCENARIO(discarded),
-    SCENARIO(stalled), SCENARIO(lost), SCENARIO(tx_error), SCENARIO(no_credits), SCENARIO(use_after_free),
-    SCENARIO(double_release), SCENARIO(get_after_release), SCENARIO(write_after_post),
-    SCENARIO(write_before_completion), SCENARIO(push_of_nothing), SCENARIO(no_fallback), SCENARIO(unaligned),
-    SCENARIO(unaligned_region), SCENARIO(unregistered), SCENARIO(across_pages), SCENARIO(send_across_pages), SCENARIO(stale_timestamp),
-    SCENARIO(freed_domain), SCENARIO(two_pollers), SCENARIO(overlapping_threads), SCENARIO(unbundled_twice), SCENARIO(handed_over), SCENARIO(echo), SCENARIO(ask), SCENARIO(sink), SCENARIO(source),
+static const scenario_t scenarios[] = {
+    SCENARIO(both_ways), SCENARIO(express), SCENARIO(merged), SCENARIO(merged_discards),
+    SCENARIO(refill_waits_for_eight), SCENARIO(limits), SCENARIO(page_boundary), SCENARIO(scattered),
+    SCENARIO(checksum_offload), SCENARIO(ctpio), SCENARIO(pio), SCENARIO(held_packets), SCENARIO(credits),
+    SCENARIO(timestamps), SCENARIO(primed), SCENARIO(specific_filters_first), SCENARIO(duplicates), SCENARIO(others),
+    SCENARIO(vlan), SCENARIO(ip6), SCENARIO(echo), SCENARIO(ask), SCENARIO(sink), SCENARIO(source),
 };
+
+static void run_of(const scenario_t *from, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+    {
+        if (0 == strcmp(name, from[i].name))
+        {
+            from[i].run();
+            exit(0);
+        }
+    }
+}
 
 int main(int count, char **arguments)
 {
-    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
+    if (2 == count)
     {
-        if (2 == count && 0 == strcmp(arguments[1], scenarios[i].name))
-        {
-            scenarios[i].run();
-            return 0;
-        }
+        run_of(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), arguments[1]);
+        run_of(fault_scenarios, fault_scenarios_count, arguments[1]);
+        run_of(misuse_scenarios, misuse_scenarios_count, arguments[1]);
     }
     fprintf(stderr, "no scenario of that name\n");
     return 2;

@@ -1,6 +1,7 @@
 """The stand-in for libciul: programs against the ef_vi interface, in a process each.
 
-``ciul_scenarios.c`` holds them; a scenario that is misuse must abort, with a text that says what was done.
+``ciul_scenarios.c``, ``ciul_faults.c`` and ``ciul_misuse.c`` hold them; misuse must abort, with a text that says what
+was done.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ciul") / "scenarios"
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
     flags += [] if sanitizers is None else [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=undefined"]
-    sources = [f"-I{built}/include", HERE / "ciul_scenarios.c", built / "lib" / "libciul1.a"]
+    sources = [f"-I{built}/include", *HERE.glob("ciul_*.c"), built / "lib" / "libciul1.a"]
     done = subprocess.run(["cc", *flags, *sources, "-o", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return path

@@ -153,7 +153,8 @@ int ef_driver_close(ef_driver_handle dh)
 
 /* ---- protection domains ---- */
 
-static int fl_ciul_pd_alloc(ef_pd *pd, ef_driver_handle pd_dh, const fl_ciul_settings_t *settings, int ifindex, int flags)
+static int fl_ciul_pd_alloc(
+    ef_pd *pd, ef_driver_handle pd_dh, const fl_ciul_settings_t *settings, int ifindex, int flags)
 {
     fl_ciul_handle_check(pd_dh, "ef_pd_alloc");
     if (0 != settings->pd_error)

@@ -208,7 +208,8 @@ static int fl_ciul_event_poll_both(ef_vi *vi, ef_event *evs, int evs_len, bool w
     fl_ciul_vi_t *own = fl_ciul_vi(vi);
     if (evs_len < EF_VI_EVENT_POLL_MIN_EVS)
     {
-        fl_ciul_misuse("%s: room for %d events is too little, %d is the least", caller, evs_len, EF_VI_EVENT_POLL_MIN_EVS);
+        fl_ciul_misuse(
+            "%s: room for %d events is too little, %d is the least", caller, evs_len, EF_VI_EVENT_POLL_MIN_EVS);
     }
     evs_len = evs_len < FL_CIUL_EVENTS_A_POLL ? evs_len : FL_CIUL_EVENTS_A_POLL;
     fl_ciul_enter(own, caller);
@@ -284,13 +285,13 @@ static int fl_ciul_event_has(const ef_vi *vi)
     return fl_ciul_event_has_many(vi, 0);
 }
 
-static void fl_ciul_event_no_timer(ef_vi *vi, unsigned value)
+static void fl_ciul_event_nothing_with(ef_vi *vi, unsigned value)
 {
     (void)vi;
     (void)value;
 }
 
-static void fl_ciul_event_no_timer_value(ef_vi *vi)
+static void fl_ciul_event_nothing(ef_vi *vi)
 {
     (void)vi;
 }
@@ -303,11 +304,11 @@ void fl_ciul_event_ops(fl_ciul_vi_t *own)
     ops->future_eventq_poll = efct_vi_rx_future_poll;
     ops->eventq_has_event = fl_ciul_event_has;
     ops->eventq_has_many_events = fl_ciul_event_has_many;
-    ops->eventq_prime = fl_ciul_event_no_timer_value;
-    ops->eventq_timer_prime = fl_ciul_event_no_timer;
-    ops->eventq_timer_run = fl_ciul_event_no_timer;
-    ops->eventq_timer_clear = fl_ciul_event_no_timer_value;
-    ops->eventq_timer_zero = fl_ciul_event_no_timer_value;
+    ops->eventq_prime = fl_ciul_event_nothing;
+    ops->eventq_timer_prime = fl_ciul_event_nothing_with;
+    ops->eventq_timer_run = fl_ciul_event_nothing_with;
+    ops->eventq_timer_clear = fl_ciul_event_nothing;
+    ops->eventq_timer_zero = fl_ciul_event_nothing;
 }
 
 int ef_eventq_capacity(ef_vi *vi)

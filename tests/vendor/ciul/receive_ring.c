@@ -94,7 +94,8 @@ static int fl_ciul_ring_merge(ef_event *event, bool may_join, unsigned flags, bo
     return 1;
 }
 
-int fl_ciul_receive_ring_deliver(fl_ciul_vi_t *own, const fl_ciul_frame_t *frame, unsigned flags, ef_event *evs, int space)
+int fl_ciul_receive_ring_deliver(
+    fl_ciul_vi_t *own, const fl_ciul_frame_t *frame, unsigned flags, ef_event *evs, int space)
 {
     ef_vi *vi = own->vi;
     size_t total = vi->rx_prefix_len + frame->length;

@@ -223,6 +223,12 @@ void fl_ciul_registry_leave(fl_ciul_registry_t *registry, int member)
     fl_ciul_registry_end(registry);
 }
 
+static bool fl_ciul_match_is_multicast(const fl_ciul_match_t *match)
+{
+    return (4 == match->ip_version && 0xe0 == (match->local[0] & 0xf0)) ||
+        (6 == match->ip_version && 0xff == match->local[0]);
+}
+
 /* Whether two owners cannot hold both. Rings replicate, also unicast; a shared queue has one owner for each unicast
  * filter, and a multicast filter may be wanted by all. */
 static bool fl_ciul_filters_conflict(
@@ -230,9 +236,7 @@ static bool fl_ciul_filters_conflict(
 {
     bool is_same = held->type == wanted->type && 0 == memcmp(&held->match, &wanted->match, sizeof(held->match)) &&
         0 == strcmp(table->members[held->member].interface, table->members[wanted->member].interface);
-    bool is_multicast = (4 == held->match.ip_version && 0xe0 == (held->match.local[0] & 0xf0)) ||
-        (6 == held->match.ip_version && 0xff == held->match.local[0]);
-    return is_same && (held->member == wanted->member || (!is_ring_model && !is_multicast));
+    return is_same && (held->member == wanted->member || (!is_ring_model && !fl_ciul_match_is_multicast(&held->match)));
 }
 
 int fl_ciul_registry_filter_add(fl_ciul_registry_t *registry, const fl_ciul_filter_t *filter, bool is_ring_model)
@@ -251,13 +255,11 @@ int fl_ciul_registry_filter_add(fl_ciul_registry_t *registry, const fl_ciul_filt
             found = table->filters[id].member == filter->member ? -EEXIST : -EBUSY;
         }
     }
-    bool is_multicast = (4 == filter->match.ip_version && 0xe0 == (filter->match.local[0] & 0xf0)) ||
-        (6 == filter->match.ip_version && 0xff == filter->match.local[0]);
     if (0 <= found)
     {
         table->filters[found] = *filter;
         table->filters[found].is_used = 1;
-        if (registry->is_packet && !is_multicast && FL_CIUL_FILTER_MAC != filter->type)
+        if (registry->is_packet && !fl_ciul_match_is_multicast(&filter->match) && FL_CIUL_FILTER_MAC != filter->type)
         {
             int result = fl_ciul_kernel_drop_add(registry->ifindex, found, &filter->match);
             if (result < 0)

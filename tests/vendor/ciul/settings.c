@@ -234,7 +234,8 @@ static void fl_ciul_settings_word(fl_ciul_settings_t *settings, const char *name
     }
 }
 
-/* Apply what a text says of an interface, known by name or by index. True if it is described there; the text is cut up. */
+/* Apply what a text says of an interface, known by name or by index. True if it is described there; the text is cut
+ * up. */
 static bool fl_ciul_settings_apply(fl_ciul_settings_t *settings, char *text, int ifindex)
 {
     bool is_described = false;

@@ -1,4 +1,4 @@
-/* Sending: descriptors and pushes (EF10), and the copy into the adapter's FIFO (EFCT). bypass-apis 1.10 and 1.11.
+/* Sending through descriptors and pushes (EF10), and what every way of sending needs. bypass-apis 1.10.
  *
  * What a pushed descriptor names is read when the wire takes it, and compared with what was pushed when its completion
  * is unbundled: who writes to a buffer before that is found out.
@@ -8,12 +8,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "vi_state.h"
+#include "transmit.h"
 
-#define FL_CIUL_FIFO_BYTES 32768
 #define FL_CIUL_PAGE ((size_t)EF_VI_NIC_PAGE_SIZE)
 
-uint32_t fl_ciul_digest(const uint8_t *data, size_t length)
+static uint32_t fl_ciul_digest(const uint8_t *data, size_t length)
 {
     uint64_t digest = 0xcbf29ce484222325u ^ length;
     for (; 8 <= length; data += 8, length -= 8)
@@ -30,7 +29,7 @@ uint32_t fl_ciul_digest(const uint8_t *data, size_t length)
     return (uint32_t)(digest ^ digest >> 32);
 }
 
-static fl_ciul_vi_t *fl_ciul_transmit_enter(ef_vi *vi, const char *caller)
+fl_ciul_vi_t *fl_ciul_transmit_enter(ef_vi *vi, const char *caller)
 {
     fl_ciul_vi_t *own = fl_ciul_vi(vi);
     if (0 == vi->vi_txq.mask)
@@ -45,7 +44,7 @@ static fl_ciul_vi_t *fl_ciul_transmit_enter(ef_vi *vi, const char *caller)
     return own;
 }
 
-static void fl_ciul_transmit_add(
+void fl_ciul_transmit_add(
     fl_ciul_vi_t *own, const uint8_t *data, size_t length, bool is_last, bool is_ctpio, ef_request_id id)
 {
     uint32_t at = own->state.txq.added++ & own->vi->vi_txq.mask;
@@ -61,7 +60,7 @@ static void fl_ciul_transmit_add(
     }
 }
 
-static void fl_ciul_transmit_check_id(ef_request_id id, const char *caller)
+void fl_ciul_transmit_check_id(ef_request_id id, const char *caller)
 {
     if ((ef_request_id)EF_REQUEST_ID_MASK == id)
     {
@@ -126,8 +125,7 @@ static void fl_ciul_transmit_stamp(const fl_ciul_vi_t *own, ef_event *event)
     event->tx_timestamp.ts_flags = flags & 3;
 }
 
-/* The packet whose last descriptor is before own->sent has left: say so, in the event before where it can be. */
-static void fl_ciul_transmit_complete(fl_ciul_vi_t *own, uint32_t first)
+void fl_ciul_transmit_complete(fl_ciul_vi_t *own, uint32_t first)
 {
     const fl_ciul_send_t *send = &own->sends[(own->sent - 1) & own->vi->vi_txq.mask];
     ef_event event;
@@ -159,8 +157,7 @@ static void fl_ciul_transmit_complete(fl_ciul_vi_t *own, uint32_t first)
     fl_ciul_event_put(own, &event);
 }
 
-/* Whether an error has stopped the queue: it says so once, and sends nothing until it is made anew. */
-static bool fl_ciul_transmit_fails(fl_ciul_vi_t *own)
+bool fl_ciul_transmit_fails(fl_ciul_vi_t *own)
 {
     if (0 <= own->settings.tx_error && !own->is_tx_broken)
     {
@@ -175,7 +172,7 @@ static bool fl_ciul_transmit_fails(fl_ciul_vi_t *own)
     return own->is_tx_broken;
 }
 
-static int fl_ciul_transmit_wire(fl_ciul_vi_t *own, size_t length)
+int fl_ciul_transmit_wire(fl_ciul_vi_t *own, size_t length)
 {
     if (own->is_dead || own->settings.is_lost)
     {
@@ -322,7 +319,7 @@ static int fl_ciul_ring_transmitv(ef_vi *vi, const ef_iovec *iov, int iov_len, e
     return result;
 }
 
-static void fl_ciul_ring_ctpio(fl_ciul_vi_t *own, size_t frame_len, const struct iovec *iov, int iov_len, void *copy)
+void fl_ciul_transmit_gather(fl_ciul_vi_t *own, size_t frame_len, const struct iovec *iov, int iov_len, void *copy)
 {
     size_t length = 0;
     if (0 == (own->vi->vi_flags & EF_VI_TX_CTPIO))
@@ -353,7 +350,7 @@ static void fl_ciul_ring_transmitv_ctpio_copy(
 {
     (void)threshold;
     fl_ciul_vi_t *own = fl_ciul_transmit_enter(vi, "ef_vi_transmitv_ctpio");
-    fl_ciul_ring_ctpio(own, frame_len, iov, iov_len, fallback);
+    fl_ciul_transmit_gather(own, frame_len, iov, iov_len, fallback);
     bool is_drained = own->sent == own->state.txq.added;
     own->ctpio_waits = true;
     own->ctpio_went = is_drained && !own->settings.ctpio_fails && !own->settings.has_no_credits &&
@@ -435,95 +432,6 @@ static int fl_ciul_transmit_copy_pio(ef_vi *vi, int offset, const void *src, int
     return fl_ciul_transmit_pio_region(vi, offset, len, id, src);
 }
 
-/* ---- the FIFO of CTPIO-only adapters ---- */
-
-/* Send what is in own->staging; its descriptor holds a length and no buffer. */
-static int fl_ciul_fifo_send(fl_ciul_vi_t *own, size_t length, ef_request_id id)
-{
-    bool has_room = 0 < ef_vi_transmit_space(own->vi) && (int)length <= ef_vi_transmit_space_bytes(own->vi) &&
-        !own->settings.has_no_credits;
-    bool is_broken = has_room && fl_ciul_transmit_fails(own);
-    if (!has_room || (!is_broken && fl_ciul_transmit_wire(own, length) < 0))
-    {
-        return -EAGAIN;
-    }
-    uint32_t first = own->sent;
-    fl_ciul_transmit_add(own, NULL, 0, true, true, own->is_warming ? (ef_request_id)EF_REQUEST_ID_MASK : id);
-    own->sends[(own->state.txq.added - 1) & own->vi->vi_txq.mask].length = (uint32_t)length;
-    own->state.txq.ct_added += (uint32_t)length;
-    own->state.txq.previous = own->state.txq.added;
-    own->state.evq.min_unused_evq_slots--;
-    if (!is_broken)
-    {
-        own->sent = own->state.txq.added;
-        fl_ciul_transmit_complete(own, first);
-    }
-    return 0;
-}
-
-static int fl_ciul_fifo_transmitv(ef_vi *vi, const ef_iovec *iov, int iov_len, ef_request_id id)
-{
-    fl_ciul_vi_t *own = fl_ciul_transmit_enter(vi, "ef_vi_transmitv");
-    fl_ciul_transmit_check_id(id, "ef_vi_transmitv");
-    size_t length = 0;
-    for (int i = 0; i < iov_len; i++)
-    {
-        if (sizeof(own->staging) < length + iov[i].iov_len)
-        {
-            fl_ciul_misuse("ef_vi_transmitv: a packet of more than %zu bytes", sizeof(own->staging));
-        }
-        memcpy(own->staging + length,
-            fl_ciul_region_at(own->pd_id, iov[i].iov_base, iov[i].iov_len, "ef_vi_transmitv"), iov[i].iov_len);
-        length += iov[i].iov_len;
-    }
-    int result = fl_ciul_fifo_send(own, length, id);
-    fl_ciul_leave(own);
-    return result;
-}
-
-static void fl_ciul_fifo_push(ef_vi *vi)
-{
-    (void)vi;
-}
-
-static void fl_ciul_fifo_ctpio_copy(
-    ef_vi *vi, size_t frame_len, const struct iovec *iov, int iov_len, unsigned threshold, void *fallback)
-{
-    (void)threshold;
-    fl_ciul_vi_t *own = fl_ciul_transmit_enter(vi, "ef_vi_transmitv_ctpio");
-    fl_ciul_ring_ctpio(own, frame_len, iov, iov_len, fallback);
-    own->ctpio_went = !own->settings.ctpio_fails && 0 == fl_ciul_fifo_send(own, frame_len, 0);
-    own->ctpio_waits = true;
-    fl_ciul_leave(own);
-}
-
-static void fl_ciul_fifo_ctpio(
-    ef_vi *vi, size_t frame_len, const struct iovec *iov, int iov_len, unsigned threshold)
-{
-    fl_ciul_fifo_ctpio_copy(vi, frame_len, iov, iov_len, threshold, NULL);
-}
-
-static int fl_ciul_fifo_fallback(ef_vi *vi, const ef_iovec *iov, int iov_len, ef_request_id id)
-{
-    fl_ciul_vi_t *own = fl_ciul_vi(vi);
-    if (!own->ctpio_waits)
-    {
-        fl_ciul_misuse("ef_vi_transmit_ctpio_fallback: no CTPIO send before it");
-    }
-    if (!own->ctpio_went)
-    {
-        int result = fl_ciul_fifo_transmitv(vi, iov, iov_len, id);
-        own->ctpio_waits = 0 != result;
-        return result;
-    }
-    own->ctpio_waits = false;
-    if (!own->is_warming)
-    {
-        vi->vi_txq.ids[(own->state.txq.added - 1) & vi->vi_txq.mask] = (uint32_t)id;
-    }
-    return 0;
-}
-
 /* ---- common ---- */
 
 static int fl_ciul_transmit_one(ef_vi *vi, ef_addr base, int len, ef_request_id id)
@@ -594,13 +502,7 @@ int fl_ciul_transmit_open(fl_ciul_vi_t *own, int capacity)
     }
     else
     {
-        vi->vi_txq.ct_fifo_bytes = FL_CIUL_FIFO_BYTES;
-        vi->ops.transmitv = fl_ciul_fifo_transmitv;
-        vi->ops.transmitv_init = fl_ciul_fifo_transmitv;
-        vi->ops.transmit_push = fl_ciul_fifo_push;
-        vi->ops.transmitv_ctpio = fl_ciul_fifo_ctpio;
-        vi->ops.transmitv_ctpio_copy = fl_ciul_fifo_ctpio_copy;
-        vi->ops.transmitv_ctpio_fallback = fl_ciul_fifo_fallback;
+        fl_ciul_transmit_fifo_ops(vi);
     }
     return NULL == vi->vi_txq.ids || NULL == own->sends ? -ENOMEM : 0;
 }

@@ -42,7 +42,8 @@ void fl_ciul_enter(fl_ciul_vi_t *own, const char *caller)
     if (!atomic_compare_exchange_strong_explicit(
             &own->busy_tid, &other, thread, memory_order_acquire, memory_order_relaxed))
     {
-        fl_ciul_misuse("%s: thread %d is inside the virtual interface at the same time as thread %d", caller, other, thread);
+        fl_ciul_misuse(
+            "%s: thread %d is inside the virtual interface at the same time as thread %d", caller, other, thread);
     }
 }
 
@@ -53,7 +54,7 @@ void fl_ciul_leave(fl_ciul_vi_t *own)
 
 /* ---- allocation ---- */
 
-/* The size of a queue: asked for, from the environment where -1 asks, or by default; 0 or a negative errno otherwise. */
+/* The size of a queue: asked for, from the environment where -1 asks, or by default; a negative errno otherwise. */
 static int fl_ciul_queue_size(int wanted, const char *variable, int by_default, unsigned long sizes)
 {
     const char *text = getenv(variable);

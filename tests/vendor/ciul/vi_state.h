@@ -104,7 +104,8 @@ void fl_ciul_receive_shared_close(fl_ciul_vi_t *own);
 int fl_ciul_transmit_open(fl_ciul_vi_t *own, int capacity);
 
 /* Deliver one frame; the number of events written, or -ENOSPC where evs is too short for it. */
-int fl_ciul_receive_ring_deliver(fl_ciul_vi_t *own, const fl_ciul_frame_t *frame, unsigned flags, ef_event *evs, int space);
+int fl_ciul_receive_ring_deliver(
+    fl_ciul_vi_t *own, const fl_ciul_frame_t *frame, unsigned flags, ef_event *evs, int space);
 int fl_ciul_receive_shared_deliver(
     fl_ciul_vi_t *own, const fl_ciul_frame_t *frame, unsigned flags, int filter, ef_event *event);
 
@@ -114,7 +115,6 @@ void fl_ciul_transmit_run(fl_ciul_vi_t *own);
 /* Give the oldest descriptor back, after its completion was taken; true if it was its packet's last. */
 bool fl_ciul_transmit_finish(fl_ciul_vi_t *own);
 
-uint32_t fl_ciul_digest(const uint8_t *data, size_t length);
 int fl_ciul_event_poll(ef_vi *vi, ef_event *evs, int evs_len);
 int fl_ciul_event_poll_receive(ef_vi *vi, ef_event *evs, int evs_len);
 void fl_ciul_event_ops(fl_ciul_vi_t *own);
