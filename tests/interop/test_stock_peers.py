@@ -182,7 +182,7 @@ def start_on(processes: Processes, shared: Path, peers: Path, link: Link) -> Cal
 
 @pytest.mark.parametrize("direction", ["to-stock", "from-stock"])
 @pytest.mark.parametrize("kind", ["IPv4", "multicast"])
-@pytest.mark.parametrize("transport", ["xdp", "af_packet", "tap"])
+@pytest.mark.parametrize("transport", ["xdp", "af_packet", "tap", "vma", "efvi x2522", "efvi x3522"])
 def test_a_driver_on_a_device_and_a_stock_driver_exchange_a_million_messages(
     start_on: Callable[..., tuple[DriverProcess, ...]], ends: Programs, transport: str, kind: str, direction: str
 ) -> None:
@@ -199,7 +199,7 @@ def test_a_driver_on_a_device_and_a_stock_driver_exchange_a_million_messages(
     assert ours.count(SystemCounter.INVALID_PACKETS) == stock.count(SystemCounter.INVALID_PACKETS) == 0
 
 
-@pytest.mark.parametrize("transport", ["xdp", "af_packet", "memif"])
+@pytest.mark.parametrize("transport", ["xdp", "af_packet", "memif", "vma", "efvi x2522", "efvi x3522"])
 def test_stock_clients_work_unchanged_on_drivers_on_devices(
     start_on: Callable[..., tuple[DriverProcess, ...]], ends: Programs, transport: str
 ) -> None:

@@ -8,6 +8,7 @@
 ``af_xdp``              DPDK has the veth's queue, as before
 ``tap``                 DPDK makes an interface in place of the veth, and the other host has it
 ``memif``               DPDK over shared memory, both hosts; needs neither root nor namespaces
+``vma``                 VMA, over the stand-in for its library: IPv4 and multicast
 ``efvi MODEL``          ef_vi, over the stand-in for its library, which makes the veth an adapter of that model
 ======================= ===========================================================================================
 """
@@ -24,6 +25,8 @@ from support.drivers import DriverProcess, start_driver
 from support.namespaces import Link, run_in
 from support.processes import Processes, wait_until
 from support.transfers import ENVIRONMENT, faults
+from support.vma import VARIABLE as STAND_IN_OF_VMA
+from support.vma import build_stand_in
 
 __all__ = ["KINDS", "LEFT", "RIGHT", "Ends", "channel", "check_served_by", "figures"]
 
@@ -95,6 +98,8 @@ class Ends:
         if transport.startswith("efvi"):
             settings |= ALLOWED | {"FRAMELANE_CIUL": f"eth0 model={transport.split()[1]}"}
             program = program or [str(efvi_python()), "-c", "from framelane.cli.framelaned import main; main()"]
+        elif transport == "vma":
+            settings.setdefault(STAND_IN_OF_VMA, "on")
         return start_driver(
             self.processes,
             self.shared / side,
@@ -113,6 +118,8 @@ class Ends:
         if transport == "xdp" or transport.startswith("efvi"):
             name = transport.split()[0]
             return f'{self._order(name)}[transport.{name}]\ninterface = "eth0"\n'
+        if transport == "vma":
+            return f'{self._order("vma")}[transport.vma]\nlibrary = "{build_stand_in()}"\ninterfaces = ["eth0"]\n'
         text = f"{self._order('dpdk')}[transport.dpdk]\n"
         if transport == "memif":
             role = "server" if side == "left" else "client"
@@ -163,19 +170,23 @@ class Ends:
 
 def figures(driver: DriverProcess) -> dict[str, int]:
     """Return the figures of its transports on devices; they are copied from them once a second."""
-    return {c.label: c.value for c in driver.cnc.counters() if c.label.startswith(("dpdk-", "xdp-", "efvi-"))}
+    return {c.label: c.value for c in driver.cnc.counters() if c.label.startswith(("dpdk-", "xdp-", "efvi-", "vma-"))}
 
 
 def check_served_by(driver: DriverProcess, transport: str) -> None:
     """Every endpoint is on the transport, datagrams went both ways through it, and none was lost at this host."""
     first = transport.split()[0]
-    name = first if first in ("efvi", "xdp", "sockets") else "dpdk"
+    name = first if first in ("efvi", "vma", "xdp", "sockets") else "dpdk"
     assert {one.transport for one in read_verdicts(driver.cnc.counters())} <= {name}
     if name != "sockets":
+        what = "datagrams" if name == "vma" else "pkts"
         wait_until(
-            lambda: figures(driver).get(f"{name}-tx-pkts") and figures(driver).get(f"{name}-rx-pkts"),
+            lambda: figures(driver).get(f"{name}-tx-{what}") and figures(driver).get(f"{name}-rx-{what}"),
             f"datagrams over {name}",
         )
         now = figures(driver)
+    if name == "vma":
+        assert now["vma-rx-errors"] == now["vma-tx-errors"] == now["vma-rx-not-freed"] == 0
+    elif name != "sockets":
         assert now[f"{name}-tx-unresolved"] == now[f"{name}-rx-checksum-failure-udp"] == 0
     assert not [entry for entry in driver.errors() if entry.startswith("(")]  # the others are notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from framelane.shm.system_counters import SystemCounter
 from support.ends import KINDS, LEFT, RIGHT, Ends, channel, check_served_by, figures
 from support.exchange import exchange
-from support.namespaces import Link
+from support.namespaces import Link, inside, run_in
 from support.processes import Processes, wait_until
 from support.transfers import move_file
 from support.watched_stream import watch_stream
@@ -63,6 +64,39 @@ def test_a_file_is_received_as_it_was_sent(
     if loss:
         assert left.count(SystemCounter.RETRANSMITS_SENT) > 0
         assert right.count(SystemCounter.NAK_MESSAGES_SENT) > 0
+
+
+def test_pings_and_a_socket_of_the_kernel_lose_nothing_beside_a_stream_over_ef_vi(
+    processes: Processes, shared: Path, link: Link
+) -> None:
+    models = ("efvi x2522", "efvi x3522")
+    left, right = Ends(processes, shared, link, models, settings=DEDICATED).start()
+    # No more is under way than a veth holds, with room for others.
+    stream = watch_stream(processes, {"left": left, "right": right}, channel("IPv4", RIGHT) + "|rcv-wnd=65536")
+
+    with inside(link.right):
+        answers = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with inside(link.left):
+        asks = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with asks, answers:
+        answers.bind((RIGHT[0], 40124))
+        asks.connect((RIGHT[0], 40124))
+        for one in (asks, answers):
+            one.settimeout(10)
+        for number in range(1000):
+            asks.send(b"%d" % number)
+            question, asker = answers.recvfrom(100)
+            answers.sendto(question, asker)
+            assert asks.recv(100) == b"%d" % number
+    for host in (*LEFT, *RIGHT):
+        namespace = link.right if host in LEFT else link.left
+        told = run_in(namespace, "ping", "-q", "-c", "100", "-i", "0.005", "-W", "10", host)
+        assert "100 packets transmitted, 100 received" in told
+
+    stream.goes_on()
+    stream.finish()
+    for driver, transport in ((left, models[0]), (right, models[1])):
+        check_served_by(driver, transport)
 
 
 def test_adapters_that_are_lost_under_a_stream_leave_it_to_sockets_and_nothing_is_missing(

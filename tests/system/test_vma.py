@@ -16,18 +16,11 @@ from support.exchange import exchange
 from support.namespaces import Link
 from support.processes import Processes, wait_until
 from support.transfers import move_file
-from support.vma import VARIABLE, build_stand_in
+from support.vma import VARIABLE
 
 MIB = 1024 * 1024
 
 pytestmark = pytest.mark.root
-
-
-class VmaEnds(Ends):
-    """The left host is on VMA, the right one on sockets."""
-
-    def _configuration(self, side: str, transport: str) -> str:
-        return f'{self._order("vma")}[transport.vma]\nlibrary = "{build_stand_in()}"\ninterfaces = ["eth0"]\n'
 
 
 def start(
@@ -40,7 +33,8 @@ def start(
     seed: int = 1,
     settings: Mapping[str, str] | None = None,
 ) -> tuple[DriverProcess, DriverProcess]:
-    ends = VmaEnds(processes, shared, link, ("vma", "sockets"), settings={VARIABLE: words} | dict(settings or {}))
+    """The left host is on VMA, the right one on sockets."""
+    ends = Ends(processes, shared, link, ("vma", "sockets"), settings={VARIABLE: words} | dict(settings or {}))
     return ends.start(loss, seed)
 
 
@@ -122,7 +116,7 @@ def test_endpoints_that_are_not_offloaded_are_in_the_error_log_and_counted(
 def test_a_driver_passes_a_library_over_that_refuses_sockets_and_says_why(
     processes: Processes, shared: Path, link: Link, seed: int
 ) -> None:
-    ends = VmaEnds(processes, shared, link, ("vma", "sockets"), settings={VARIABLE: "refuse=19"}, required=False)
+    ends = Ends(processes, shared, link, ("vma", "sockets"), settings={VARIABLE: "refuse=19"}, required=False)
     left, right = ends.start()
     exchange({"a stream": (right.directory, left.directory, channel("IPv4", LEFT))}, MIB, seed)
     (endpoint,) = read_verdicts(left.cnc.counters())
