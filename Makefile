@@ -44,7 +44,7 @@ demo: venv
 # Most tests wait for processes more than they compute, so two at a time fit on two cores; conftest.py says which may not
 # run beside each other.
 test: test-packages venv
-	$(PYTEST) -n 2 -m "not acceptance and not interop and not vm"
+	$(PYTEST) -n 2 --no-loadscope-reorder -m "not acceptance and not interop and not vm"
 
 acceptance: test-packages venv
 	$(PYTEST) -m acceptance --timeout 7200

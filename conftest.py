@@ -41,6 +41,9 @@ _GROUPS = {
     ),
 }
 
+#: Groups and folders, the longest first.
+_LONGEST = ("devices", "tests/system/test_bench", "stand-ins", "netstack", "tests/packaging", "tests/system")
+
 # A shell that starts the tests in the background has them ignore SIGINT, and so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -54,6 +57,16 @@ def group_of(path: str) -> str:
         if path.startswith(prefixes):
             return group
     return path
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process is left alone with it at the end; see the Makefile."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place_of(group_of(item.nodeid.split("::", 1)[0])))
+
+
+def _place_of(group: str) -> int:
+    return next((place for place, prefix in enumerate(_LONGEST) if group.startswith(prefix)), len(_LONGEST))
 
 
 @pytest.hookimpl(optionalhook=True)
