@@ -97,12 +97,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"needs {', '.join(absent)}; tools/install-packages says of which package")
 
 
+def _refuse_skip(report: Any) -> None:
+    report.outcome = "failed"
+    report.longrepr = f"skipped under FRAMELANE_CI=1: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Under ``FRAMELANE_CI=1`` fail what is skipped as a whole, such as for a module that was not built."""
+    report = yield
+    if report.skipped and os.environ.get("FRAMELANE_CI") == "1":
+        _refuse_skip(report)
+    return report
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Under ``FRAMELANE_CI=1`` fail what is skipped, unless it waits for a device."""
     report = yield
     is_refused = os.environ.get("FRAMELANE_CI") == "1" and item.get_closest_marker("hardware") is None
     if report.skipped and is_refused:
-        report.outcome = "failed"
-        report.longrepr = f"skipped under FRAMELANE_CI=1: {report.longrepr}"
+        _refuse_skip(report)
     return report

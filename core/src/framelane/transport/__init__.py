@@ -8,6 +8,7 @@ from framelane.transport.arrangement import (
     FloorJob,
     FloorOutcome,
 )
+from framelane.transport.findings import Findings
 from framelane.transport.native_half import NativeHalf
 from framelane.transport.port_settings import PortSettings, RouteSettings
 from framelane.transport.spec import (
@@ -36,6 +37,7 @@ __all__ = [
     "Capabilities",
     "Device",
     "Fact",
+    "Findings",
     "Floor",
     "FloorJob",
     "FloorOutcome",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from framelane.transport import Capabilities, Device, Fact, Obstacle, Verdict
+from framelane.transport import Capabilities, Device, Findings, Verdict
 from framelane_efvi.adapters import Adapter, Machine, find_adapters
 from framelane_efvi.build import PACKAGES, SdkNotFoundError, find_sdk
 from framelane_efvi.choice import choose_interface, vlan_interface
@@ -46,23 +45,6 @@ def device_capabilities(
     )
 
 
-@dataclass
-class _Findings:
-    facts: list[Fact] = field(default_factory=list)
-    obstacles: list[Obstacle] = field(default_factory=list)
-    is_usable: bool = True
-
-    def fact(self, name: str, value: object) -> None:
-        self.facts.append(Fact(name, str(value)))
-
-    def refuse(self, asked: str, found: str, where: str, next_step: str) -> None:
-        self.note(asked, found, where, next_step)
-        self.is_usable = False
-
-    def note(self, asked: str, found: str, where: str, next_step: str) -> None:
-        self.obstacles.append(Obstacle(asked=asked, found=found, where=where, next=next_step))
-
-
 def make_verdict(
     settings: EfviSettings,
     machine: Machine | None = None,
@@ -74,7 +56,7 @@ def make_verdict(
     :param load_native: gives the native half; see :func:`framelane_efvi.native.load`.
     """
     machine = machine or Machine()
-    findings = _Findings()
+    findings = Findings()
     native = _load_native(findings, load_native)
     is_stand_in = native is not None and bool(native[1].fl_efvi_is_stand_in())
     adapters = find_adapters(machine)
@@ -92,7 +74,7 @@ def make_verdict(
     return _ask_adapter(findings, native, settings, interface)
 
 
-def _load_native(findings: _Findings, load_native: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any] | None:
+def _load_native(findings: Findings, load_native: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any] | None:
     asked, where = "the native module framelane_efvi._native", str(Path(__file__).parent)
     try:
         ffi, lib = load_native()
@@ -134,7 +116,7 @@ def _describe(adapter: Adapter) -> str:
     return "; ".join(parts + ([adapter.family.licence] if adapter.family.licence else []))
 
 
-def _check_stand_in(findings: _Findings, native: tuple[Any, Any] | None, settings: EfviSettings) -> None:
+def _check_stand_in(findings: Findings, native: tuple[Any, Any] | None, settings: EfviSettings) -> None:
     assert native is not None
     findings.fact("stand-in", "the native module was built against a stand-in for Solarflare's library")
     try:
@@ -153,7 +135,7 @@ def _check_stand_in(findings: _Findings, native: tuple[Any, Any] | None, setting
 
 
 def _check_adapter(
-    findings: _Findings, settings: EfviSettings, machine: Machine, adapters: tuple[Adapter, ...]
+    findings: Findings, settings: EfviSettings, machine: Machine, adapters: tuple[Adapter, ...]
 ) -> str | None:
     where = str(machine.sysfs / "class/net")
     driven = [one for one in adapters if one.is_driven]
@@ -203,7 +185,7 @@ def _check_adapter(
     return chosen.interface
 
 
-def _check_driver(findings: _Findings, machine: Machine) -> None:
+def _check_driver(findings: Findings, machine: Machine) -> None:
     device = machine.device
     if not device.exists():
         findings.refuse(
@@ -230,7 +212,7 @@ def _may_lock_memory() -> bool:
     return bool(int(held, 16) >> _CAP_IPC_LOCK & 1)
 
 
-def _check_memory_limit(findings: _Findings, native: tuple[Any, Any] | None, settings: EfviSettings) -> None:
+def _check_memory_limit(findings: Findings, native: tuple[Any, Any] | None, settings: EfviSettings) -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if limit == resource.RLIM_INFINITY or _may_lock_memory():
         return
@@ -270,9 +252,7 @@ def free_huge_pages() -> int:
         return 0
 
 
-def _check_huge_pages(
-    findings: _Findings, settings: EfviSettings, native: tuple[Any, Any], shares_queues: bool
-) -> None:
+def _check_huge_pages(findings: Findings, settings: EfviSettings, native: tuple[Any, Any], shares_queues: bool) -> None:
     free = free_huge_pages()
     wanted = 0
     if shares_queues:
@@ -292,7 +272,7 @@ def _check_huge_pages(
         )
 
 
-def _ask_adapter(findings: _Findings, native: tuple[Any, Any], settings: EfviSettings, interface: str) -> Verdict:
+def _ask_adapter(findings: Findings, native: tuple[Any, Any], settings: EfviSettings, interface: str) -> Verdict:
     ffi, lib = native
     abilities = ffi.new("fl_efvi_abilities_t *")
     text = ffi.new("char[512]")
@@ -348,7 +328,7 @@ def _yes(**there: Any) -> str:
     return ", ".join(name for name, value in there.items() if value) or "none"
 
 
-def _check_wishes(findings: _Findings, settings: EfviSettings, abilities: Any) -> None:
+def _check_wishes(findings: Findings, settings: EfviSettings, abilities: Any) -> None:
     """Settings that this adapter cannot fulfil."""
     wishes = (
         ("transmit", settings.transmit == "ctpio" and not abilities.ctpio, "auto"),
@@ -371,7 +351,7 @@ def _check_wishes(findings: _Findings, settings: EfviSettings, abilities: Any) -
             )
 
 
-def _check_ring_sizes(findings: _Findings, settings: EfviSettings, abilities: Any) -> None:
+def _check_ring_sizes(findings: Findings, settings: EfviSettings, abilities: Any) -> None:
     if abilities.express and settings.datapath != "enterprise":
         return  # what is told is that of the other datapath
     for name in ("rx_queue_size", "tx_queue_size"):
@@ -386,7 +366,7 @@ def _check_ring_sizes(findings: _Findings, settings: EfviSettings, abilities: An
             )
 
 
-def _check_mtu(findings: _Findings, settings: EfviSettings, interface: str, most: int) -> int:
+def _check_mtu(findings: Findings, settings: EfviSettings, interface: str, most: int) -> int:
     try:
         mtu = int(Path("/sys/class/net", interface, "mtu").read_text())
     except (OSError, ValueError):  # another network namespace's sysfs

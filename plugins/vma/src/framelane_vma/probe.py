@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from framelane.transport import Capabilities, Device, Fact, Obstacle, Verdict
+from framelane.transport import Capabilities, Device, Findings, Verdict
 from framelane_vma import environment
 from framelane_vma.devices import RdmaDevice, find_devices
 from framelane_vma.library import Library, LibraryError, load, try_socket
@@ -50,23 +50,6 @@ class Machine:
     try_socket: Callable[[], str] = try_socket
 
 
-@dataclass
-class _Findings:
-    facts: list[Fact] = field(default_factory=list)
-    obstacles: list[Obstacle] = field(default_factory=list)
-    is_usable: bool = True
-
-    def fact(self, name: str, value: object) -> None:
-        self.facts.append(Fact(name, str(value)))
-
-    def refuse(self, asked: str, found: str, where: str, next_step: str) -> None:
-        self.note(asked, found, where, next_step)
-        self.is_usable = False
-
-    def note(self, asked: str, found: str, where: str, next_step: str) -> None:
-        self.obstacles.append(Obstacle(asked=asked, found=found, where=where, next=next_step))
-
-
 def probe(settings: VmaSettings) -> Verdict:
     """Look at library, adapters and limits; see :class:`framelane.transport.TransportSpec`."""
     return examine(settings, Machine())
@@ -74,7 +57,7 @@ def probe(settings: VmaSettings) -> Verdict:
 
 def examine(settings: VmaSettings, machine: Machine) -> Verdict:
     """Probe a machine."""
-    findings = _Findings()
+    findings = Findings()
     devices = find_devices(machine.sys_root)
     for device in devices:
         findings.fact("adapter", device)
@@ -95,7 +78,7 @@ def examine(settings: VmaSettings, machine: Machine) -> Verdict:
     )
 
 
-def _check_library(findings: _Findings, settings: VmaSettings, machine: Machine) -> Library | None:
+def _check_library(findings: Findings, settings: VmaSettings, machine: Machine) -> Library | None:
     variables = environment.derive(settings)
     findings.fact("environment", " ".join(f"{name}={value}" for name, value in sorted(variables.items())))
     for name, value in sorted(environment.replaced(variables, machine.environ).items()):
@@ -142,7 +125,7 @@ def _check_library(findings: _Findings, settings: VmaSettings, machine: Machine)
 
 
 def _check_devices(
-    findings: _Findings, settings: VmaSettings, machine: Machine, devices: Sequence[RdmaDevice], *, is_stand_in: bool
+    findings: Findings, settings: VmaSettings, machine: Machine, devices: Sequence[RdmaDevice], *, is_stand_in: bool
 ) -> tuple[str, ...]:
     """Return the interfaces that are served."""
     behind = {name for device in devices for name in device.interfaces}
@@ -178,7 +161,7 @@ def _check_devices(
     return tuple(name for name in settings.interfaces or sorted(behind) if name in behind)
 
 
-def _check_verbs(findings: _Findings, devices: Sequence[RdmaDevice]) -> None:
+def _check_verbs(findings: Findings, devices: Sequence[RdmaDevice]) -> None:
     without = [device.name for device in devices if not device.has_verbs]
     if without:
         findings.refuse(
@@ -189,7 +172,7 @@ def _check_verbs(findings: _Findings, devices: Sequence[RdmaDevice]) -> None:
         )
 
 
-def _check_limits(findings: _Findings, settings: VmaSettings, machine: Machine) -> None:
+def _check_limits(findings: Findings, settings: VmaSettings, machine: Machine) -> None:
     unlimited = machine.memlock == resource.RLIM_INFINITY
     findings.fact("memlock", "unlimited" if unlimited else f"{machine.memlock // 1024} KiB")
     if not unlimited:
@@ -223,7 +206,7 @@ def _check_limits(findings: _Findings, settings: VmaSettings, machine: Machine) 
         )
 
 
-def _check_socket(findings: _Findings, machine: Machine, library: Library, *, has_device: bool) -> None:
+def _check_socket(findings: Findings, machine: Machine, library: Library, *, has_device: bool) -> None:
     why = machine.try_socket()
     if not why:
         return

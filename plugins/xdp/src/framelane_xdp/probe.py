@@ -7,11 +7,10 @@ import os
 import platform
 import re
 import resource
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from framelane.transport import Capabilities, Device, Fact, Obstacle, Verdict
+from framelane.transport import Capabilities, Device, Findings, Verdict
 from framelane_xdp.features import Features, read_features
 from framelane_xdp.network import Network, read_network
 from framelane_xdp.settings import XdpSettings
@@ -44,26 +43,9 @@ def device_capabilities(*, mtu_length: int, queues: int, steering: bool, zero_co
     )
 
 
-@dataclass
-class _Findings:
-    facts: list[Fact] = field(default_factory=list)
-    obstacles: list[Obstacle] = field(default_factory=list)
-    is_usable: bool = True
-
-    def fact(self, name: str, value: object) -> None:
-        self.facts.append(Fact(name, str(value)))
-
-    def refuse(self, asked: str, found: str, where: str, next_step: str) -> None:
-        self.note(asked, found, where, next_step)
-        self.is_usable = False
-
-    def note(self, asked: str, found: str, where: str, next_step: str) -> None:
-        self.obstacles.append(Obstacle(asked=asked, found=found, where=where, next=next_step))
-
-
 def probe(settings: XdpSettings) -> Verdict:
     """Look at kernel, privileges and interface; see :class:`framelane.transport.TransportSpec`."""
-    findings = _Findings()
+    findings = Findings()
     findings.fact("kernel", platform.release())
     _check_kernel(findings)
     native = _load_native(findings)
@@ -127,7 +109,7 @@ def probe(settings: XdpSettings) -> Verdict:
     )
 
 
-def _load_native(findings: _Findings) -> tuple[Any, Any] | None:
+def _load_native(findings: Findings) -> tuple[Any, Any] | None:
     where = str(Path(__file__).parent)
     try:
         from framelane_xdp._native import ffi, lib
@@ -153,7 +135,7 @@ def _kernel_version() -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _check_kernel(findings: _Findings) -> None:
+def _check_kernel(findings: Findings) -> None:
     if _kernel_version() < OLDEST_KERNEL:
         findings.refuse(
             f"Linux {OLDEST_KERNEL[0]}.{OLDEST_KERNEL[1]} or newer",
@@ -170,7 +152,7 @@ def _effective_capabilities() -> set[str]:
     return {name for name, bit in _CAPABILITY_BITS.items() if bits >> bit & 1}
 
 
-def _check_permissions(findings: _Findings, permissions: Any) -> None:
+def _check_permissions(findings: Findings, permissions: Any) -> None:
     held = _effective_capabilities()
     findings.fact("capabilities", ", ".join(sorted(held)) or "none")
     wanted = ["CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF"]
@@ -205,7 +187,7 @@ def _check_permissions(findings: _Findings, permissions: Any) -> None:
             return
 
 
-def _describe(findings: _Findings, ffi: Any, settings: XdpSettings, device: Any, features: Features | None) -> None:
+def _describe(findings: Findings, ffi: Any, settings: XdpSettings, device: Any, features: Features | None) -> None:
     name = settings.interface
     findings.fact("interface", f"{name} (index {device.index})")
     findings.fact("driver", ffi.string(device.driver).decode() or "unknown")
@@ -227,7 +209,7 @@ def _describe(findings: _Findings, ffi: Any, settings: XdpSettings, device: Any,
         )
 
 
-def _check_interface(findings: _Findings, ffi: Any, settings: XdpSettings, device: Any, network: Network) -> None:
+def _check_interface(findings: Findings, ffi: Any, settings: XdpSettings, device: Any, network: Network) -> None:
     name = settings.interface
     assert name is not None
     carrier = network.default_route_over(name)
@@ -266,7 +248,7 @@ def _check_interface(findings: _Findings, ffi: Any, settings: XdpSettings, devic
         )
 
 
-def _check_modes(findings: _Findings, ffi: Any, settings: XdpSettings, device: Any, features: Features | None) -> None:
+def _check_modes(findings: Findings, ffi: Any, settings: XdpSettings, device: Any, features: Features | None) -> None:
     driver = ffi.string(device.driver).decode() or "unknown"
     if settings.mode == "native" and features is not None and not features.native:
         findings.refuse(
@@ -293,7 +275,7 @@ def _check_modes(findings: _Findings, ffi: Any, settings: XdpSettings, device: A
         )
 
 
-def _check_mtu(findings: _Findings, lib: Any, mtu_length: int, permissions: Any) -> None:
+def _check_mtu(findings: Findings, lib: Any, mtu_length: int, permissions: Any) -> None:
     single = lib.FL_XDP_SINGLE_BUFFER_MTU
     if mtu_length <= single:
         findings.fact("buffers of a packet", "1")
@@ -309,7 +291,7 @@ def _check_mtu(findings: _Findings, lib: Any, mtu_length: int, permissions: Any)
     )
 
 
-def _check_memory(findings: _Findings, settings: XdpSettings, length: int) -> None:
+def _check_memory(findings: Findings, settings: XdpSettings, length: int) -> None:
     findings.fact("frame memory", f"{length >> 10} KiB")
     limit, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     is_limited = limit != resource.RLIM_INFINITY and "CAP_IPC_LOCK" not in _effective_capabilities()
