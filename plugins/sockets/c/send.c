@@ -4,6 +4,8 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include <framelane/runs.h>
+
 #include "endpoint.h"
 #include "poller.h"
 
@@ -28,25 +30,6 @@ typedef struct fl_send_cursor
     uint32_t first_failed;   /* the first run with an error; the number of runs if there is none */
     uint32_t taken;          /* runs taken whole */
 } fl_send_cursor_t;
-
-static bool fl_peer_is_same(const fl_peer_t *left, const fl_peer_t *right)
-{
-    return left == right ||
-        (NULL != left && NULL != right && 0 == memcmp(&left->address, &right->address, sizeof(left->address)));
-}
-
-/* The status with which a run before `end` to the same peer stopped, 0 if none did. */
-static int32_t fl_send_stopped(const fl_run_t *runs, uint32_t first_failed, uint32_t end, const fl_run_t *run)
-{
-    for (uint32_t i = first_failed; i < end; i++)
-    {
-        if (0 != runs[i].status && fl_peer_is_same(runs[i].peer, run->peer))
-        {
-            return runs[i].status;
-        }
-    }
-    return 0;
-}
 
 static void fl_send_fail(fl_send_cursor_t *cursor, fl_run_t *runs, uint32_t run, int32_t status)
 {
@@ -184,7 +167,7 @@ static uint32_t fl_send_fill(const fl_endpoint_t *endpoint, fl_run_t *runs, uint
         fl_run_t *run = &runs[cursor->run];
         const fl_name_t *name = NULL;
         socklen_t name_length = 0;
-        int32_t status = fl_send_stopped(runs, cursor->first_failed, cursor->run, run);
+        int32_t status = fl_runs_stopped(runs, cursor->first_failed, cursor->run, run);
         if (0 == status)
         {
             status = 0 == run->segment_length && 0 != run->length
@@ -223,16 +206,6 @@ static void fl_send_account(
         cursor->taken += end == run->data + run->length;
         *datagrams += segments;
         *segmented += segments > 1 ? segments : 0;
-    }
-}
-
-/* There is no room for the run `full` and what follows it; a peer that had stopped before keeps its status. */
-static void fl_send_wait(fl_run_t *runs, uint32_t full, uint32_t count, uint32_t first_failed)
-{
-    for (uint32_t i = full; i < count; i++)
-    {
-        const int32_t status = fl_send_stopped(runs, first_failed, full, &runs[i]);
-        runs[i].status = 0 != status ? status : -FL_EAGAIN;
     }
 }
 
@@ -285,7 +258,7 @@ static bool fl_send_flush(
         const fl_send_entry_t entry = poller->send_entries[sent];
         if (EAGAIN == error || ENOBUFS == error || EINTR == error)
         {
-            fl_send_wait(runs, entry.run, count, cursor->first_failed);
+            fl_runs_wait(runs, entry.run, count, cursor->first_failed);
             fl_figure_add(&counters[FL_TX_EAGAIN], 1);
             has_room = false;
             break;

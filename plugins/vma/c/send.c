@@ -1,29 +1,11 @@
 /* Sending: one call for each datagram, which VMA copies into the ring. It has no call for several: its sendmmsg is a
  * loop of the same (bypass-apis 3.7). */
 #include <errno.h>
-#include <string.h>
+
+#include <framelane/runs.h>
 
 #include "endpoint.h"
 #include "poller.h"
-
-static bool fl_peer_is_same(const fl_peer_t *left, const fl_peer_t *right)
-{
-    return left == right ||
-        (NULL != left && NULL != right && 0 == memcmp(&left->address, &right->address, sizeof(left->address)));
-}
-
-/* The status with which a run before `end` to the same peer stopped, 0 if none did. */
-static int32_t fl_send_stopped(const fl_run_t *runs, uint32_t first_failed, uint32_t end, const fl_run_t *run)
-{
-    for (uint32_t i = first_failed; i < end; i++)
-    {
-        if (0 != runs[i].status && fl_peer_is_same(runs[i].peer, run->peer))
-        {
-            return runs[i].status;
-        }
-    }
-    return 0;
-}
 
 /* Find where a run goes: *name is NULL for the connected peer. A peer keeps its name in its cache. Returns 0 or
  * negative FL_E*. */
@@ -117,17 +99,6 @@ static int32_t fl_send_run(const fl_endpoint_t *endpoint, fl_run_t *run)
     return status;
 }
 
-/* There is no room for the runs from `first` on; a peer that had stopped before keeps its status. */
-static void fl_send_wait(fl_run_t *runs, uint32_t first, uint32_t count, uint32_t first_failed)
-{
-    for (uint32_t i = first; i < count; i++)
-    {
-        const int32_t status = fl_send_stopped(runs, first_failed, first, &runs[i]);
-        runs[i].accepted = 0;
-        runs[i].status = 0 != status ? status : -FL_EAGAIN;
-    }
-}
-
 int fl_endpoint_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
 {
     uint32_t first_failed = count;
@@ -135,7 +106,10 @@ int fl_endpoint_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
     {
         runs[i].accepted = 0;
-        const int32_t stopped = fl_send_stopped(runs, first_failed, i, &runs[i]);
+    }
+    for (uint32_t i = 0; i < count; i++)
+    {
+        const int32_t stopped = fl_runs_stopped(runs, first_failed, i, &runs[i]);
         runs[i].status = 0 != stopped ? stopped : fl_send_run(endpoint, &runs[i]);
         taken += 0 == runs[i].status;
         if (0 != runs[i].status && first_failed == count)
@@ -145,7 +119,7 @@ int fl_endpoint_send(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count)
         if (-FL_EAGAIN == runs[i].status)
         {
             /* The ring is full, and it is everybody's. */
-            fl_send_wait(runs, i + 1, count, first_failed);
+            fl_runs_wait(runs, i + 1, count, first_failed);
             break;
         }
     }
