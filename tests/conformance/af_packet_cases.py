@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
+from framelane.testing import BaseTransportConformance, Family, RemoteStation, TransportPair
 from framelane.transport.native import OpenTransport
-from support.transport_pairs import open_plugin, resolve, start_far
+from support.transport_pairs import open_plugin, paired, start_far
 
 IPV4 = Family("10.77.0.1", "10.77.0.2", group="239.20.90.1", absent="192.0.2.1")
 IPV6 = Family("fd77::1", "fd77::2", group="ff15::4241", absent="2001:db8::1")
@@ -39,11 +39,5 @@ class TestAfPacketToSockets(BaseTransportConformance):
 
     @pytest.fixture
     def transport_pair(self, far_station: RemoteStation) -> Iterator[TransportPair]:
-        far_station.near = Station(open_near())
-        pair = TransportPair(near=far_station.near, far=far_station, reopen=open_near, ipv4=IPV4, ipv6=IPV6)
-        try:
-            resolve(pair)
+        with paired(far_station, open_near, IPV4, IPV6) as pair:
             yield pair
-        finally:
-            far_station.reset()
-            far_station.near.close()

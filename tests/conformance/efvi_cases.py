@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
+from framelane.testing import BaseTransportConformance, Family, RemoteStation, TransportPair
 from framelane.transport.native import OpenTransport
 from support.namespaces import Link, inside
-from support.transport_pairs import open_plugin, resolve, start_far
+from support.transport_pairs import open_plugin, paired, start_far
 
 IPV4 = Family("10.77.0.1", "10.77.0.2", group="239.20.90.1", absent="192.0.2.1")
 IPV6 = Family("fd77::1", "fd77::2", group="ff15::4241", absent="2001:db8::1")
@@ -41,15 +41,8 @@ class EfviConformance(BaseTransportConformance):
         self, wire: Link, far_station: RemoteStation, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[TransportPair]:
         monkeypatch.setenv("FRAMELANE_CIUL", f"eth0 model={self.model}")
-        with inside(wire.left):
-            far_station.near = Station(self.open_near())
-            pair = TransportPair(near=far_station.near, far=far_station, reopen=self.open_near, ipv4=IPV4, ipv6=IPV6)
-            try:
-                resolve(pair)
-                yield pair
-            finally:
-                far_station.reset()
-                far_station.near.close()
+        with inside(wire.left), paired(far_station, self.open_near, IPV4, IPV6) as pair:
+            yield pair
 
     def open_near(self) -> OpenTransport:
         return open_plugin("efvi", self.near_settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
 from framelane.transport.native import OpenTransport
 from support.namespaces import Link
-from support.transport_pairs import open_plugin, resolve, start_far
+from support.transport_pairs import open_plugin, paired, resolve, start_far
 
 pytest.importorskip("framelane_dpdk._native", reason="built without libdpdk", exc_type=ImportError)
 
@@ -78,13 +77,7 @@ class TestMemif(BaseTransportConformance):
         def open_near() -> OpenTransport:
             return open_plugin("dpdk", memif(1, "client") | {"link_wait_ms": 10_000})
 
-        far_station.near = Station(open_near())
-        pair = TransportPair(near=far_station.near, far=far_station, reopen=open_near, ipv4=IPV4, ipv6=IPV6)
-        # Whatever became of the far end: a device left open here would be in the way of every later test.
-        with contextlib.ExitStack() as held:
-            held.callback(lambda: far_station.near.close())
-            held.callback(far_station.reset)
-            resolve(pair)
+        with paired(far_station, open_near, IPV4, IPV6) as pair:
             yield pair
 
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
+from framelane.testing import BaseTransportConformance, Family, RemoteStation, TransportPair
 from framelane.transport.native import OpenTransport
 from support.namespaces import Link, inside
-from support.transport_pairs import open_plugin, resolve, start_far
+from support.transport_pairs import open_plugin, paired, start_far
 
 pytest.importorskip("framelane_xdp._native", reason="built without the headers of libxdp", exc_type=ImportError)
 
@@ -37,15 +37,8 @@ class XdpConformance(BaseTransportConformance):
 
     @pytest.fixture
     def transport_pair(self, wire: Link, far_station: RemoteStation) -> Iterator[TransportPair]:
-        with inside(wire.left):
-            far_station.near = Station(self.open_near())
-            pair = TransportPair(near=far_station.near, far=far_station, reopen=self.open_near, ipv4=IPV4, ipv6=IPV6)
-            try:
-                resolve(pair)
-                yield pair
-            finally:
-                far_station.reset()
-                far_station.near.close()
+        with inside(wire.left), paired(far_station, self.open_near, IPV4, IPV6) as pair:
+            yield pair
 
     def open_near(self) -> OpenTransport:
         return open_plugin("xdp", self.near_settings)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from framelane.testing import RemoteStation, TransportPair
+from framelane.testing import Family, RemoteStation, Station, TransportPair
 from framelane.testing.station import FarEndpoint, Run, wait_for
 from framelane.transport.address import Address
 from framelane.transport.native import OpenTransport, open_transport
 
-__all__ = ["open_far", "open_plugin", "resolve", "start_far"]
+__all__ = ["open_far", "open_plugin", "paired", "resolve", "start_far"]
 
 _VARIABLE = "FAR_TRANSPORT"
 
@@ -40,6 +41,23 @@ def open_far() -> OpenTransport:
     """Open what :func:`start_far` described; called in the child."""
     described = json.loads(os.environ[_VARIABLE])
     return open_plugin(described["name"], described["settings"])
+
+
+@contextmanager
+def paired(
+    far: RemoteStation, open_near: Callable[[], OpenTransport], ipv4: Family, ipv6: Family
+) -> Iterator[TransportPair]:
+    """A pair for one case, of a child that serves several and a near end of its own; both know each other.
+
+    Whatever becomes of the far end, the near one is closed: a device left open would be in the way of every later test.
+    """
+    with ExitStack() as held:
+        far.near = near = Station(open_near())
+        held.callback(near.close)
+        held.callback(far.reset)
+        pair = TransportPair(near=near, far=far, reopen=open_near, ipv4=ipv4, ipv6=ipv6)
+        resolve(pair)
+        yield pair
 
 
 def resolve(pair: TransportPair) -> None:
