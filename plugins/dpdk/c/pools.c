@@ -25,14 +25,46 @@ uint16_t fl_pools_room(uint32_t mtu_length)
     return (uint16_t)(RTE_PKTMBUF_HEADROOM + (room < RTE_MBUF_DEFAULT_DATAROOM ? RTE_MBUF_DEFAULT_DATAROOM : room));
 }
 
+static void fl_pool_memory_free(struct rte_mempool_memhdr *memory, void *zone)
+{
+    (void)memory;
+    rte_memzone_free(zone);
+}
+
+/* One piece of memory for the whole pool, where devices use virtual addresses and so see what is contiguous as that. The
+ * default would, on plain pages, give each buffer a page of its own, and AF_XDP relies on buffers without gaps between them.
+ * The flag alone would do for that, but leaves the buffers without an address for devices.
+ * Returns the count of buffers, or a negative errno. */
+static int fl_pool_populate_whole(struct rte_mempool *pool)
+{
+    pool->flags |= RTE_MEMPOOL_F_NO_IOVA_CONTIG;
+    size_t least;
+    size_t alignment;
+    const ssize_t length = rte_mempool_op_calc_mem_size_default(pool, pool->size, 0, &least, &alignment);
+    char name[RTE_MEMZONE_NAMESIZE];
+    snprintf(name, sizeof(name), RTE_MEMPOOL_MZ_FORMAT "_0", pool->name);
+    const struct rte_memzone *zone =
+        length < 0 ? NULL : rte_memzone_reserve_aligned(name, (size_t)length, pool->socket_id, 0, (unsigned)alignment);
+    if (NULL == zone)
+    {
+        return -ENOMEM;
+    }
+    const int code = rte_mempool_populate_iova(
+        pool, zone->addr, (rte_iova_t)(uintptr_t)zone->addr, zone->len, fl_pool_memory_free, (void *)(uintptr_t)zone);
+    if (code <= 0)
+    {
+        rte_memzone_free(zone);
+        return -ENOMEM;
+    }
+    pool->flags &= ~(unsigned)RTE_MEMPOOL_F_NON_IO;   /* set with the flag above, but these have an address */
+    return code;
+}
+
 struct rte_mempool *fl_pools_make(const char *name, uint32_t count, uint32_t cache, uint16_t room, int node)
 {
     const struct rte_pktmbuf_pool_private sizes = {.mbuf_data_room_size = room};
-    /* Where devices use virtual addresses, every buffer is contiguous to them. Not to say so would, on plain pages, give each
-     * buffer a page of its own, and AF_XDP relies on buffers without gaps between them. */
-    const unsigned flags = RTE_IOVA_VA == rte_eal_iova_mode() ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
     struct rte_mempool *pool = rte_mempool_create_empty(
-        name, count, (unsigned)sizeof(struct rte_mbuf) + room, cache, sizeof(sizes), node, flags);
+        name, count, (unsigned)sizeof(struct rte_mbuf) + room, cache, sizeof(sizes), node, 0);
     if (NULL == pool)
     {
         return NULL;
@@ -44,7 +76,12 @@ struct rte_mempool *fl_pools_make(const char *name, uint32_t count, uint32_t cac
         return NULL;
     }
     rte_pktmbuf_pool_init(pool, (void *)(uintptr_t)&sizes);
-    const int code = rte_mempool_populate_default(pool);
+    int code = RTE_IOVA_VA == rte_eal_iova_mode() ? fl_pool_populate_whole(pool) : -ENOMEM;
+    if (code < 0)
+    {
+        pool->flags &= ~(unsigned)RTE_MEMPOOL_F_NO_IOVA_CONTIG;
+        code = rte_mempool_populate_default(pool);   /* in pieces */
+    }
     if (code < 0)
     {
         rte_mempool_free(pool);
@@ -156,7 +193,17 @@ typedef struct fl_buffer_count
     uint32_t pools;
     uint32_t buffers;
     uint32_t used;
+    uint32_t unreachable;
 } fl_buffer_count_t;
+
+static void fl_buffer_check(struct rte_mempool *pool, void *argument, void *object, unsigned index)
+{
+    (void)pool;
+    (void)index;
+    fl_buffer_count_t *count = argument;
+    const struct rte_mbuf *mbuf = object;
+    count->unreachable += rte_mem_virt2iova(mbuf->buf_addr) != rte_mbuf_iova_get(mbuf);
+}
 
 static void fl_buffers_count(struct rte_mempool *pool, void *argument)
 {
@@ -164,9 +211,10 @@ static void fl_buffers_count(struct rte_mempool *pool, void *argument)
     count->pools++;
     count->buffers += pool->size;
     count->used += rte_mempool_in_use_count(pool);
+    rte_mempool_obj_iter(pool, fl_buffer_check, count);
 }
 
-void fl_dpdk_buffers(uint32_t *pools, uint32_t *buffers, uint32_t *used)
+void fl_dpdk_buffers(uint32_t *pools, uint32_t *buffers, uint32_t *used, uint32_t *unreachable)
 {
     fl_buffer_count_t count = {0};
     if (fl_dpdk_eal_is_started())
@@ -176,4 +224,5 @@ void fl_dpdk_buffers(uint32_t *pools, uint32_t *buffers, uint32_t *used)
     *pools = count.pools;
     *buffers = count.buffers;
     *used = count.used;
+    *unreachable = count.unreachable;
 }

@@ -129,8 +129,8 @@ class Port(NativeOps):
         self.transport.close()
 
 
-def buffers() -> tuple[int, int, int]:
-    """Return the process's pools, their buffers, and how many are out."""
-    pools, count, used = (ffi.new("uint32_t *") for _ in range(3))
-    lib.fl_dpdk_buffers(pools, count, used)
-    return pools[0], count[0], used[0]
+def buffers() -> tuple[int, int, int, int]:
+    """Return the process's pools, their buffers, how many are out, and how many no device finds."""
+    figures = [ffi.new("uint32_t *") for _ in range(4)]
+    lib.fl_dpdk_buffers(*figures)
+    return tuple(figure[0] for figure in figures)

@@ -36,9 +36,17 @@ def test_twenty_rounds_of_opening_and_closing_leave_nothing(kind: str) -> None:
     threads = threads_of_process()
     for _ in range(20):
         one_round()
-    assert buffers() == before == (0, 0, 0)
+    assert buffers() == before == (0, 0, 0, 0)
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
     wait_until(lambda: threads_of_process() <= threads, "threads of closed devices to end")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_device_is_told_where_its_buffers_are(make_port: Callable[..., Port], kind: str) -> None:
+    make_port(**KINDS[kind])
+    _, count, _, unreachable = buffers()
+    assert count > 0
+    assert unreachable == 0
 
 
 def threads_of_process() -> int:

@@ -87,7 +87,8 @@ int fl_dpdk_unplug(fl_port_t *port);
 /* Have the port's device reset, as the device's own wish for it (RTE_ETH_EVENT_INTR_RESET) does. For tests. */
 int fl_dpdk_request_reset(fl_port_t *port);
 
-/* How many packet buffers this process has in pools, and how many of them are out. For tests. */
-void fl_dpdk_buffers(uint32_t *pools, uint32_t *buffers, uint32_t *used);
+/* How many packet buffers this process has in pools, how many of them are out, and how many have an address for devices that
+ * does not lead to them. For tests. */
+void fl_dpdk_buffers(uint32_t *pools, uint32_t *buffers, uint32_t *used, uint32_t *unreachable);
 
 #endif
