@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "netstack/checksum.h"
+#include "netstack/checksum_body.h"
 #include "netstack/receive.h"
 
 #define FL_RECEIVE_AHEAD 4     /* frames: how far ahead headers are fetched, which another core or the device wrote */
@@ -113,68 +113,133 @@ void fl_receive_forget(fl_poller_t *poller, const fl_endpoint_t *endpoint)
     }
 }
 
-/* ---- the known flow ---- */
+/* ---- known flows ---- */
 
-/* Take a frame of a known flow. Returns false if it is none, or if anything is wrong with it. */
-static inline bool fl_receive_fast(fl_receive_t *receive, uint32_t index, bool verifies_udp)
+/* The words of a frame's headers that say whose it is. */
+typedef struct fl_head_words
+{
+    uint64_t first;
+    uint64_t second;
+    uint64_t third;
+    uint64_t addresses;
+    uint32_t ports;
+} fl_head_words_t;
+
+FL_ALWAYS_INLINE bool fl_receive_is_of(const fl_flow_t *flow, const fl_head_words_t *head)
+{
+    return flow->is_fast &&
+        0 == ((head->first ^ flow->words[0]) | (fl_receive_mask_second(head->second) ^ flow->words[1]) |
+              (fl_receive_mask_third(head->third) ^ flow->words[2]) | (head->addresses ^ flow->words[3]) |
+              (head->ports ^ flow->ports));
+}
+
+/* Whether the checksums of IPv4's header and of UDP are right; of UDP only if it is to be verified and was sent. */
+FL_ALWAYS_INLINE bool fl_receive_is_whole(
+    const fl_flow_t *flow, const fl_head_words_t *head, const uint8_t *data, const uint16_t udp[2], uint32_t length,
+    bool verifies_udp)
+{
+    uint16_t header_sum;
+    memcpy(&header_sum, data + 24, sizeof(header_sum));
+    const uint64_t sum = fl_receive_part(head->second, 6) + fl_receive_halves(head->third) +
+        fl_receive_halves(head->addresses) + header_sum;
+    return fl_checksum_is_right(sum) &&
+        (!verifies_udp || 0 == udp[1] ||
+         fl_checksum_is_right(fl_checksum_add(
+             fl_checksum_body(NULL, data + FL_RECEIVE_FAST_HEADERS, length), flow->pseudo + 2u * udp[0] + udp[1])));
+}
+
+/* Take frames of known flows, `count` at most, a run for each. Ends at the first that is of none or that has anything wrong
+ * with it. Returns how many were taken; adds to `bytes` those of their payload. */
+FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
+    fl_poller_t *poller, uint32_t first, uint32_t count, fl_run_t *runs, int64_t *bytes, bool verifies_udp)
+{
+    const fl_rx_frame_t *frames = &poller->frames[first];
+    const uint64_t turn = poller->turn;
+    fl_flow_t *flow = poller->flows;
+    int64_t total = 0;
+    uint32_t i = 0;
+    for (; i < count; i++)
+    {
+        const fl_rx_frame_t *frame = &frames[i];
+        const uint8_t *data = frame->data;
+        if (i + FL_RECEIVE_AHEAD < count)
+        {
+            __builtin_prefetch(frames[i + FL_RECEIVE_AHEAD].data);
+        }
+        if (frame->length < FL_RECEIVE_FAST_HEADERS)
+        {
+            break;
+        }
+        const fl_head_words_t head = {
+            .first = fl_word_u64(data),
+            .second = fl_word_u64(data + 8),
+            .third = fl_word_u64(data + 16),
+            .addresses = fl_word_u64(data + 26),
+            .ports = fl_word_u32(data + 34),
+        };
+        const uint32_t length_and_sum = fl_word_u32(data + 38);
+        /* As a rule it is of the flow of the frame before. */
+        if (!fl_receive_is_of(flow, &head))
+        {
+            flow = fl_receive_flow(poller, head.addresses, head.ports);
+            if (!fl_receive_is_of(flow, &head))
+            {
+                break;
+            }
+        }
+        uint16_t udp[2];
+        memcpy(udp, &length_and_sum, sizeof(udp));
+        const uint32_t total_length = ntohs(fl_receive_part(head.third, 0));
+        const uint32_t udp_length = ntohs(udp[0]);
+        if (total_length + FL_ETHERNET_LENGTH > frame->length || udp_length < FL_UDP_LENGTH ||
+            udp_length + FL_IPV4_LENGTH > total_length)
+        {
+            break;
+        }
+        const uint32_t length = udp_length - FL_UDP_LENGTH;
+        if (FL_CHECKSUM_GOOD != frame->checksum &&
+            (FL_CHECKSUM_BAD == frame->checksum || !fl_receive_is_whole(flow, &head, data, udp, length, verifies_udp)))
+        {
+            break;
+        }
+        flow->turn = turn;
+        fl_receive_write(
+            &runs[i], data + FL_RECEIVE_FAST_HEADERS, length, &flow->peer, &flow->local, flow->context, first + i);
+        if (flow->has_timestamps)
+        {
+            fl_receive_stamp(&runs[i], frame);
+        }
+        total += length;
+    }
+    memset(&poller->references[first], 1, i);
+    *bytes += total;
+    return i;
+}
+
+FL_CHECKSUM_AVX2 static uint32_t fl_receive_known_avx2(
+    fl_poller_t *poller, uint32_t first, uint32_t count, fl_run_t *runs, int64_t *bytes, bool verifies_udp)
+{
+    return fl_receive_known_body(poller, first, count, runs, bytes, verifies_udp);
+}
+
+static uint32_t fl_receive_known_any(
+    fl_poller_t *poller, uint32_t first, uint32_t count, fl_run_t *runs, int64_t *bytes, bool verifies_udp)
+{
+    return fl_receive_known_body(poller, first, count, runs, bytes, verifies_udp);
+}
+
+/* From poller->next on, as far as there is room. */
+static bool fl_receive_known(fl_receive_t *receive, bool verifies_udp)
 {
     fl_poller_t *poller = receive->poller;
-    const fl_rx_frame_t *frame = &poller->frames[index];
-    const uint8_t *data = frame->data;
-    if (frame->length < FL_RECEIVE_FAST_HEADERS || FL_CHECKSUM_BAD == frame->checksum)
-    {
-        return false;
-    }
-    const uint64_t first = fl_word_u64(data);
-    const uint64_t second = fl_word_u64(data + 8);
-    const uint64_t third = fl_word_u64(data + 16);
-    const uint64_t addresses = fl_word_u64(data + 26);
-    const uint32_t ports = fl_word_u32(data + 34);
-    const uint32_t length_and_sum = fl_word_u32(data + 38);
-    fl_flow_t *flow = fl_receive_flow(poller, addresses, ports);
-    if (!flow->is_fast ||
-        0 != ((first ^ flow->words[0]) | (fl_receive_mask_second(second) ^ flow->words[1]) |
-              (fl_receive_mask_third(third) ^ flow->words[2]) | (addresses ^ flow->words[3]) | (ports ^ flow->ports)))
-    {
-        return false;
-    }
-    uint16_t udp[2];
-    memcpy(udp, &length_and_sum, sizeof(udp));
-    const uint32_t total_length = ntohs(fl_receive_part(third, 0));
-    const uint32_t udp_length = ntohs(udp[0]);
-    if (total_length + FL_ETHERNET_LENGTH > frame->length || udp_length < FL_UDP_LENGTH ||
-        udp_length + FL_IPV4_LENGTH > total_length)
-    {
-        return false;
-    }
-    const uint32_t length = udp_length - FL_UDP_LENGTH;
-    if (FL_CHECKSUM_GOOD != frame->checksum)
-    {
-        uint16_t header_sum;
-        memcpy(&header_sum, data + 24, sizeof(header_sum));
-        const uint64_t sum = fl_receive_part(second, 6) + fl_receive_halves(third) + fl_receive_halves(addresses) + header_sum;
-        if (0xffff != fl_checksum_fold(sum))
-        {
-            return false;
-        }
-        if (verifies_udp && 0 != udp[1] &&
-            0xffff != fl_checksum_fold(fl_checksum_add(
-                          fl_checksum_sum(data + FL_RECEIVE_FAST_HEADERS, length), flow->pseudo + 2u * udp[0] + udp[1])))
-        {
-            return false;
-        }
-    }
-    flow->turn = poller->turn;
-    fl_run_t *run = &receive->runs[receive->count++];
-    fl_receive_write(run, data + FL_RECEIVE_FAST_HEADERS, length, &flow->peer, &flow->local, flow->context, index);
-    if (flow->has_timestamps)
-    {
-        fl_receive_stamp(run, frame);
-    }
-    poller->references[index] = 1;
-    receive->packets++;
-    receive->bytes += length;
-    return true;
+    const uint32_t left = poller->taken - poller->next;
+    const uint32_t room = receive->capacity - receive->count;
+    const uint32_t count = (fl_checksum_has_avx2() ? fl_receive_known_avx2 : fl_receive_known_any)(
+        poller, poller->next, left < room ? left : room, &receive->runs[receive->count], &receive->bytes, verifies_udp);
+    poller->next += count;
+    receive->count += count;
+    receive->packets += count;
+    return poller->next < poller->taken && receive->count < receive->capacity;
 }
 
 /* ---- poll ---- */
@@ -247,16 +312,11 @@ int fl_netstack_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
     const bool verifies_udp = 0 == (netstack->config.flags & FL_NETSTACK_NO_UDP_CHECKSUM);
     while (poller->next < poller->taken && receive.count < receive.capacity)
     {
+        if (!fl_receive_known(&receive, verifies_udp))
+        {
+            break;
+        }
         const uint32_t index = poller->next;
-        if (index + FL_RECEIVE_AHEAD < poller->taken)
-        {
-            __builtin_prefetch(poller->frames[index + FL_RECEIVE_AHEAD].data);
-        }
-        if (fl_receive_fast(&receive, index, verifies_udp))
-        {
-            poller->next++;
-            continue;
-        }
         bool is_held;
         const fl_count_t reason = fl_receive_slow(&receive, index, &is_held);
         if (FL_COUNT_LIMIT != reason)

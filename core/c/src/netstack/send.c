@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "netstack/checksum.h"
+#include "netstack/checksum_body.h"
 #include "netstack/netstack.h"
 #include "transport/address.h"
 
@@ -132,7 +132,7 @@ static int32_t fl_send_flush(fl_sending_t *sending)
 
 /* Make `count` frames of payloads of one length that lie one behind the other: stamp the headers, copy the payload behind them
  * with its checksum. */
-static inline __attribute__((always_inline)) void fl_send_copy_with(
+FL_ALWAYS_INLINE void fl_send_copy_with(
     fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length,
     uint32_t header_length, uint32_t stamp_length, bool has_checksum)
 {
@@ -151,7 +151,7 @@ static inline __attribute__((always_inline)) void fl_send_copy_with(
         memcpy(to, header->bytes, stamp_length);
         if (has_checksum)
         {
-            uint16_t checksum = fl_checksum_finish(sum + fl_checksum_fold(fl_checksum_copy(to + header_length, data, length)));
+            uint16_t checksum = fl_checksum_finish(fl_checksum_add(fl_checksum_body(to + header_length, data, length), sum));
             checksum = 0 == checksum ? 0xffff : checksum;
             memcpy(to + header_length - 2, &checksum, sizeof(checksum));
         }
@@ -167,7 +167,7 @@ static inline __attribute__((always_inline)) void fl_send_copy_with(
     }
 }
 
-static void fl_send_copy(
+FL_ALWAYS_INLINE void fl_send_copy_body(
     fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length)
 {
     const uint32_t plain = FL_ETHERNET_LENGTH + FL_IPV4_LENGTH + FL_UDP_LENGTH;
@@ -184,6 +184,24 @@ static void fl_send_copy(
         fl_send_copy_with(
             frames, count, header, data, length, header->length, FL_NETSTACK_HEADER_ROOM, header->has_checksum);
     }
+}
+
+FL_CHECKSUM_AVX2 static void fl_send_copy_avx2(
+    fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length)
+{
+    fl_send_copy_body(frames, count, header, data, length);
+}
+
+static void fl_send_copy_any(
+    fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length)
+{
+    fl_send_copy_body(frames, count, header, data, length);
+}
+
+static void fl_send_copy(
+    fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length)
+{
+    (fl_checksum_has_avx2() ? fl_send_copy_avx2 : fl_send_copy_any)(frames, count, header, data, length);
 }
 
 /* The same with the payload left where it is. */
