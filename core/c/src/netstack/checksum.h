@@ -38,11 +38,12 @@ static inline uint16_t fl_checksum_fold(uint64_t sum)
     return (uint16_t)(half >> 16);
 }
 
-/* Whether a sum over bytes with their checksum field says that it is right: it folds to 0xffff. Something in those bytes is not
- * zero. The compiler makes one multiplication of it. */
+/* Whether a sum over bytes with their checksum field says that it is right: it folds to 0xffff, which any multiple of 0xffff
+ * does but 0, and not all of those bytes are zero. Multiplied with the inverse of 0xffff modulo 2^64, multiples become what they
+ * are multiples by, and anything else becomes more. */
 static inline bool fl_checksum_is_right(uint64_t sum)
 {
-    return 0 == sum % 0xffff;
+    return sum * UINT64_C(0xfffefffefffeffff) <= UINT64_MAX / 0xffff;
 }
 
 /* The value for a checksum field, as it is stored with memcpy. */

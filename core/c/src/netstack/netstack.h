@@ -135,6 +135,7 @@ typedef struct fl_flow
     uint32_t ports;
     bool is_fast;                    /* words are set: untagged IPv4 without options */
     bool has_timestamps;             /* the endpoint asked for them */
+    uint64_t addresses_sum;
     uint64_t pseudo;                 /* sum of pseudo-header and ports, without lengths */
     fl_endpoint_t *endpoint;         /* NULL: not valid, or a group that several endpoints hear */
     void *context;

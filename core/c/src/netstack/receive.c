@@ -127,10 +127,9 @@ typedef struct fl_head_words
 
 FL_ALWAYS_INLINE bool fl_receive_is_of(const fl_flow_t *flow, const fl_head_words_t *head)
 {
-    return flow->is_fast &&
-        0 == ((head->first ^ flow->words[0]) | (fl_receive_mask_second(head->second) ^ flow->words[1]) |
-              (fl_receive_mask_third(head->third) ^ flow->words[2]) | (head->addresses ^ flow->words[3]) |
-              (head->ports ^ flow->ports));
+    return 0 == ((head->first ^ flow->words[0]) | (fl_receive_mask_second(head->second) ^ flow->words[1]) |
+                 (fl_receive_mask_third(head->third) ^ flow->words[2]) | (head->addresses ^ flow->words[3]) |
+                 (head->ports ^ flow->ports));
 }
 
 /* Whether the checksums of IPv4's header and of UDP are right; of UDP only if it is to be verified and was sent. */
@@ -141,7 +140,7 @@ FL_ALWAYS_INLINE bool fl_receive_is_whole(
     uint16_t header_sum;
     memcpy(&header_sum, data + 24, sizeof(header_sum));
     const uint64_t sum = fl_receive_part(head->second, 6) + fl_receive_halves(head->third) +
-        fl_receive_halves(head->addresses) + header_sum;
+        flow->addresses_sum + header_sum;
     return fl_checksum_is_right(sum) &&
         (!verifies_udp || 0 == udp[1] ||
          fl_checksum_is_right(fl_checksum_add(
@@ -153,18 +152,21 @@ FL_ALWAYS_INLINE bool fl_receive_is_whole(
 FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
     fl_poller_t *poller, uint32_t first, uint32_t count, fl_run_t *runs, int64_t *bytes, bool verifies_udp)
 {
-    const fl_rx_frame_t *frames = &poller->frames[first];
-    const uint64_t turn = poller->turn;
-    fl_flow_t *flow = poller->flows;
+    /* No frame is of it: byte 15 is masked. */
+    static const fl_flow_t none = { .words[1] = UINT64_MAX };
+    const fl_rx_frame_t *const begin = &poller->frames[first];
+    const fl_rx_frame_t *const end = begin + count;
+    const fl_rx_frame_t *const fetched = count > FL_RECEIVE_AHEAD ? end - FL_RECEIVE_AHEAD : begin;
+    const fl_flow_t *flow = &none;
+    fl_run_t *run = runs;
     int64_t total = 0;
-    uint32_t i = 0;
-    for (; i < count; i++)
+    const fl_rx_frame_t *frame = begin;
+    for (; frame != end; frame++, run++)
     {
-        const fl_rx_frame_t *frame = &frames[i];
         const uint8_t *data = frame->data;
-        if (i + FL_RECEIVE_AHEAD < count)
+        if (frame < fetched)
         {
-            __builtin_prefetch(frames[i + FL_RECEIVE_AHEAD].data);
+            __builtin_prefetch(frame[FL_RECEIVE_AHEAD].data);
         }
         if (frame->length < FL_RECEIVE_FAST_HEADERS)
         {
@@ -181,11 +183,13 @@ FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
         /* As a rule it is of the flow of the frame before. */
         if (!fl_receive_is_of(flow, &head))
         {
-            flow = fl_receive_flow(poller, head.addresses, head.ports);
-            if (!fl_receive_is_of(flow, &head))
+            fl_flow_t *found = fl_receive_flow(poller, head.addresses, head.ports);
+            if (!found->is_fast || !fl_receive_is_of(found, &head))
             {
                 break;
             }
+            found->turn = poller->turn;
+            flow = found;
         }
         uint16_t udp[2];
         memcpy(udp, &length_and_sum, sizeof(udp));
@@ -202,18 +206,19 @@ FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
         {
             break;
         }
-        flow->turn = turn;
         fl_receive_write(
-            &runs[i], data + FL_RECEIVE_FAST_HEADERS, length, &flow->peer, &flow->local, flow->context, first + i);
+            run, data + FL_RECEIVE_FAST_HEADERS, length, &flow->peer, &flow->local, flow->context,
+            first + (uint32_t)(frame - begin));
         if (flow->has_timestamps)
         {
-            fl_receive_stamp(&runs[i], frame);
+            fl_receive_stamp(run, frame);
         }
         total += length;
     }
-    memset(&poller->references[first], 1, i);
+    const uint32_t taken = (uint32_t)(frame - begin);
+    memset(&poller->references[first], 1, taken);
     *bytes += total;
-    return i;
+    return taken;
 }
 
 FL_CHECKSUM_AVX2 static uint32_t fl_receive_known_avx2(

@@ -136,6 +136,7 @@ static void fl_receive_learn(
         flow->words[2] = fl_receive_mask_third(fl_word_u64(head + 16));
         flow->words[3] = fl_word_u64(head + 26);
         flow->ports = fl_word_u32(head + 34);
+        flow->addresses_sum = fl_receive_halves(flow->words[3]);
         flow->pseudo = fl_checksum_pseudo(&packet->source, &packet->destination, FL_IP_PROTOCOL_UDP, 0);
         flow->pseudo = fl_checksum_fold(fl_checksum_add(flow->pseudo, flow->ports));
     }
