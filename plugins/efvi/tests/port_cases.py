@@ -200,6 +200,21 @@ def test_what_comes_for_another_reader_of_a_shared_queue_is_passed_over(
     assert [one.data for one in other.receive(20)] == [datagram(i, port=4001) for i in range(1, 40, 2)]
 
 
+def test_what_a_removed_filter_asked_for_is_passed_over_at_once(
+    adapters: Adapters, open_port: Callable[..., Port]
+) -> None:
+    adapters.describe("eth2", "model=x3522 others=1")
+    near, far = open_port("eth2"), open_port("eth3")
+    near.add_filter(ADDRESS, 4000)
+    near.add_filter(ADDRESS, 4001)
+    far.send(datagram(1, port=4001), datagram(2))
+    assert [one.data for one in near.receive(2)] == [datagram(1, port=4001), datagram(2)]
+    near.remove_filter(ADDRESS, 4000)
+    far.send(datagram(3), datagram(4, port=4001))
+    assert [one.data for one in near.receive(1)] == [datagram(4, port=4001)]
+    near.wait_for_figure("rx-others", 1)
+
+
 def test_datagrams_over_ipv6_have_filters_too(ends: tuple[Port, Port]) -> None:
     near, far = ends
     near.add_filter("fd88::1", 4000)

@@ -229,8 +229,8 @@ static int fl_queue_make_buffers(fl_efvi_queue_t *queue, const fl_efvi_plan_t *p
 {
     const uint32_t rx_capacity = (uint32_t)ef_vi_receive_capacity(&queue->vi);
     queue->stride = fl_stride(plan->mtu_length);
-    queue->frame_maximum = plan->mtu_length + FL_EFVI_FRAME_OVERHEAD;
     queue->prefix = queue->is_shared ? 0 : (uint32_t)ef_vi_receive_prefix_len(&queue->vi);
+    queue->frame_room = queue->stride - queue->prefix;
     queue->rx_count = queue->is_shared ? 0 : fl_receive_buffers(rx_capacity + 1);
     queue->tx_count = (uint32_t)ef_vi_transmit_capacity(&queue->vi) + 1 + FL_SPARE_BUFFERS;
     int code = fl_queue_map(queue, plan, (uint64_t)(queue->rx_count + queue->tx_count) * queue->stride, error);

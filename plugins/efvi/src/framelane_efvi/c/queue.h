@@ -52,7 +52,7 @@ typedef struct fl_efvi_queue
     uint32_t *rx_free;             /* stack of those that neither adapter nor caller has; with shared queues: packets to be
                                     * released when the gate is open again */
     uint32_t prefix;               /* bytes before a received frame */
-    uint32_t frame_maximum;        /* bytes */
+    uint32_t frame_room;           /* bytes that a receive buffer has for it */
     bool is_shared;
     bool is_stamped;
     bool needs_push;               /* transmit descriptors wait for ef_vi_transmit_push */

@@ -8,12 +8,19 @@
 typedef struct fl_receive_sink
 {
     fl_efvi_queue_t *queue;
-    fl_rx_frame_t *frames;
-    uint32_t capacity;
-    uint32_t count;
+    fl_rx_frame_t *next;
+    fl_rx_frame_t *end;
+    bool is_kept;                 /* the caller has no more room: next is in the store */
     int64_t bytes;
-    int64_t total;
 } fl_receive_sink_t;
+
+static __attribute__((noinline)) void fl_sink_overflow(fl_receive_sink_t *sink)
+{
+    fl_efvi_queue_t *queue = sink->queue;
+    sink->is_kept = true;
+    sink->next = queue->pending + queue->pending_count;
+    sink->end = queue->pending + FL_EFVI_PENDING;
+}
 
 /* packet   where the adapter's own part begins, which has the time
  * data     the frame itself, behind it */
@@ -21,8 +28,11 @@ static inline void fl_sink_put(
     fl_receive_sink_t *sink, const uint8_t *packet, const uint8_t *data, uint32_t length, uint64_t token)
 {
     fl_efvi_queue_t *queue = sink->queue;
-    fl_rx_frame_t *frame = sink->count < sink->capacity
-        ? &sink->frames[sink->count++] : &queue->pending[queue->pending_count++];
+    if (__builtin_expect(sink->next == sink->end, 0))
+    {
+        fl_sink_overflow(sink);
+    }
+    fl_rx_frame_t *frame = sink->next++;
     __builtin_prefetch(data);
     frame->data = data;
     frame->length = length;
@@ -45,7 +55,6 @@ static inline void fl_sink_put(
         }
     }
     sink->bytes += length;
-    sink->total++;
 }
 
 /* ---- descriptor rings ---- */
@@ -58,17 +67,18 @@ void fl_efvi_queue_refill(fl_efvi_queue_t *queue)
     {
         return;
     }
+    const uint32_t *top = queue->rx_free + queue->rx_free_count;
     uint32_t posted = 0;
     for (; posted < count; posted++)
     {
-        const uint32_t buffer = queue->rx_free[queue->rx_free_count - 1];
-        const ef_addr address = fl_efvi_queue_address(queue, queue->memory + (uint64_t)buffer * queue->stride);
+        const uint32_t buffer = *--top;
+        const ef_addr address = ef_memreg_dma_addr(&queue->registration, (size_t)buffer * queue->stride);
         if (0 != ef_vi_receive_init(&queue->vi, address, (ef_request_id)buffer))
         {
             break;
         }
-        queue->rx_free_count--;
     }
+    queue->rx_free_count -= posted;
     if (0 != posted)
     {
         ef_vi_receive_push(&queue->vi);
@@ -93,15 +103,16 @@ static inline void fl_queue_recycle(fl_efvi_queue_t *queue, uint32_t buffer)
     }
 }
 
-/* length: of the frame, without the prefix */
-static inline void fl_queue_accept(fl_receive_sink_t *sink, uint32_t buffer, int64_t length, bool is_whole)
+/* length: with the prefix */
+static inline void fl_queue_accept(fl_receive_sink_t *sink, uint32_t buffer, uint32_t length, bool is_whole)
 {
     fl_efvi_queue_t *queue = sink->queue;
     if (!fl_queue_has_buffer(queue, buffer))
     {
         return;
     }
-    if (!is_whole || length < 0 || length > (int64_t)queue->stride - queue->prefix)
+    const uint32_t frame_length = length - queue->prefix;    /* what is shorter than the prefix becomes very long */
+    if (!is_whole || frame_length > queue->frame_room)
     {
         /* A frame has one buffer; of a longer one the adapter hands over the pieces. */
         fl_figure_add(&queue->counters[FL_EFVI_RX_INVALID], 1);
@@ -109,7 +120,7 @@ static inline void fl_queue_accept(fl_receive_sink_t *sink, uint32_t buffer, int
         return;
     }
     const uint8_t *packet = queue->memory + (uint64_t)buffer * queue->stride;
-    fl_sink_put(sink, packet, packet + queue->prefix, (uint32_t)length, buffer);
+    fl_sink_put(sink, packet, packet + queue->prefix, frame_length, buffer);
 }
 
 static void fl_queue_count_discards(fl_efvi_queue_t *queue, unsigned type, int64_t frames)
@@ -142,7 +153,7 @@ static void fl_queue_unbundle(fl_receive_sink_t *sink, const ef_event *event)
         const uint32_t buffer = (uint32_t)buffers[i];
         const bool is_measured = buffer < queue->rx_count &&
             0 == ef_vi_receive_get_bytes(&queue->vi, queue->memory + (uint64_t)buffer * queue->stride, &length);
-        fl_queue_accept(sink, buffer, length, is_whole && is_measured);
+        fl_queue_accept(sink, buffer, length + queue->prefix, is_whole && is_measured);
     }
 }
 
@@ -157,19 +168,33 @@ static void fl_queue_unbundle_discards(fl_efvi_queue_t *queue, const ef_event *e
     }
 }
 
+/* ---- shared queues ---- */
+
+#ifdef FL_EFVI_HAS_RX_REF
+static inline void fl_queue_accept_shared(fl_receive_sink_t *sink, const ef_event *event)
+{
+    fl_efvi_queue_t *queue = sink->queue;
+    const uint32_t id = event->rx_ref.pkt_id;
+    const uint32_t length = event->rx_ref.len;
+    const uint8_t *packet = efct_vi_rxpkt_get(&queue->vi, id);
+    if (fl_efvi_wanted_has(&queue->wanted, packet, length))
+    {
+        fl_sink_put(sink, packet, packet, length, id);
+        return;
+    }
+    fl_figure_add(&queue->counters[FL_EFVI_RX_OTHERS], 1);
+    efct_vi_rxpkt_release(&queue->vi, id);
+}
+#endif
+
 /* ---- both ---- */
 
-static void fl_queue_handle(fl_receive_sink_t *sink, const ef_event *event)
+/* Any event but those of frames that are whole. */
+static __attribute__((noinline)) void fl_queue_handle(fl_receive_sink_t *sink, const ef_event *event)
 {
     fl_efvi_queue_t *queue = sink->queue;
     switch (EF_EVENT_TYPE(*event))
     {
-        case EF_EVENT_TYPE_RX:
-            fl_queue_accept(
-                sink, EF_EVENT_RX_RQ_ID(*event), (int64_t)EF_EVENT_RX_BYTES(*event) - queue->prefix,
-                EF_EVENT_RX_SOP(*event) && !EF_EVENT_RX_CONT(*event));
-            break;
-
         case EF_EVENT_TYPE_RX_MULTI:
             fl_queue_unbundle(sink, event);
             break;
@@ -188,21 +213,6 @@ static void fl_queue_handle(fl_receive_sink_t *sink, const ef_event *event)
             break;
 
 #ifdef FL_EFVI_HAS_RX_REF
-        case EF_EVENT_TYPE_RX_REF:
-        {
-            const uint8_t *packet = efct_vi_rxpkt_get(&queue->vi, event->rx_ref.pkt_id);
-            if (fl_efvi_wanted_has(&queue->wanted, packet, event->rx_ref.len))
-            {
-                fl_sink_put(sink, packet, packet, event->rx_ref.len, event->rx_ref.pkt_id);
-            }
-            else
-            {
-                fl_figure_add(&queue->counters[FL_EFVI_RX_OTHERS], 1);
-                efct_vi_rxpkt_release(&queue->vi, event->rx_ref.pkt_id);
-            }
-            break;
-        }
-
         case EF_EVENT_TYPE_RX_REF_DISCARD:
             fl_queue_count_discards(queue, fl_efvi_discard_subtype(event->rx_ref_discard.flags), 1);
             efct_vi_rxpkt_release(&queue->vi, event->rx_ref_discard.pkt_id);
@@ -252,15 +262,43 @@ static void fl_queue_poll(fl_receive_sink_t *sink, uint32_t events_wanted)
     const uint32_t limit = events_wanted < EF_VI_EVENT_POLL_MIN_EVS ? EF_VI_EVENT_POLL_MIN_EVS
         : events_wanted < FL_EFVI_EVENTS ? events_wanted : FL_EFVI_EVENTS;
     const int count = ef_eventq_poll(&queue->vi, events, (int)limit);
-    for (int i = 0; i < count; i++)
+    for (const ef_event *event = events; event < events + count; event++)
     {
-        fl_queue_handle(sink, &events[i]);
+        const unsigned type = EF_EVENT_TYPE(*event);
+        if (EF_EVENT_TYPE_RX == type)
+        {
+            fl_queue_accept(
+                sink, EF_EVENT_RX_RQ_ID(*event), EF_EVENT_RX_BYTES(*event),
+                EF_EVENT_RX_SOP(*event) && !EF_EVENT_RX_CONT(*event));
+        }
+#ifdef FL_EFVI_HAS_RX_REF
+        else if (EF_EVENT_TYPE_RX_REF == type)
+        {
+            fl_queue_accept_shared(sink, event);
+        }
+#endif
+        else
+        {
+            fl_queue_handle(sink, event);
+        }
     }
-    if (0 != sink->total)
+}
+
+/* Poll once. Returns the frames that were written; what goes beyond their room is kept. Without room it is for completions. */
+static uint32_t fl_queue_receive(fl_efvi_queue_t *queue, fl_rx_frame_t *frames, uint32_t capacity)
+{
+    fl_receive_sink_t sink = {.queue = queue, .next = frames, .end = frames + capacity};
+    fl_queue_poll(&sink, 0 != capacity ? capacity : FL_EFVI_EVENTS);
+    const uint32_t written = sink.is_kept ? capacity : (uint32_t)(sink.next - frames);
+    const uint32_t known = queue->pending_count;
+    queue->pending_count = sink.is_kept ? (uint32_t)(sink.next - queue->pending) : known;
+    const int64_t total = (int64_t)written + queue->pending_count - known;
+    if (0 != total)
     {
-        fl_figure_add(&queue->counters[FL_EFVI_RX_FRAMES], sink->total);
-        fl_figure_add(&queue->counters[FL_EFVI_RX_BYTES], sink->bytes);
+        fl_figure_add(&queue->counters[FL_EFVI_RX_FRAMES], total);
+        fl_figure_add(&queue->counters[FL_EFVI_RX_BYTES], sink.bytes);
     }
+    return written;
 }
 
 #ifdef FL_EFVI_HAS_RX_REF
@@ -279,11 +317,10 @@ int fl_efvi_queue_receive(fl_efvi_queue_t *queue, fl_rx_frame_t *frames, uint32_
     {
         return 0;
     }
-    fl_receive_sink_t sink = {.queue = queue, .frames = frames, .capacity = capacity};
-    sink.count = fl_queue_take_pending(queue, frames, capacity);
-    if (sink.count < capacity)
+    uint32_t count = fl_queue_take_pending(queue, frames, capacity);
+    if (count < capacity)
     {
-        fl_queue_poll(&sink, capacity - sink.count);
+        count += fl_queue_receive(queue, frames + count, capacity - count);
     }
     if (!queue->is_shared)
     {
@@ -295,7 +332,7 @@ int fl_efvi_queue_receive(fl_efvi_queue_t *queue, fl_rx_frame_t *frames, uint32_
         fl_queue_release_deferred(queue);
     }
 #endif
-    return (int)sink.count;
+    return (int)count;
 }
 
 void fl_efvi_queue_release(fl_efvi_queue_t *queue, const fl_rx_frame_t *frames, uint32_t count)
@@ -311,10 +348,12 @@ void fl_efvi_queue_release(fl_efvi_queue_t *queue, const fl_rx_frame_t *frames, 
         return;
     }
 #endif
+    uint32_t *top = queue->rx_free + queue->rx_free_count;
     for (uint32_t i = 0; i < count; i++)
     {
-        queue->rx_free[queue->rx_free_count++] = (uint32_t)frames[i].token;
+        top[i] = (uint32_t)frames[i].token;
     }
+    queue->rx_free_count += count;
     if (may_touch && !queue->is_shared)
     {
         fl_efvi_queue_refill(queue);
@@ -326,8 +365,7 @@ int fl_efvi_queue_reap(fl_efvi_queue_t *queue)
 {
     if (queue->tx_free_count < queue->tx_count / 2 && 0 == queue->pending_count && fl_efvi_gate_pass(&queue->gate))
     {
-        fl_receive_sink_t sink = {.queue = queue};
-        fl_queue_poll(&sink, FL_EFVI_EVENTS);
+        fl_queue_receive(queue, NULL, 0);
     }
     return 0;
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define FL_WANTED_STEP 16
 #define FL_ETHER_LENGTH 14
@@ -41,6 +40,7 @@ void fl_efvi_wanted_remove(fl_efvi_wanted_t *wanted, const fl_address_t *address
         if (fl_address_is(&wanted->addresses[i], address->port, address->bytes, host_length))
         {
             wanted->addresses[i] = wanted->addresses[--wanted->count];
+            wanted->last = 0;
             return;
         }
     }
@@ -57,7 +57,7 @@ static inline uint16_t fl_read_16(const uint8_t *at)
     return (uint16_t)(at[0] << 8 | at[1]);
 }
 
-bool fl_efvi_wanted_has(const fl_efvi_wanted_t *wanted, const uint8_t *frame, uint32_t length)
+bool fl_efvi_wanted_find(fl_efvi_wanted_t *wanted, const uint8_t *frame, uint32_t length)
 {
     uint32_t at = FL_ETHER_LENGTH;
     if (length < FL_ETHER_LENGTH + FL_TAG_LENGTH)
@@ -98,6 +98,10 @@ bool fl_efvi_wanted_has(const fl_efvi_wanted_t *wanted, const uint8_t *frame, ui
     {
         if (fl_address_is(&wanted->addresses[i], port, frame + host_at, host_length))
         {
+            if (fl_efvi_wanted_is_plain(frame, length))
+            {
+                wanted->last = fl_efvi_wanted_goal(frame);
+            }
             return true;
         }
     }
