@@ -204,7 +204,7 @@ static inline int32_t fl_floor_read(fl_floor_work_t *work, const uint8_t *frame,
     uint16_t udp_length;
     uint16_t udp_checksum;
     if (length < FL_FLOOR_HEADER || 0 != memcmp(frame + 12, fl_floor_header + 12, 2) || 0x45 != frame[14] ||
-        17 != frame[23] || 0 != memcmp(frame + 26, fl_floor_header + 26, 12))
+        17 != frame[23] || 0 != memcmp(frame + 26, work->header + 26, 12))
     {
         return -1;
     }
