@@ -131,7 +131,11 @@ LONG = bytes(v4() / UDP(sport=5000, dport=PORT) / Raw(bytes(1000)))
         ("rx-fragments", bytes(v4(flags="MF") / udp())),
         ("rx-fragments", bytes(v4(frag=3) / udp())),
         ("rx-fragments", bytes(v6() / IPv6ExtHdrFragment(m=1) / udp())),
+        ("rx-not-mine", at(PLAIN, 5, b"\x77")),
+        ("rx-checksum-failure-ip", at(PLAIN, 15, b"\x09")),
+        ("rx-checksum-failure-ip", at(PLAIN, 18, b"\x12\x34")),
         ("rx-checksum-failure-ip", at(PLAIN, 24, b"\x12\x34")),
+        ("rx-checksum-failure-udp", at(PLAIN, 34, b"\x12\x34")),
         ("rx-checksum-failure-udp", at(PLAIN, 40, b"\x12\x34")),
         ("rx-checksum-failure-udp", at(PLAIN, len(PLAIN) - 1, b"\xff")),
         ("rx-checksum-failure-udp", at(LONG, 500, b"\x01")),
@@ -148,7 +152,45 @@ def test_what_is_wrong_is_dropped_under_its_reason(stack: Netstack, reason: str,
     assert stack.receive(endpoint, frame) == []
     assert stack.receive(endpoint, PLAIN) == [DATA]
     assert stack.counts()[reason] == 2
+    # And between two of that flow in one poll, whose headers are compared with each other.
+    stack.port.inject(PLAIN)
+    stack.port.inject(frame)
+    assert stack.receive(endpoint, PLAIN) == [DATA, DATA]
+    assert stack.counts()[reason] == 3
     assert not endpoint6.inbox
+
+
+def test_a_frame_that_is_cut_short_is_no_shorter_one_with_the_headers_of_the_one_before(stack: Netstack) -> None:
+    endpoint = stack.station.open(bind=Address.of(SELF, PORT))
+    unsummed = bytes(v4() / udp(chksum=0))
+    assert stack.receive(endpoint, unsummed) == [DATA]
+    stack.port.inject(unsummed)
+    stack.port.inject(unsummed[:-1])
+    assert stack.receive(endpoint, unsummed) == [DATA, DATA]
+    assert stack.counts()["rx-malformed"] == 1
+
+
+def test_frames_of_one_poll_may_differ_in_any_part_of_their_headers(stack: Netstack) -> None:
+    endpoint = stack.station.open(bind=Address.of(SELF, PORT))
+    stack.station.open(bind=Address.of(SELF, PORT + 1))
+    packets = [
+        *(
+            v4(**fields) / udp()
+            for fields in ({}, {"id": 7}, {"tos": 3}, {"ttl": 9}, {"flags": "DF"}, {}, {"src": SELF})
+        ),
+        v4() / udp(sport=5001),
+        v4() / udp() / Raw(b"longer"),
+        v4() / udp(chksum=0),
+        v4() / udp(),
+    ]
+    frames = [bytes(packet) for packet in packets]
+    for frame in frames:
+        assert stack.receive(endpoint, frame), "the flow is known from now on"
+    for frame in frames[:-1]:
+        stack.port.inject(frame)
+    got = stack.receive(endpoint, frames[-1])
+    assert got == [DATA] * 8 + [DATA + b"longer", DATA, DATA]
+    assert stack.counts() == {"rx-pkts": 22, "rx-bytes": stack.counts()["rx-bytes"]}
 
 
 def test_a_verdict_of_the_device_replaces_the_sums() -> None:
@@ -160,6 +202,20 @@ def test_a_verdict_of_the_device_replaces_the_sums() -> None:
         stack.set_faults(checksum=lib.FL_CHECKSUM_BAD)
         assert [stack.receive(endpoint, PLAIN) for _ in range(3)] == [[]] * 3
         assert stack.counts()["rx-checksum-failure-udp"] == 3
+
+
+def test_a_verdict_is_of_its_frame_alone_and_not_of_others_with_the_same_headers() -> None:
+    wrong = at(PLAIN, 24, b"\x12\x34")
+    with Netstack(offloads=lib.FL_PORT_RX_CHECKSUM) as stack:
+        endpoint = stack.station.open(bind=Address.of(SELF, PORT))
+        assert stack.receive(endpoint, PLAIN) == [DATA]
+        for verdict in (lib.FL_CHECKSUM_GOOD, lib.FL_CHECKSUM_UNKNOWN, lib.FL_CHECKSUM_GOOD, lib.FL_CHECKSUM_BAD):
+            stack.set_faults(checksum=verdict)
+            stack.port.inject(wrong)
+        stack.set_faults(checksum=lib.FL_CHECKSUM_UNKNOWN)
+        assert stack.receive(endpoint, PLAIN) == [DATA] * 3
+        counts = stack.counts()
+        assert (counts["rx-pkts"], counts["rx-checksum-failure-ip"]) == (4, 2)
 
 
 def test_without_udp_checksums_none_is_verified_over_ipv4() -> None:

@@ -29,7 +29,7 @@ typedef struct fl_memory_port_faults
     uint32_t tx_alloc_limit;       /* most buffers of one tx_alloc; UINT32_MAX: no limit */
     uint32_t tx_burst_limit;       /* most frames that one tx_burst accepts; UINT32_MAX: no limit */
     uint32_t is_removed;           /* every call returns -FL_ENODEV */
-    uint32_t checksum;             /* verdict on received frames, FL_CHECKSUM_*; with FL_PORT_RX_CHECKSUM */
+    uint32_t checksum;             /* verdict on frames that arrive, FL_CHECKSUM_*; with FL_PORT_RX_CHECKSUM */
     uint32_t takes_vlan;           /* a tag is taken out of received frames */
     uint32_t clock;                /* FL_CLOCK_* of the timestamps on received frames, which are the host's time */
     uint32_t holds_completions;    /* tx_reap returns none */

@@ -21,6 +21,7 @@ typedef struct fl_memory_slot
     uint8_t *data;
     uint32_t length;
     bool is_out;                     /* at the netstack: held, or allocated */
+    uint8_t checksum;                /* received: FL_CHECKSUM_*, as the faults were when it arrived */
     fl_memory_port_sent_t sent;
 } fl_memory_slot_t;
 

@@ -12,8 +12,7 @@ static void fl_memory_describe(const fl_port_t *port, fl_memory_slot_t *slot, fl
     frame->vlan = UINT16_MAX;
     frame->clock = (uint8_t)port->faults.clock;
     frame->timestamp_ns = FL_CLOCK_NONE != frame->clock ? port->host->epoch_clock(port->host) : 0;
-    frame->checksum =
-        0 != (port->config.offloads & FL_PORT_RX_CHECKSUM) ? (uint8_t)port->faults.checksum : FL_CHECKSUM_UNKNOWN;
+    frame->checksum = 0 != (port->config.offloads & FL_PORT_RX_CHECKSUM) ? slot->checksum : FL_CHECKSUM_UNKNOWN;
     if (0 != port->faults.takes_vlan && slot->length >= 18 && 0x81 == slot->data[12] && 0 == slot->data[13])
     {
         frame->vlan = (uint16_t)(slot->data[14] << 8 | slot->data[15]);

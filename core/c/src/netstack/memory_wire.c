@@ -156,6 +156,7 @@ int fl_memory_arrive(fl_port_t *port, uint32_t queue, const uint8_t *frame, uint
     const uint32_t slot = ring->vacant[--ring->vacant_count];
     memcpy(ring->slots[slot].data, frame, length);
     ring->slots[slot].length = length;
+    ring->slots[slot].checksum = (uint8_t)port->faults.checksum;
     fl_memory_ring_append(ring, slot);
     if (at->is_armed)
     {

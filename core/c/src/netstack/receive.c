@@ -1,6 +1,7 @@
 /* Frames in: poll and release.
  *
- * A frame of a known flow is recognised by a few words of its headers, each read once. Any other one goes to receive_slow.c.
+ * A frame of a known flow is recognised by a few words of its headers, each read once; one with the headers of the frame
+ * before, but for the id, needs no second look at them. Any other one goes to receive_slow.c.
  */
 #include <string.h>
 
@@ -115,36 +116,92 @@ void fl_receive_forget(fl_poller_t *poller, const fl_endpoint_t *endpoint)
 
 /* ---- known flows ---- */
 
-/* The words of a frame's headers that say whose it is. */
-typedef struct fl_head_words
+/* A frame's headers up to UDP's checksum, each word as it was read once. */
+typedef struct fl_heads
 {
-    uint64_t first;
-    uint64_t second;
-    uint64_t third;
-    uint64_t addresses;
-    uint32_t ports;
-} fl_head_words_t;
+    uint64_t words[5];
+} fl_heads_t;
 
-FL_ALWAYS_INLINE bool fl_receive_is_of(const fl_flow_t *flow, const fl_head_words_t *head)
+/* What a frame with certain headers is, found out once: those that follow it have the same ones as a rule. */
+typedef struct fl_shape
 {
-    return 0 == ((head->first ^ flow->words[0]) | (fl_receive_mask_second(head->second) ^ flow->words[1]) |
-                 (fl_receive_mask_third(head->third) ^ flow->words[2]) | (head->addresses ^ flow->words[3]) |
-                 (head->ports ^ flow->ports));
+    fl_heads_t heads;
+    const fl_flow_t *flow;
+    uint32_t frame_length;           /* bytes that a frame needs to have */
+    uint32_t length;                 /* of the payload */
+    uint64_t ip_sum;                 /* of the IP header without id and checksum */
+    uint64_t sum;                    /* of what UDP's checksum is over, but payload and checksum */
+    uint8_t verdict;                 /* FL_CHECKSUM_* of the frame; unless it is good, the IP header's was verified */
+    bool verifies_udp;               /* unless it was not sent */
+} fl_shape_t;
+
+FL_ALWAYS_INLINE bool fl_receive_is_of(const fl_flow_t *flow, const fl_heads_t *heads, uint64_t addresses, uint32_t ports)
+{
+    return 0 == ((heads->words[0] ^ flow->words[0]) | (fl_receive_mask_second(heads->words[1]) ^ flow->words[1]) |
+                 (fl_receive_mask_third(heads->words[2]) ^ flow->words[2]) | (addresses ^ flow->words[3]) |
+                 (ports ^ flow->ports));
 }
 
-/* Whether the checksums of IPv4's header and of UDP are right; of UDP only if it is to be verified and was sent. */
-FL_ALWAYS_INLINE bool fl_receive_is_whole(
-    const fl_flow_t *flow, const fl_head_words_t *head, const uint8_t *data, const uint16_t udp[2], uint32_t length,
-    bool verifies_udp)
+/* ip_sum: of the IP header without id and checksum */
+FL_ALWAYS_INLINE bool fl_receive_is_ip_right(const fl_heads_t *heads, uint64_t ip_sum)
 {
-    uint16_t header_sum;
-    memcpy(&header_sum, data + 24, sizeof(header_sum));
-    const uint64_t sum = fl_receive_part(head->second, 6) + fl_receive_halves(head->third) +
-        flow->addresses_sum + header_sum;
-    return fl_checksum_is_right(sum) &&
-        (!verifies_udp || 0 == udp[1] ||
-         fl_checksum_is_right(fl_checksum_add(
-             fl_checksum_body(NULL, data + FL_RECEIVE_FAST_HEADERS, length), flow->pseudo + 2u * udp[0] + udp[1])));
+    return fl_checksum_is_right(ip_sum + fl_receive_part(heads->words[2], 2) + fl_receive_part(heads->words[3], 0));
+}
+
+/* Find out what a frame is. Returns false if it is of no known flow, or anything is wrong with its headers. */
+FL_ALWAYS_INLINE bool fl_receive_find_shape(
+    fl_poller_t *poller, const fl_rx_frame_t *frame, const fl_heads_t *heads, bool verifies_udp, fl_shape_t *shape)
+{
+    const uint64_t addresses = fl_receive_straddle(heads->words[3], heads->words[4]);
+    const uint32_t ports = (uint32_t)(heads->words[4] >> 16);   /* bytes 2 to 5 of 8, in either order */
+    const uint16_t udp_length_sent = fl_receive_part(heads->words[4], 6);
+    const fl_flow_t *flow = shape->flow;
+    if (!fl_receive_is_of(flow, heads, addresses, ports))
+    {
+        fl_flow_t *found = fl_receive_flow(poller, addresses, ports);
+        if (!found->is_fast || !fl_receive_is_of(found, heads, addresses, ports))
+        {
+            return false;
+        }
+        found->turn = poller->turn;
+        flow = found;
+    }
+    const uint32_t total_length = ntohs(fl_receive_part(heads->words[2], 0));
+    const uint32_t udp_length = ntohs(udp_length_sent);
+    if (total_length + FL_ETHERNET_LENGTH > frame->length || udp_length < FL_UDP_LENGTH ||
+        udp_length + FL_IPV4_LENGTH > total_length || FL_CHECKSUM_BAD == frame->checksum)
+    {
+        return false;
+    }
+    const uint64_t ip_sum = fl_receive_part(heads->words[1], 6) + fl_receive_halves(fl_receive_mask_id(heads->words[2])) +
+        flow->addresses_sum;
+    if (FL_CHECKSUM_GOOD != frame->checksum && !fl_receive_is_ip_right(heads, ip_sum))
+    {
+        return false;
+    }
+    *shape = (fl_shape_t){
+        .heads = *heads,
+        .flow = flow,
+        .frame_length = total_length + FL_ETHERNET_LENGTH,
+        .length = udp_length - FL_UDP_LENGTH,
+        .ip_sum = ip_sum,
+        .sum = flow->pseudo + 2u * udp_length_sent,
+        .verdict = frame->checksum,
+        .verifies_udp = verifies_udp && FL_CHECKSUM_GOOD != frame->checksum,
+    };
+    return true;
+}
+
+/* Whether a frame is what the one before was: it has the same headers, but maybe another id, and so another checksum. */
+FL_ALWAYS_INLINE bool fl_receive_has_shape(const fl_shape_t *shape, const fl_rx_frame_t *frame, const fl_heads_t *heads)
+{
+    const uint64_t third = heads->words[2] ^ shape->heads.words[2];
+    const uint64_t fourth = heads->words[3] ^ shape->heads.words[3];
+    return 0 == ((heads->words[0] ^ shape->heads.words[0]) | (heads->words[1] ^ shape->heads.words[1]) |
+                 fl_receive_mask_id(third) | fl_receive_mask_header_sum(fourth) |
+                 (heads->words[4] ^ shape->heads.words[4])) &&
+        shape->verdict == frame->checksum && frame->length >= shape->frame_length &&
+        (0 == (third | fourth) || FL_CHECKSUM_GOOD == frame->checksum || fl_receive_is_ip_right(heads, shape->ip_sum));
 }
 
 /* Take frames of known flows, `count` at most, a run for each. Ends at the first that is of none or that has anything wrong
@@ -152,12 +209,12 @@ FL_ALWAYS_INLINE bool fl_receive_is_whole(
 FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
     fl_poller_t *poller, uint32_t first, uint32_t count, fl_run_t *runs, int64_t *bytes, bool verifies_udp)
 {
-    /* No frame is of it: byte 15 is masked. */
+    /* No frame is of it: byte 15 is masked, and no frame is that long. */
     static const fl_flow_t none = { .words[1] = UINT64_MAX };
     const fl_rx_frame_t *const begin = &poller->frames[first];
     const fl_rx_frame_t *const end = begin + count;
     const fl_rx_frame_t *const fetched = count > FL_RECEIVE_AHEAD ? end - FL_RECEIVE_AHEAD : begin;
-    const fl_flow_t *flow = &none;
+    fl_shape_t shape = { .flow = &none, .frame_length = UINT32_MAX };
     fl_run_t *run = runs;
     int64_t total = 0;
     const fl_rx_frame_t *frame = begin;
@@ -172,48 +229,30 @@ FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
         {
             break;
         }
-        const fl_head_words_t head = {
-            .first = fl_word_u64(data),
-            .second = fl_word_u64(data + 8),
-            .third = fl_word_u64(data + 16),
-            .addresses = fl_word_u64(data + 26),
-            .ports = fl_word_u32(data + 34),
-        };
-        const uint32_t length_and_sum = fl_word_u32(data + 38);
-        /* As a rule it is of the flow of the frame before. */
-        if (!fl_receive_is_of(flow, &head))
-        {
-            fl_flow_t *found = fl_receive_flow(poller, head.addresses, head.ports);
-            if (!found->is_fast || !fl_receive_is_of(found, &head))
-            {
-                break;
-            }
-            found->turn = poller->turn;
-            flow = found;
-        }
-        uint16_t udp[2];
-        memcpy(udp, &length_and_sum, sizeof(udp));
-        const uint32_t total_length = ntohs(fl_receive_part(head.third, 0));
-        const uint32_t udp_length = ntohs(udp[0]);
-        if (total_length + FL_ETHERNET_LENGTH > frame->length || udp_length < FL_UDP_LENGTH ||
-            udp_length + FL_IPV4_LENGTH > total_length)
+        const fl_heads_t heads = { { fl_word_u64(data), fl_word_u64(data + 8), fl_word_u64(data + 16),
+            fl_word_u64(data + 24), fl_word_u64(data + 32) } };
+        uint16_t udp_sum;
+        memcpy(&udp_sum, data + 40, sizeof(udp_sum));
+        if (!fl_receive_has_shape(&shape, frame, &heads) &&
+            !fl_receive_find_shape(poller, frame, &heads, verifies_udp, &shape))
         {
             break;
         }
-        const uint32_t length = udp_length - FL_UDP_LENGTH;
-        if (FL_CHECKSUM_GOOD != frame->checksum &&
-            (FL_CHECKSUM_BAD == frame->checksum || !fl_receive_is_whole(flow, &head, data, udp, length, verifies_udp)))
+        if (shape.verifies_udp && 0 != udp_sum &&
+            !fl_checksum_is_right(fl_checksum_add(
+                fl_checksum_body(NULL, data + FL_RECEIVE_FAST_HEADERS, shape.length), shape.sum + udp_sum)))
         {
             break;
         }
+        const fl_flow_t *flow = shape.flow;
         fl_receive_write(
-            run, data + FL_RECEIVE_FAST_HEADERS, length, &flow->peer, &flow->local, flow->context,
+            run, data + FL_RECEIVE_FAST_HEADERS, shape.length, &flow->peer, &flow->local, flow->context,
             first + (uint32_t)(frame - begin));
         if (flow->has_timestamps)
         {
             fl_receive_stamp(run, frame);
         }
-        total += length;
+        total += shape.length;
     }
     const uint32_t taken = (uint32_t)(frame - begin);
     memset(&poller->references[first], 1, taken);

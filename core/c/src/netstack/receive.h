@@ -30,6 +30,16 @@ static inline uint16_t fl_receive_part(uint64_t word, uint32_t offset)
 #endif
 }
 
+/* The word that begins at the third byte of one, and ends with the second byte of the next. */
+static inline uint64_t fl_receive_straddle(uint64_t word, uint64_t next)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return word >> 16 | next << 48;
+#else
+    return word << 16 | next >> 48;
+#endif
+}
+
 static inline uint64_t fl_receive_halves(uint64_t word)
 {
     return (word & 0xffffffff) + (word >> 32);
@@ -46,6 +56,19 @@ static inline uint64_t fl_receive_mask_second(uint64_t word)
 static inline uint64_t fl_receive_mask_third(uint64_t word)
 {
     static const uint8_t mask[8] = { 0, 0, 0, 0, 0xbf, 255, 0, 255 };
+    return word & fl_word_u64(mask);
+}
+
+/* The same words without IPv4's id, in bytes 16 to 23, and without its checksum, in bytes 24 to 31. */
+static inline uint64_t fl_receive_mask_id(uint64_t word)
+{
+    static const uint8_t mask[8] = { 255, 255, 0, 0, 255, 255, 255, 255 };
+    return word & fl_word_u64(mask);
+}
+
+static inline uint64_t fl_receive_mask_header_sum(uint64_t word)
+{
+    static const uint8_t mask[8] = { 0, 0, 255, 255, 255, 255, 255, 255 };
     return word & fl_word_u64(mask);
 }
 
