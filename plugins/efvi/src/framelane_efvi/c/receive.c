@@ -255,7 +255,7 @@ static uint32_t fl_queue_take_pending(fl_efvi_queue_t *queue, fl_rx_frame_t *fra
     return taken;
 }
 
-static void fl_queue_poll(fl_receive_sink_t *sink, uint32_t events_wanted)
+static inline __attribute__((always_inline)) void fl_queue_poll(fl_receive_sink_t *sink, uint32_t events_wanted)
 {
     fl_efvi_queue_t *queue = sink->queue;
     ef_event events[FL_EFVI_EVENTS];
