@@ -17,7 +17,6 @@ import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -57,7 +56,7 @@ class Cost:
 
     instructions: float  #: without those of the stand-in
     stand_in: float  #: instructions inside the stand-in
-    ns: float  #: the stand-in's included, median of the runs; 0 where time was not measured
+    ns: float  #: the stand-in's included, the least of the runs; 0 where time was not measured
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,6 @@ class Row:
     length: int
     path: Cost
     floor: Cost
-    ratio_ns: float  #: median of the runs' ratios; 0 where time was not measured
 
     @property
     def ratio(self) -> float:
@@ -80,6 +78,11 @@ class Row:
     def ratio_with_stand_in(self) -> float:
         """Instructions, the stand-in's counted on both sides."""
         return (self.path.instructions + self.path.stand_in) / (self.floor.instructions + self.floor.stand_in)
+
+    @property
+    def ratio_ns(self) -> float:
+        """Time; 0 where it was not measured."""
+        return self.path.ns / self.floor.ns if self.floor.ns else 0.0
 
 
 # ---- the program ----
@@ -218,10 +221,6 @@ def _times(program: Path, cases: Sequence[str], runs: int) -> dict[str, list[flo
     return found
 
 
-def _median(values: Sequence[float]) -> float:
-    return statistics.median(values) if values else 0.0
-
-
 def measure(lengths: Sequence[int] = LENGTHS, *, runs: int = 0) -> list[Row]:
     """Measure both sides, in both directions, on both models.
 
@@ -236,14 +235,12 @@ def measure(lengths: Sequence[int] = LENGTHS, *, runs: int = 0) -> list[Row]:
     timed = _times(program, cases, runs)
 
     def cost(case: str) -> Cost:
-        return Cost(*counted[case], _median(timed[case]))
+        return Cost(*counted[case], min(timed[case], default=0.0))
 
-    rows = []
-    for way, model, length in kinds:
-        path, floor = (f"{side}:{way}:{model}:{length}" for side in ("path", "floor"))
-        ratios = [ours / bare for ours, bare in zip(timed[path], timed[floor], strict=True)]
-        rows.append(Row(way, model, length, cost(path), cost(floor), _median(ratios)))
-    return rows
+    return [
+        Row(way, model, length, cost(f"path:{way}:{model}:{length}"), cost(f"floor:{way}:{model}:{length}"))
+        for way, model, length in kinds
+    ]
 
 
 # ---- what is shown ----
@@ -274,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(description="What a packet costs on our ef_vi path, beside a bare loop.")
     parser.add_argument("--length", type=int, action="append", metavar="N", help="of datagrams, 18 to 1472 bytes")
-    parser.add_argument("--runs", type=int, default=9, metavar="N", help="how often time is taken; the median counts")
+    parser.add_argument("--runs", type=int, default=9, metavar="N", help="how often time is taken; the least counts")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     lengths = options.length or LENGTHS
