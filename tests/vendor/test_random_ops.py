@@ -1,4 +1,4 @@
-"""Operations of chance on the plugins' ops tables, over stand-ins that abort on misuse; ``ops/README.md`` describes them.
+"""Operations of chance on the plugins' ops tables, over stand-ins that abort on misuse; see ``ops/README.md``.
 
 Plugin, stand-in and driver are one program: with AddressSanitizer and UndefinedBehaviorSanitizer in the long runs and
 under ``tools/sanitize``, without them in the quick ones, which have to be compiled each time.
@@ -80,7 +80,13 @@ def transport_program(folder: Path, sanitized: bool) -> Path:
 
 def vma_library(folder: Path, sanitized: bool) -> Path:
     sources = sorted((ROOT / "tests/vendor/vma").glob("*.c"))
-    return link(folder / "libvma.so", sources, ["-std=c11", "-fPIC", "-fvisibility=hidden"], ("-shared",), sanitized)
+    return link(
+        folder / "libvma.so",
+        sources,
+        ["-std=c11", "-fPIC", "-fvisibility=hidden", f"-I{ROOT}/tests/vendor/vma/include"],
+        ("-shared",),
+        sanitized,
+    )
 
 
 def run(program: Path, count: int, set_up: str, argument: Path | str) -> None:

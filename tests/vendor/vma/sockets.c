@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "stand_in.h"
-#include "vma_extra.h"
+#include <mellanox/vma_extra.h>
 
 #define RINGS 256
 #define TYPE_MASK 0xf   /* of the type, without SOCK_CLOEXEC and SOCK_NONBLOCK */
