@@ -22,8 +22,8 @@ from support.vendor import build_ciul
 ROOT = Path(__file__).parents[2]
 OPS = Path(__file__).parent / "ops"
 SANITIZERS = "address,undefined"
-FLAGS = ["-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
-SANITIZED = ["-O1", f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+FLAGS = ["-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-pthread"]
+SANITIZED = ["-O1", "-g", f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 LONG = 10_000_000
 SIZES = [
     pytest.param(20_000, id="quick"),
@@ -39,7 +39,7 @@ def is_sanitized(count: int) -> bool:
 
 
 def link(target: Path, sources: list[Path], flags: list[str], libraries: tuple[str, ...], sanitized: bool) -> Path:
-    """Compile halves of the sources side by side, and link them."""
+    """Compile the sources, two at a time, and link them."""
     command = ["cc", *FLAGS, *(SANITIZED if sanitized else ["-O0"]), *flags]
 
     def call(*arguments: str | Path) -> None:
