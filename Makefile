@@ -58,11 +58,13 @@ interop: test-packages venv
 vendor:
 	$(MAKE) -s -C tests/vendor/ciul DEST=$(CURDIR)/build/vendor/ciul
 
-# docs/vendor-headers.md: compares the stand-in for ef_vi with the headers of an SDK.
+# docs/vendor-headers.md: compares the stand-ins for ef_vi and VMA, and the plugins, with the vendors' headers.
 check-vendor-headers: venv
-	@test -n "$(EF_VI_INCLUDE)" || { echo "make check-vendor-headers EF_VI_INCLUDE=DIR: DIR holds etherfabric/base.h" >&2; exit 2; }
-	$(BIN)/python tools/check_vendor_headers.py tests/vendor/ciul/headers.toml "$(EF_VI_INCLUDE)" \
-		$(if $(OLDER),--older) $(patsubst %,--used-in %,$(wildcard plugins/efvi/src))
+	@test -n "$(EF_VI_INCLUDE)$(VMA_INCLUDE)" || { echo "make check-vendor-headers EF_VI_INCLUDE=DIR VMA_INCLUDE=DIR, or one of them: the first holds etherfabric/base.h, the second mellanox/vma_extra.h" >&2; exit 2; }
+	$(if $(EF_VI_INCLUDE),$(BIN)/python tools/check_vendor_headers.py tests/vendor/ciul/headers.toml "$(EF_VI_INCLUDE)" \
+		$(if $(OLDER),--older) $(patsubst %,--used-in %,$(wildcard plugins/efvi/src)))
+	$(if $(VMA_INCLUDE),$(BIN)/python tools/check_vendor_headers.py tests/vendor/vma/headers.toml "$(VMA_INCLUDE)" \
+		$(if $(OLDER),--older))
 
 # Boots Debian's kernel in software emulation; needs root, for the bind mount that is the machine's root.
 test-vm: vm-packages venv

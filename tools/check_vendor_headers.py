@@ -65,6 +65,11 @@ class Set:
     prefixes: Sequence[str]
     #: Counts that grow with each release.
     counts: frozenset[str]
+    #: Fields whose type the stand-in leaves out.
+    untyped: frozenset[str]
+    #: A program's own declarations of the interface, and what each is by the vendor's names: both are expressions of C.
+    own_header: Path | None
+    own_equal: Mapping[str, str]
 
     @classmethod
     def read(cls, path: Path) -> Set:
@@ -78,6 +83,9 @@ class Set:
             raw.get("readers", {}),
             raw.get("prefixes", ()),
             frozenset(raw.get("counts", ())),
+            frozenset(raw.get("untyped", ())),
+            (path.parent / raw["own"]["header"]).resolve() if "own" in raw else None,
+            raw.get("own", {}).get("equal", {}),
         )
 
 
@@ -241,7 +249,7 @@ class Names:
         )
         for path, kind in self._fields("", node):
             label = f"{name}.{path}"
-            if isinstance(kind, c_ast.PtrDecl | c_ast.ArrayDecl):
+            if isinstance(kind, c_ast.PtrDecl | c_ast.ArrayDecl) and label not in self._set.untyped:
                 self._is_compatible(f"{label} type", f"(({name} *)0)->{path}", self._text(kind))
             if kind is None:
                 statements = f'{name} x; memset(&x, 0, sizeof(x)); x.{path} = -1; fl_bytes("{label}", &x, sizeof(x)); '
@@ -362,10 +370,28 @@ def compare(described: Set, other: Path, names: Sequence[str], compiler: str) ->
         else:
             line = f"{probe.name}: the stand-in has {said[0]}; the SDK has {said[1]}"
             (result.layout if probe.is_layout else result.differences).append(line)
+    questions = own_questions(described)
+    for name, answers in theirs.ask(questions).items():
+        if answers != ["equal"]:
+            result.differences.append(f"{name}: {'; '.join(answers)}")
+    result.compared += len(questions)
     declared = {re.split(r"[. (]", re.sub(r"^(enum|struct) ", "", probe.name))[0] for probe in known.probes}
     used = [f"{name}: is used, and the stand-in does not have it" for name in names if name not in declared]
     result.differences += used
     return result
+
+
+def own_questions(described: Set) -> list[Probe]:
+    """Whether a program's own declarations say what the SDK's do."""
+    return [
+        Probe(
+            f"{mine} is {theirs}",
+            f'long long a = (long long)({mine}), b = (long long)({theirs}); printf("{mine} is {theirs}\\t"); '
+            f'if (a == b) puts("equal"); else printf("%lld, and the SDK has %lld\\n", a, b);',
+            f'#include "{described.own_header}"\n',
+        )
+        for mine, theirs in described.own_equal.items()
+    ]
 
 
 def names_in(path: Path, prefixes: Sequence[str]) -> set[str]:

@@ -25,7 +25,9 @@ FIGURES = ("held", "held_peak", "zero_copy", "copied", "tx_full", "tx_dropped")
 
 def build_stand_in() -> Path:
     """Return the stand-in for libvma."""
-    return _build("libvma.so", sorted((VENDOR / "vma").glob("*.[ch]")), ["-fvisibility=hidden"])
+    return _build(
+        "libvma.so", sorted((VENDOR / "vma").rglob("*.[ch]")), ["-fvisibility=hidden", f"-I{VENDOR / 'vma/include'}"]
+    )
 
 
 def build_preload(name: str) -> Path:

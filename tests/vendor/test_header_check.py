@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SET = ROOT / "tests" / "vendor" / "ciul" / "headers.toml"
+VMA_SET = ROOT / "tests" / "vendor" / "vma" / "headers.toml"
 
 #: Header, text, text instead, and what is said of it.
 ALTERATIONS = [
@@ -44,8 +45,8 @@ def altered(tmp_path: Path) -> Path:
     return include
 
 
-def check(*arguments: str | Path) -> tuple[int, list[str]]:
-    command = [sys.executable, ROOT / "tools" / "check_vendor_headers.py", SET, *arguments]
+def check(*arguments: str | Path, described: Path = SET) -> tuple[int, list[str]]:
+    command = [sys.executable, ROOT / "tools" / "check_vendor_headers.py", described, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr == ""
     return done.returncode, [line for line in done.stdout.splitlines() if "compared" not in line]
@@ -79,3 +80,28 @@ def test_a_name_that_a_program_uses_must_be_in_the_stand_in(tmp_path: Path) -> N
     )
     status, lines = check(SET.parent / "include", "--used-in", tmp_path)
     assert (status, lines) == (1, ["differs: ef_vi_fly: is used, and the stand-in does not have it"])
+
+
+def test_vma_is_compared_with_the_stand_in_and_with_the_plugins_own_declarations(tmp_path: Path) -> None:
+    include = tmp_path / "include"
+    shutil.copytree(VMA_SET.parent / "include", include)
+    assert check(include, described=VMA_SET) == (0, [])
+    header = include / "mellanox" / "vma_extra.h"
+    text = header.read_text()
+    for old, new in (
+        ("SO_VMA_GET_API 2800", "SO_VMA_GET_API 2801"),
+        ("int (*get_socket_rings_num)(int fd);", "void *more; int (*get_socket_rings_num)(int fd, int more);"),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    header.write_text(text)
+    status, lines = check(include, described=VMA_SET)
+    assert status == 1
+    said = "\n".join(lines)
+    assert "differs: SO_VMA_GET_API: the stand-in has 2800; the SDK has 2801" in said
+    assert "differs: FL_VMA_SO_GET_API is SO_VMA_GET_API: 2800, and the SDK has 2801" in said
+    assert "differs: struct vma_api_t.get_socket_rings_num type" in said
+    assert (
+        "offsetof(fl_vma_api_t, supported_mask) is offsetof(struct vma_api_t, vma_extra_supported_mask): 152, " in said
+    )
+    assert ">get_socket_rings_num)) is 1: 0, and the SDK has 1" in said

@@ -137,7 +137,7 @@ def test_a_library_that_refuses_sockets_is_found_out_by_the_probe(
     verdict = probe_with("refuse=19", library, monkeypatch)
     assert not verdict.usable
     (obstacle,) = verdict.obstacles
-    assert obstacle.found == "its socket() returns -1: No such device"
+    assert obstacle.found == "its socket() returns -1: No such device (ENODEV)"
 
 
 SETTINGS = """

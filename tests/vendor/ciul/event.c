@@ -144,14 +144,16 @@ static int fl_ciul_event_take(fl_ciul_vi_t *own, ef_event *evs, int evs_len)
     int count = 0;
     for (; count < evs_len && own->events_head != own->events_tail; own->events_head++)
     {
-        const ef_event *event = &own->events[own->events_head & own->events_mask];
+        ef_event *event = &evs[count++];
+        *event = own->events[own->events_head & own->events_mask];
         if (EF_EVENT_TYPE_TX_WITH_TIMESTAMP == event->generic.type)
         {
             while (!fl_ciul_transmit_finish(own))
             {
             }
+            /* A CTPIO send has its id from the fallback, which comes after the event was made. */
+            event->tx_timestamp.rq_id = own->vi->vi_txq.ids[(own->state.txq.removed - 1) & own->vi->vi_txq.mask];
         }
-        evs[count++] = *event;
     }
     return count;
 }

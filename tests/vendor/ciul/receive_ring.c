@@ -129,7 +129,7 @@ int fl_ciul_receive_ring_deliver(
         size_t part = frame->length - done < room ? frame->length - done : room;
         memcpy(at, frame->data + done, part);
         done += part;
-        if (0 == piece && own->stamps_count < FL_CIUL_EVENTS_A_POLL)
+        if (0 == piece && own->stamps_count < FL_CIUL_STAMPS)
         {
             own->stamps[own->stamps_count++] = (fl_ciul_stamp_t){.packet = buffer, .time_ns = frame->time_ns};
         }

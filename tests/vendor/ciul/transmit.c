@@ -133,7 +133,6 @@ void fl_ciul_transmit_complete(fl_ciul_vi_t *own, uint32_t first)
     if (0 != (own->vi->vi_flags & EF_VI_TX_TIMESTAMPS))
     {
         event.tx_timestamp.type = EF_EVENT_TYPE_TX_WITH_TIMESTAMP;
-        event.tx_timestamp.rq_id = own->vi->vi_txq.ids[(own->sent - 1) & own->vi->vi_txq.mask];
         event.tx_timestamp.flags = send->is_ctpio ? EF_EVENT_FLAG_CTPIO : 0;
         fl_ciul_transmit_stamp(own, &event);
         fl_ciul_event_put(own, &event);

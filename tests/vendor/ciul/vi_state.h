@@ -5,6 +5,8 @@
 #include "ciul.h"
 
 #define FL_CIUL_EVENTS_A_POLL 256
+/* Packets of a poll: each of its events may be of several. */
+#define FL_CIUL_STAMPS (FL_CIUL_EVENTS_A_POLL * EF_VI_RECEIVE_BATCH)
 
 typedef struct
 {
@@ -67,7 +69,7 @@ typedef struct
     uint32_t consumed; /* descriptors that frames have used */
     uint8_t **buffers; /* descriptor ring: by index */
     ef_addr *addresses;
-    fl_ciul_stamp_t stamps[FL_CIUL_EVENTS_A_POLL];
+    fl_ciul_stamp_t stamps[FL_CIUL_STAMPS];
     int stamps_count;
     uint64_t drops; /* frames for which there was no buffer */
 

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "stand_in.h"
-#include "vma_extra.h"
+#include <mellanox/vma_extra.h>
 
 /* Numbers of rings' descriptors, of which nothing is read. */
 #define RING_FDS 100000

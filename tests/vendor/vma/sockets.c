@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "stand_in.h"
-#include "vma_extra.h"
+#include <mellanox/vma_extra.h>
 
 #define RINGS 256
 #define TYPE_MASK 0xf   /* of the type, without SOCK_CLOEXEC and SOCK_NONBLOCK */
@@ -77,6 +77,18 @@ static void read_word(const char *word)
     }
 }
 
+static void read_words(const char *text)
+{
+    char words[256];
+    char *rest = words;
+    options.is_allowed = true;
+    snprintf(words, sizeof(words), "%s", text);
+    for (char *word = strsep(&rest, ","); NULL != word; word = strsep(&rest, ","))
+    {
+        read_word(word);
+    }
+}
+
 static void read_options(void)
 {
     const char *text = getenv("VMA_STAND_IN");
@@ -88,14 +100,7 @@ static void read_options(void)
         options.refuse = EPERM;
         return;
     }
-    options.is_allowed = true;
-    char words[256];
-    char *rest = words;
-    snprintf(words, sizeof(words), "%s", text);
-    for (char *word = strsep(&rest, ","); NULL != word; word = strsep(&rest, ","))
-    {
-        read_word(word);
-    }
+    read_words(text);
     if (0 != options.refuse && NULL != getenv("VMA_EXCEPTION_HANDLING") &&
         0 == strcmp(getenv("VMA_EXCEPTION_HANDLING"), "-2"))
     {
@@ -170,6 +175,14 @@ STAND_IN_EXPORT void fl_vma_stand_in(uint64_t figures[6])
     figures[5] = stand_in_figures.tx_dropped;
 }
 
+/* Replace the words of VMA_STAND_IN from now on; the pool of packets stays as large as it was first. One thread. */
+STAND_IN_EXPORT void fl_vma_stand_in_words(const char *text)
+{
+    stand_in_options();
+    options = (stand_in_options_t){ .packets = options.packets, .tells_full = options.tells_full };
+    read_words(text);
+}
+
 STAND_IN_EXPORT int socket(int domain, int type, int protocol)
 {
     const stand_in_options_t *chosen = stand_in_options();
@@ -220,6 +233,7 @@ STAND_IN_EXPORT int connect(int fd, const struct sockaddr *address, socklen_t le
     {
         memcpy(&connected->peer, address, length);
         connected->has_peer = true;
+        connected->is_bound = true;
         return 0;
     }
     const int result = (int)syscall(SYS_connect, fd, address, length);

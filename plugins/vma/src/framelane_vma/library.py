@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -80,4 +81,6 @@ def try_socket() -> str:
     from framelane_vma._native import lib
 
     code = lib.fl_vma_library_try()
-    return "" if code == 0 else f"its socket() returns -1: {os.strerror(-code)}"
+    if code == 0:
+        return ""
+    return f"its socket() returns -1: {os.strerror(-code)} ({errno.errorcode.get(-code, -code)})"

@@ -210,11 +210,16 @@ def _check_socket(findings: Findings, machine: Machine, library: Library, *, has
     why = machine.try_socket()
     if not why:
         return
+    rdma = machine.sys_root / "class/infiniband"
+    if not has_device and not library.is_stand_in:
+        reason = "the kernel has no RDMA device of NVIDIA" if rdma.is_dir() else f"the kernel has no RDMA: no {rdma}"
+        why = f"it is loaded, and {why}; {reason}"
     findings.refuse(
         f"a UDP socket of {library.path}",
         why,
         "in this process" if library.is_stand_in else "a first socket, in the process of the probe",
-        "VMA does not fall back to the kernel by itself: it needs an adapter with RDMA in the kernel, as above"
+        "give VMA an adapter with RDMA in the kernel, as above, for it does not fall back to the kernel by itself; or "
+        "leave vma out of transport.use"
         if not has_device
         else "VMA's own log says why: framelane transports --set transport.vma.log_level=debug "
         "--set transport.vma.log_file=/tmp/vma.log",

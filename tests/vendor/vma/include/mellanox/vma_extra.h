@@ -1,7 +1,7 @@
 /* VMA's extra API, declared for the stand-in: on its own and whole, so that a wrong number or place in the plugin's
  * declarations does not stand here again. */
-#ifndef VMA_STAND_IN_EXTRA_H
-#define VMA_STAND_IN_EXTRA_H
+#ifndef FL_VMA_STAND_IN_EXTRA_H
+#define FL_VMA_STAND_IN_EXTRA_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,8 +14,14 @@
 #define SO_VMA_GET_API 2800
 #define SO_VMA_RING_ALLOC_LOGIC 2810
 
-#define RING_LOGIC_PER_USER_ID 11
+typedef enum
+{
+    RING_LOGIC_PER_USER_ID = 11,
+} ring_logic_t;
+
 #define VMA_RING_ALLOC_MASK_RING_USER_ID 2
+#define VMA_RING_ALLOC_MASK_RING_INGRESS 4
+#define VMA_RING_ALLOC_MASK_RING_ENGRESS 8
 
 #define VMA_EXTRA_API_RECVFROM_ZCOPY (1 << 1)
 #define VMA_EXTRA_API_FREE_PACKETS (1 << 2)
@@ -32,13 +38,13 @@ struct __attribute__((packed)) vma_packet_t
 struct __attribute__((packed)) vma_packets_t
 {
     size_t n_packet_num;
-    unsigned char pkts[];
+    struct vma_packet_t pkts[];
 };
 
 struct vma_ring_alloc_logic_attr
 {
     uint32_t comp_mask;
-    int ring_alloc_logic;
+    ring_logic_t ring_alloc_logic;
     uint32_t ring_profile_key;
     uint32_t user_id;
     uint32_t ingress : 1;
