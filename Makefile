@@ -10,6 +10,9 @@ NATIVE := $(shell find core/abi/src core/c/src plugins/*/c plugins/*/src/*/c -na
 	$(wildcard core/abi/src/framelane_abi/build.py core/native_build.py core/setup.py plugins/*/native_build.py plugins/*/setup.py)
 METADATA := $(wildcard pyproject.toml core/pyproject.toml core/abi/pyproject.toml plugins/*/pyproject.toml)
 
+# Programs are started some thousand times; what they import need not be compiled each time, whatever the machine prefers.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: venv demo test acceptance interop test-vm bench lint sanitize clean vendor check-vendor-headers build-packages test-packages vm-packages
 
 venv: build-packages $(VENV)/.native
