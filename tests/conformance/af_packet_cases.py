@@ -12,7 +12,7 @@ import pytest
 
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, TransportPair
 from framelane.transport.native import OpenTransport
-from support.transport_pairs import open_plugin, paired, start_far
+from support.transport_pairs import far_end, open_plugin, paired
 
 IPV4 = Family("10.77.0.1", "10.77.0.2", group="239.20.90.1", absent="192.0.2.1")
 IPV6 = Family("fd77::1", "fd77::2", group="ff15::4241", absent="2001:db8::1")
@@ -33,9 +33,8 @@ class TestAfPacketToSockets(BaseTransportConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def far_station(cls) -> Iterator[RemoteStation]:
-        station = start_far("sockets", {}, ("ip", "netns", "exec", os.environ["FAR_NAMESPACE"]))
-        yield station
-        station.close()
+        with far_end("sockets", {}, ("ip", "netns", "exec", os.environ["FAR_NAMESPACE"])) as station:
+            yield station
 
     @pytest.fixture
     def transport_pair(self, far_station: RemoteStation) -> Iterator[TransportPair]:

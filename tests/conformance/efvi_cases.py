@@ -13,7 +13,7 @@ import pytest
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, TransportPair
 from framelane.transport.native import OpenTransport
 from support.namespaces import Link, inside
-from support.transport_pairs import open_plugin, paired, start_far
+from support.transport_pairs import far_end, open_plugin, paired
 
 IPV4 = Family("10.77.0.1", "10.77.0.2", group="239.20.90.1", absent="192.0.2.1")
 IPV6 = Family("fd77::1", "fd77::2", group="ff15::4241", absent="2001:db8::1")
@@ -30,18 +30,15 @@ class EfviConformance(BaseTransportConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def far_station(cls, wire: Link) -> Iterator[RemoteStation]:
-        """The far end, for all cases of a class."""
+        """The far end, for all cases of a class; they run at the near one."""
         prefix = ("env", f"FRAMELANE_CIUL=eth0 model={cls.far_model}", "ip", "netns", "exec", wire.right)
-        station = start_far(*cls.far, prefix=prefix)
-        yield station
-        station.close()
+        with inside(wire.left), far_end(*cls.far, prefix=prefix) as station:
+            yield station
 
     @pytest.fixture
-    def transport_pair(
-        self, wire: Link, far_station: RemoteStation, monkeypatch: pytest.MonkeyPatch
-    ) -> Iterator[TransportPair]:
+    def transport_pair(self, far_station: RemoteStation, monkeypatch: pytest.MonkeyPatch) -> Iterator[TransportPair]:
         monkeypatch.setenv("FRAMELANE_CIUL", f"eth0 model={self.model}")
-        with inside(wire.left), paired(far_station, self.open_near, IPV4, IPV6) as pair:
+        with paired(far_station, self.open_near, IPV4, IPV6) as pair:
             yield pair
 
     def open_near(self) -> OpenTransport:

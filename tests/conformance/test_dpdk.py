@@ -14,7 +14,7 @@ import pytest
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, Station, TransportPair
 from framelane.transport.native import OpenTransport
 from support.namespaces import Link
-from support.transport_pairs import open_plugin, paired, resolve, start_far
+from support.transport_pairs import far_end, open_plugin, paired, resolve
 
 pytest.importorskip("framelane_dpdk._native", reason="built without libdpdk", exc_type=ImportError)
 
@@ -68,9 +68,8 @@ class TestMemif(BaseTransportConformance):
         prefix: tuple[str, ...] = ()
         if os.geteuid() == 0:
             prefix = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all")
-        station = start_far("dpdk", memif(2, "server") | {"link_wait_ms": 0}, prefix)
-        yield station
-        station.close()
+        with far_end("dpdk", memif(2, "server") | {"link_wait_ms": 0}, prefix) as station:
+            yield station
 
     @pytest.fixture
     def transport_pair(self, far_station: RemoteStation) -> Iterator[TransportPair]:

@@ -11,7 +11,7 @@ import pytest
 from framelane.testing import BaseTransportConformance, Family, RemoteStation, TransportPair
 from framelane.transport.native import OpenTransport
 from support.namespaces import Link, inside
-from support.transport_pairs import open_plugin, paired, start_far
+from support.transport_pairs import far_end, open_plugin, paired
 
 pytest.importorskip("framelane_xdp._native", reason="built without the headers of libxdp", exc_type=ImportError)
 
@@ -30,14 +30,13 @@ class XdpConformance(BaseTransportConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def far_station(cls, wire: Link) -> Iterator[RemoteStation]:
-        """The far end, for all cases of a class."""
-        station = start_far(*cls.far, prefix=("ip", "netns", "exec", wire.right))
-        yield station
-        station.close()
+        """The far end, for all cases of a class; they run at the near one."""
+        with inside(wire.left), far_end(*cls.far, prefix=("ip", "netns", "exec", wire.right)) as station:
+            yield station
 
     @pytest.fixture
-    def transport_pair(self, wire: Link, far_station: RemoteStation) -> Iterator[TransportPair]:
-        with inside(wire.left), paired(far_station, self.open_near, IPV4, IPV6) as pair:
+    def transport_pair(self, far_station: RemoteStation) -> Iterator[TransportPair]:
+        with paired(far_station, self.open_near, IPV4, IPV6) as pair:
             yield pair
 
     def open_near(self) -> OpenTransport:

@@ -1,6 +1,6 @@
 """Released Aeron programs on our driver, our client on the released driver, and both drivers over UDP (issue: seen 4).
 
-``PEERS`` names the folder of the stock programs, release 1.52. Drivers run with their stock defaults but for storage:
+Drivers run with their stock defaults but for storage:
 sparse log files.
 """
 
@@ -35,14 +35,6 @@ STOCK_DEFAULTS = {"AERON_THREADING_MODE": "DEDICATED", "AERON_TERM_BUFFER_LENGTH
 OURS = [sys.executable, "-m", "support.counted_stream"]
 
 StartDriver = Callable[..., DriverProcess]
-
-
-@pytest.fixture(scope="session")
-def peers() -> Path:
-    folder = Path(os.environ.get("PEERS", ""))
-    if not (folder / "aeronmd").exists():
-        pytest.skip("PEERS does not name a folder with aeronmd")
-    return folder
 
 
 @pytest.fixture

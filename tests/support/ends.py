@@ -62,6 +62,7 @@ class Ends:
     :ivar right: the right host's addresses, elsewhere than in the left one's networks.
     :ivar gateways: of the left host and of the right one, of each family.
     :ivar programs: of the left host and of the right one, in place of ``framelaned``.
+    :ivar device: further lines of the table of each device transport.
     """
 
     processes: Processes
@@ -75,6 +76,7 @@ class Ends:
     right: tuple[str, str] = RIGHT
     gateways: tuple[tuple[str, str], tuple[str, str]] | None = None
     required: bool = True  #: else a device is only the first choice, before sockets
+    device: str = ""
 
     def start(self, loss: float = 0.0, seed: int = 1) -> tuple[DriverProcess, DriverProcess]:
         """Set the network up and start both; ``loss`` is between them, in both directions."""
@@ -92,7 +94,7 @@ class Ends:
             settings["FRAMELANE_TRANSPORT_USE"] = "sockets"
         else:
             file = self.shared / f"{side}.toml"
-            file.write_text(self._configuration(side, transport))
+            file.write_text(self._configuration(side, transport) + self.device)
             settings["FRAMELANE_CONFIG"] = str(file)
         program = self.programs[side == "right"]
         if transport.startswith("efvi"):

@@ -1,10 +1,11 @@
-"""Programs of tests: publish numbered messages at full rate, and check that a subscriber gets them without a gap.
+"""Programs of tests: publish numbered messages, and check that a subscriber gets them without a gap.
 
-    python -m support.number_stream publish DIRECTORY CHANNEL SECONDS [BATCH]
-    python -m support.number_stream subscribe DIRECTORY CHANNEL SECONDS
+    python -m support.number_stream publish DIRECTORY CHANNEL SECONDS [BATCH [PAUSE]]
+    python -m support.number_stream subscribe DIRECTORY CHANNEL SECONDS [INTERVAL [PAUSE]]
 
-The subscriber's time begins with its first message and ends early on SIGUSR1. Every quarter of a second it prints
-``rate`` and how many messages came in it; at the end ``from FIRST to LAST at JOIN_POSITION``.
+The publisher sends at full rate, or rests for a pause after each batch. The subscriber's time begins with its first
+message and ends early on SIGUSR1. In every interval, a quarter of a second, it prints ``rate`` and how many messages
+came in it; at the end ``from FIRST to LAST at JOIN_POSITION``. Where nothing is there it rests for a pause.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ _BATCH = 64
 _NUMBER = struct.Struct("<q")
 _FRAME_LENGTH = 256
 _INTERVAL_S = 0.25
+_PAUSE_S = 0.0001
 _PATIENCE_S = 30.0
 
 
-def publish(directory: str, channel: str, seconds: str, batch_length: str = str(_BATCH)) -> None:
+def publish(directory: str, channel: str, seconds: str, batch_length: str = str(_BATCH), pause: str = "0") -> None:
     number, end = 0, time.monotonic() + float(seconds)
     padding = bytes(_LENGTH - _NUMBER.size)
     with Client(directory) as client, client.add_exclusive_publication(channel, _STREAM_ID) as publication:
@@ -35,11 +37,13 @@ def publish(directory: str, channel: str, seconds: str, batch_length: str = str(
             batch = [_NUMBER.pack(number + i) + padding for i in range(int(batch_length))]
             accepted, _ = publication.offer_batch(batch)
             number += accepted
-            if not accepted:
-                time.sleep(0.0001)
+            if not accepted or float(pause):
+                time.sleep(float(pause) or _PAUSE_S)
 
 
-def subscribe(directory: str, channel: str, seconds: str) -> None:
+def subscribe(
+    directory: str, channel: str, seconds: str, interval: str = str(_INTERVAL_S), pause: str = str(_PAUSE_S)
+) -> None:
     errors: list[Exception] = []
     is_over = threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: is_over.set())
@@ -69,8 +73,8 @@ def subscribe(directory: str, channel: str, seconds: str) -> None:
             elif now - last > _PATIENCE_S:
                 raise SystemExit(f"nothing came for {_PATIENCE_S} s")
             else:
-                time.sleep(0.0001)
-            if begin and now - mark >= _INTERVAL_S:
+                time.sleep(float(pause))
+            if begin and now - mark >= float(interval):
                 print("rate", in_interval, flush=True)
                 mark, in_interval = now, 0
         assert join_position == first * _FRAME_LENGTH, f"joined at {join_position}, first message {first}"

@@ -17,11 +17,12 @@ _Value = TypeVar("_Value")
 
 
 def wait_until(condition: Callable[[], _Value], what: str = "the condition", timeout_s: float = 60.0) -> _Value:
-    """Look every few milliseconds until a condition holds; returns its value."""
-    deadline = time.monotonic() + timeout_s
+    """Look until a condition holds, every millisecond at first and later every few; returns its value."""
+    began = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
-        time.sleep(0.002)
+        waited = time.monotonic() - began
+        assert waited < timeout_s, f"{what}: not within {timeout_s:g} s"
+        time.sleep(min(0.001 + waited / 20, 0.02))
     return value
 
 

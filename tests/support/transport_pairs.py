@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from framelane.testing.station import FarEndpoint, Run, wait_for
 from framelane.transport.address import Address
 from framelane.transport.native import OpenTransport, open_transport
 
-__all__ = ["open_far", "open_plugin", "paired", "resolve", "start_far"]
+__all__ = ["far_end", "open_far", "open_plugin", "paired", "resolve", "start_far"]
 
 _VARIABLE = "FAR_TRANSPORT"
 
@@ -44,20 +44,52 @@ def open_far() -> OpenTransport:
 
 
 @contextmanager
+def far_end(name: str, settings: Mapping[str, Any], prefix: Sequence[str] = ()) -> Iterator[RemoteStation]:
+    """A child as of :func:`start_far`, for all cases of a class; at the end it is closed, and the near end before."""
+    far = start_far(name, settings, prefix)
+    try:
+        yield far
+    finally:
+        try:
+            if far.near is not None:
+                far.near.close()
+        finally:
+            far.close()
+
+
+@contextmanager
 def paired(
     far: RemoteStation, open_near: Callable[[], OpenTransport], ipv4: Family, ipv6: Family
 ) -> Iterator[TransportPair]:
-    """A pair for one case, of a child that serves several and a near end of its own; both know each other.
+    """A pair for one case, of both ends as the case before left them: to open a device takes longer than most cases.
 
-    Whatever becomes of the far end, the near one is closed: a device left open would be in the way of every later test.
+    Both know each other. What a case leaves open is closed; what it closed, or what does not close, is opened again.
     """
-    with ExitStack() as held:
+    near = far.near
+    is_open = near is not None and not near.transport.is_closed
+    if near is None or not is_open:
         far.near = near = Station(open_near())
-        held.callback(near.close)
-        held.callback(far.reset)
-        pair = TransportPair(near=near, far=far, reopen=open_near, ipv4=ipv4, ipv6=ipv6)
-        resolve(pair)
+    pair = TransportPair(near=near, far=far, reopen=open_near, ipv4=ipv4, ipv6=ipv6)
+    try:
+        if not is_open:
+            resolve(pair)
         yield pair
+        _empty(near)
+    except BaseException:
+        near.close()
+        raise
+    finally:
+        far.reset()
+
+
+def _empty(station: Station) -> None:
+    """Close all endpoints and drop what is still under way to them."""
+    if station.transport.is_closed:
+        return
+    for endpoint in list(station.endpoints.values()):
+        station.close_endpoint(endpoint)
+    while station.cycle():
+        pass
 
 
 def resolve(pair: TransportPair) -> None:

@@ -14,7 +14,10 @@ from support.transfers import ENVIRONMENT
 
 __all__ = ["WatchedStream", "watch_stream"]
 
-_SECONDS = 120  # at most
+_SECONDS = "120"  # at most
+#: Bursts that come often enough to be amid whatever happens, and leave most of the processor to others.
+_PAUSE = "0.002"
+_ARGUMENTS = {"publish": (_SECONDS, "64", _PAUSE), "subscribe": (_SECONDS, "0.05", _PAUSE)}
 
 
 @dataclass
@@ -55,7 +58,7 @@ def watch_stream(processes: Processes, drivers: Mapping[str, DriverProcess], cha
     programs = {
         what: processes.start(
             what,
-            [sys.executable, "-m", "support.number_stream", what, drivers[side].directory, channel, str(_SECONDS)],
+            [sys.executable, "-m", "support.number_stream", what, drivers[side].directory, channel, *_ARGUMENTS[what]],
             environment=ENVIRONMENT,
         )
         for what, side in (("subscribe", "right"), ("publish", "left"))

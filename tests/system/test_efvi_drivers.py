@@ -12,6 +12,7 @@ from support.ends import KINDS, LEFT, RIGHT, Ends, channel, check_served_by, fig
 from support.exchange import exchange
 from support.namespaces import Link, inside, run_in
 from support.processes import Processes, wait_until
+from support.stamped_stream import PLACES, check_stamps, exchange_one_by_one
 from support.transfers import move_file
 from support.watched_stream import watch_stream
 
@@ -27,10 +28,10 @@ pytestmark = pytest.mark.root
     [("efvi x2522", "efvi x3522"), pytest.param(("efvi x3522", "sockets"), marks=pytest.mark.acceptance)],
     ids=" and ".join,
 )
-def test_streams_of_every_kind_arrive_as_they_were_sent(
+def test_streams_of_every_kind_arrive_as_they_were_sent_and_messages_have_the_adapter_s_times(
     processes: Processes, shared: Path, link: Link, models: tuple[str, str], seed: int
 ) -> None:
-    left, right = Ends(processes, shared, link, models, settings=DEDICATED).start()
+    left, right = Ends(processes, shared, link, models, settings=DEDICATED, device="timestamps = true\n").start()
     lanes = {kind: (left.directory, right.directory, channel(kind, RIGHT, 40100 + i)) for i, kind in enumerate(KINDS)}
     lanes |= {
         f"{kind} to the left": (right.directory, left.directory, channel(kind, LEFT, 40200 + i))
@@ -43,6 +44,11 @@ def test_streams_of_every_kind_arrive_as_they_were_sent(
     assert figures(left)["efvi-rx-discard"] == figures(left)["efvi-unknown-events"] == 0
     shown = [label for label in left.labels() if label.startswith(("efvi-port: eth0", "efvi-transport: eth0"))]
     assert len(shown) == 3
+
+    clock = "software" if models[1] == "sockets" else "hardware"
+    for number, places in enumerate(PLACES.values()):
+        there = f"{channel('IPv4', RIGHT, 40300 + number)}|{places.parameters}"
+        check_stamps(exchange_one_by_one(left, right, there, count=50, clock=clock), places)
 
 
 @pytest.mark.parametrize(

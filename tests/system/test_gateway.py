@@ -53,7 +53,8 @@ def join(link: Link, far: str) -> None:
 
 def far_ends(processes: Processes, shared: Path, routed: Link, pair: tuple[str, str]) -> Ends:
     gateways = ("10.77.0.2", "fd77::2"), ("10.78.0.1", "fd78::1")
-    return Ends(processes, shared, routed, pair, right=FAR, gateways=gateways)
+    settings = {"AERON_TERM_BUFFER_LENGTH": "1m"}  # streams of 2 MiB go through more than one
+    return Ends(processes, shared, routed, pair, right=FAR, gateways=gateways, settings=settings)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_streams_pass_a_gateway_between_subnets(
             "IPv4 back": (*there[::-1], "aeron:udp?endpoint=10.77.0.1:40125"),
             "IPv6 back": (*there[::-1], "aeron:udp?endpoint=[fd77::1]:40126"),
         },
-        4 * MIB,
+        2 * MIB,
         seed,
     )
     check_served_by(left, pair[0])

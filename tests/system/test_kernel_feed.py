@@ -241,7 +241,7 @@ def test_a_neighbour_that_moves_is_followed(link, followed):
 
 def test_lost_messages_lead_to_a_full_reading(link, followed, tmp_path):
     tables, said = followed(receive_buffer_length=1)  # the kernel makes it 2304 bytes
-    lines = [f"neighbour add 10.77.0.{i} lladdr 02:00:00:00:00:{i:02x} dev eth0" for i in range(10, 200)]
+    lines = [f"neighbour replace 10.77.0.{i} lladdr 02:00:00:00:00:{i:02x} dev eth0" for i in range(10, 200)]
     batch = tmp_path / "batch"
     while not any("read again" in one for one in said):
         batch.write_text("\n".join([*lines, "neighbour flush nud permanent dev eth0", *lines]) + "\n")

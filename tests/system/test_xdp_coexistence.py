@@ -66,24 +66,19 @@ def is_of_others(name: str) -> bool:
     return name.startswith(("xdp-rx-unsupported", "xdp-rx-malformed", "xdp-rx-not-mine", "xdp-rx-fragments"))
 
 
-@pytest.fixture
-def stream(processes: Processes, shared: Path, link: Link) -> Stream:
-    return Stream(processes, Ends(processes, shared, link, ("xdp", "xdp")).start())
+def test_every_ping_is_answered_and_a_tcp_transfer_arrives_whole_beside_a_driver_s_stream(
+    processes: Processes, shared: Path, link: Link
+) -> None:
+    stream = Stream(processes, Ends(processes, shared, link, ("xdp", "xdp")).start())
 
-
-def test_every_ping_is_answered_beside_a_driver_s_stream(stream: Stream, link: Link) -> None:
     for host in (*LEFT, *RIGHT):
         namespace = link.right if host in LEFT else link.left
         told = run_in(namespace, "ping", "-q", "-c", "100", "-i", "0.005", "-W", "10", host)
         assert re.search("100 packets transmitted, 100 received", told), told
-    stream.finish()
 
-
-def test_a_tcp_transfer_beside_a_driver_s_stream_arrives_whole(
-    processes: Processes, stream: Stream, link: Link
-) -> None:
     with inside(link.right), socket.create_server((RIGHT[0], 0)) as listener:
         sender = processes.start("sender", sender_command(listener, TCP_LENGTH), namespace=link.left)
         received = receive_all(listener)
     assert received == (TCP_LENGTH, sender.succeed().strip())
+
     stream.finish()

@@ -16,6 +16,8 @@ BURST = 32
 LENGTH = 9014
 HOUSEKEEPING_S = 0.1
 FLOW_LIMIT_S = 20.0
+#: So often in vain that nobody can be at the other end; where somebody is, this end never sleeps.
+ALONE = 2000
 
 
 def has_parent() -> bool:
@@ -45,9 +47,13 @@ def main() -> None:
     port = Port(**json.loads(sys.argv[1]))
     os.set_blocking(0, False)
     is_flowing = False
+    in_vain = 0
     began_at = kept_at = time.monotonic()
     while has_parent():
         moved = send(port) + drop(port)
+        in_vain = 0 if moved > 0 else in_vain + 1
+        if in_vain > ALONE:
+            time.sleep(0.001)
         if moved > 0 and not is_flowing:
             is_flowing = True
             print("ready", flush=True)
