@@ -90,7 +90,7 @@ def _check_library(findings: Findings, settings: VmaSettings, machine: Machine) 
             f"the library {settings.library}",
             str(error),
             "the dynamic linker's path" if "/" not in settings.library else settings.library,
-            "install libvma (Debian, Ubuntu, RHEL: package libvma; NVIDIA: MLNX_OFED with --vma), or set "
+            "install libvma (RHEL: package libvma; NVIDIA: MLNX_OFED with --vma; else from its sources), or set "
             "transport.vma.library to the file",
         )
         return None
