@@ -51,18 +51,12 @@ def test_streams_of_every_kind_arrive_as_they_were_sent_and_messages_have_the_ad
         check_stamps(exchange_one_by_one(left, right, there, count=50, clock=clock), places)
 
 
-@pytest.mark.parametrize(
-    ("length", "loss"),
-    [
-        (8 * MIB, 0.01),
-        pytest.param(1024 * MIB, 0.0, marks=pytest.mark.acceptance),
-        pytest.param(1024 * MIB, 0.01, marks=pytest.mark.acceptance),
-    ],
-)
+@pytest.mark.parametrize("loss", [0.0, 0.01])
+@pytest.mark.parametrize("length", [8 * MIB, pytest.param(1024 * MIB, marks=pytest.mark.acceptance)])
+@pytest.mark.parametrize("models", [("efvi x2522", "efvi x3522"), ("efvi x2522", "sockets")], ids=" and ".join)
 def test_a_file_is_received_as_it_was_sent(
-    processes: Processes, shared: Path, link: Link, length: int, loss: float, seed: int
+    processes: Processes, shared: Path, link: Link, models: tuple[str, str], length: int, loss: float, seed: int
 ) -> None:
-    models = ("efvi x2522", "efvi x3522")
     left, right = Ends(processes, shared, link, models, settings=DEDICATED).start(loss, seed)
     move_file(processes, shared, left, right, channel("IPv4", RIGHT), length, seed, 1800 if length > 64 * MIB else 60)
     check_served_by(left, models[0])
