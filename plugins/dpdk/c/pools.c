@@ -45,15 +45,15 @@ static int fl_pool_populate_whole(struct rte_mempool *pool)
     snprintf(name, sizeof(name), RTE_MEMPOOL_MZ_FORMAT "_0", pool->name);
     const struct rte_memzone *zone =
         length < 0 ? NULL : rte_memzone_reserve_aligned(name, (size_t)length, pool->socket_id, 0, (unsigned)alignment);
-    if (NULL == zone)
-    {
-        return -ENOMEM;
-    }
-    const int code = rte_mempool_populate_iova(
-        pool, zone->addr, (rte_iova_t)(uintptr_t)zone->addr, zone->len, fl_pool_memory_free, (void *)(uintptr_t)zone);
+    const int code = NULL == zone
+        ? -ENOMEM
+        : rte_mempool_populate_iova(
+              pool, zone->addr, (rte_iova_t)(uintptr_t)zone->addr, zone->len, fl_pool_memory_free,
+              (void *)(uintptr_t)zone);
     if (code <= 0)
     {
         rte_memzone_free(zone);
+        pool->flags &= ~(unsigned)RTE_MEMPOOL_F_NO_IOVA_CONTIG;   /* as it was, for whoever fills it in pieces */
         return -ENOMEM;
     }
     pool->flags &= ~(unsigned)RTE_MEMPOOL_F_NON_IO;   /* set with the flag above, but these have an address */
@@ -79,7 +79,6 @@ struct rte_mempool *fl_pools_make(const char *name, uint32_t count, uint32_t cac
     int code = RTE_IOVA_VA == rte_eal_iova_mode() ? fl_pool_populate_whole(pool) : -ENOMEM;
     if (code < 0)
     {
-        pool->flags &= ~(unsigned)RTE_MEMPOOL_F_NO_IOVA_CONTIG;
         code = rte_mempool_populate_default(pool);   /* in pieces */
     }
     if (code < 0)
