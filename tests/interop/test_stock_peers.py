@@ -215,7 +215,7 @@ def test_ping_and_pong_on_different_drivers(
     channels += ["-C", f"aeron:udp?endpoint={link.left_address}:40124"]
     processes.start("cpong", [peers / "cpong", "-p", right.directory, *channels])
     ping = processes.start("cping", [peers / "cping", "-p", left.directory, *channels, "-m", "10000", "-w", "1000"])
-    # The stock ping spins, and with two drivers on two busy processors waits for the scheduler milliseconds a round trip.
+    # The stock ping spins: with two drivers on two busy processors a round trip waits milliseconds for the scheduler.
     assert "Total count    =        10000" in ping.succeed(240)
 
 
