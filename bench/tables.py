@@ -15,7 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-HEADINGS = ("length", "direction", "median", "min", "max", "CPU s/M", "calls/msg", "floor", "floor median", "ratio")
+HEADINGS = (
+    *("length", "direction", "median", "min", "max", "CPU s/M", "calls/msg", "hand-over ns"),
+    *("floor", "floor median", "ratio"),
+)
 
 
 def quantity(value: float, unit: str) -> str:
@@ -37,6 +40,7 @@ def row(result: dict[str, Any]) -> list[str]:
         *(quantity(result[key], unit) for key in ("median", "min", "max")),
         f"{result['cpu_s_per_million']:.2f}" if "cpu_s_per_million" in result else "",
         "" if calls is None else f"{calls:.2f}",
+        "{}..{}".format(*handovers) if (handovers := result.get("handovers_ns")) else "",
         result["floor_name"],
         quantity(result["floor_median"], unit),
         f"{result['ratio']:.2f}",
@@ -53,7 +57,7 @@ def table(found: dict[str, Any]) -> str:
     for name in dict.fromkeys(result["name"] for result in results):
         mine = [result for result in results if result["name"] == name]
         lines += ["", f"**{name}**"] if len(mine) < len(results) else []
-        lines += ["", "| " + " | ".join(HEADINGS) + " |", "|---:|---|---:|---:|---:|---:|---:|---|---:|---:|"]
+        lines += ["", "| " + " | ".join(HEADINGS) + " |", "|---:|---|---:|---:|---:|---:|---:|---:|---|---:|---:|"]
         lines += ["| " + " | ".join(row(result)) + " |" for result in mine]
     percentiles = {
         str(result["message_length"]): result["percentiles_us"] for result in results if result.get("percentiles_us")

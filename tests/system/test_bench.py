@@ -20,6 +20,7 @@ MAIN = (sys.executable, "-c", "from framelane.cli import main; main()", "bench")
 MESSAGES = [32, 288, 1344, "mixed"]
 RATE_FLOORS = ["raw sendto/recvfrom", "raw sendmmsg/recvmmsg", "raw UDP_SEGMENT/UDP_GRO"]
 KEYS = {"name", "message_length", "direction", "median", "min", "max", "unit", "floor_name", "floor_median", "ratio"}
+KEYS |= {"handovers_ns"}
 
 
 def start(*arguments):
@@ -71,6 +72,8 @@ def check(found, name, lengths, directions, floors_of, unit="messages/s"):
         assert one["ratio"] == pytest.approx(ours / floor if unit == "messages/s" else floor / ours)
         assert one["cpu_s_per_million"] > 0
         assert 0 <= one["loss"] < 1
+        shortest, longest = one["handovers_ns"] or (1, 1)  # none where both sides shared a processor
+        assert 0 < shortest <= longest
         if unit == "messages/s" and one["message_length"] != "mixed":
             assert one["bytes_per_second"] == pytest.approx(ours * one["message_length"])
     return found["results"]

@@ -18,8 +18,11 @@ spec.loader.exec_module(tables)
 
 @pytest.fixture
 def files(tmp_path):
-    rates = [Measurement(value, cpu_s_per_million=1.5, system_calls_per_message=0.04) for value in (3e6, 1e6, 2e6)]
-    floor = [Measurement(value) for value in (4e6, 8e6, 5e6)]
+    rates = [
+        Measurement(value, cpu_s_per_million=1.5, system_calls_per_message=0.04, handover_ns=handover_ns)
+        for value, handover_ns in ((3e6, 61), (1e6, 190), (2e6, 58))
+    ]
+    floor = [Measurement(value, handover_ns=60) for value in (4e6, 1e6, 5e6)]
     times = [Measurement(25.04, percentiles_us={"p50": 25.04, "p99": 71.7})]
     host = {"cores": 2}
     benchmarks = [
@@ -49,8 +52,11 @@ def test_tables_show_medians_floors_ratios_and_percentiles(files, capsys):
     printed = capsys.readouterr().out
     assert "### throughput, transport sockets (messages/s)" in printed
     assert "Host: cores 2.\nMedians of three." in printed
-    assert "| 32 | forward | 2.00 M | 1.00 M | 3.00 M | 1.50 | 0.04 | raw sendto/recvfrom | 5.00 M | 0.40 |" in printed
-    assert "| mixed | round trip | 25.0 | 25.0 | 25.0 | 0.00 |  | raw UDP ping/pong | 25.0 | 1.00 |" in printed
+    assert (
+        "| 32 | forward | 2.00 M | 1.00 M | 3.00 M | 1.50 | 0.04 | 58..190 | raw sendto/recvfrom | 4.00 M | 0.75 |"
+        in printed
+    )
+    assert "| mixed | round trip | 25.0 | 25.0 | 25.0 | 0.00 |  |  | raw UDP ping/pong | 25.0 | 1.00 |" in printed
     assert "| length | p50 | p99 |" in printed and "| mixed | 25.0 | 71.7 |" in printed
 
 

@@ -71,6 +71,20 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
 int fl_bench_ring_send(void *memory, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_ring_receive(void *memory, const fl_bench_params_t *params, fl_bench_result_t *result);
 
+/* How far the processors of both sides are from each other: the time of a word there and back, ns, the median of windows
+ * of round trips, for 20 ms at most. Both call it just before their loops; on virtual processors it changes from one loop
+ * to the next, and with it what a loop gives.
+ *
+ * memory   zeroed, shared by both sides, FL_BENCH_HANDOVER_LENGTH bytes
+ * end_fd   readable when the leading side will not come
+ *
+ * fl_bench_handover_lead returns the time, 0 if both sides share a processor, or -FL_EHOSTUNREACH if the following side did not
+ * answer for 10 s.
+ */
+#define FL_BENCH_HANDOVER_LENGTH 4096
+int64_t fl_bench_handover_lead(void *memory);
+void fl_bench_handover_follow(void *memory, int32_t end_fd);
+
 /* Through a driver: offer for duration_ns; poll until the end. */
 int fl_bench_publish(
     fl_client_publication_t *publication, const fl_bench_params_t *params, fl_bench_result_t *result);

@@ -44,6 +44,8 @@ class Job:
     batch: int = 0  #: of its floor
     has_checksums: bool = True  #: in an arrangement
     region_length: int = 0  #: memory that datagrams are sent from and copied out to
+    handover: str = ""  #: file in shared memory, of the measurement before the loop; none without
+    leads: bool = False  #: that measurement
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Outcome:
     elapsed_ns: int
     cpu_ns: int
     samples_ns: list[int] = field(default_factory=list)
+    #: A word from this side's processor to the other's and back, told by the leading side; 0 if they share one.
+    handover_ns: int = 0
 
 
 def parse_job(fields: Mapping[str, Any]) -> Job:

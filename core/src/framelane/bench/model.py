@@ -28,6 +28,9 @@ class Measurement:
     #: ``None``: none is made, or the transport does not tell.
     system_calls_per_message: float | None = None
     percentiles_us: dict[str, float] = field(default_factory=dict)
+    #: Time of a word from one side's processor to the other's and back, just before the loop: near or far decides
+    #: over what a loop gives, and is the host's to say where processors are virtual. ``None``: they share one.
+    handover_ns: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,20 @@ class Result:
 
     @property
     def ratio(self) -> float:
-        """Speed relative to the floor; above 1 is better."""
-        above, below = (self.median, self.floor_median) if self.is_rate else (self.floor_median, self.median)
-        return above / below if below else 0.0
+        """Speed relative to the floor, the median of the turns' ratios; above 1 is better.
+
+        What both of a turn met, such as processors farther apart, is not in it.
+        """
+        turns = [(mine.value, raw.value) for mine, raw in zip(self.ours, self.floor, strict=True)]
+        return statistics.median(mine / raw if self.is_rate else raw / mine for mine, raw in turns)
+
+    @property
+    def handovers_ns(self) -> tuple[int, int] | None:
+        """The shortest and the longest hand-over of all runs, ours and the floor's; ``None`` if both sides share a
+        processor.
+        """
+        known = [one.handover_ns for one in (*self.ours, *self.floor) if one.handover_ns is not None]
+        return (min(known), max(known)) if known else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as ``--json`` prints it."""
@@ -74,7 +88,8 @@ class Result:
             "floor_median": self.floor_median,
             "ratio": self.ratio,
             "runs": len(self.ours),
-            **{key: value for key, value in asdict(middle).items() if key != "value"},
+            "handovers_ns": self.handovers_ns,
+            **{key: value for key, value in asdict(middle).items() if key not in ("value", "handover_ns")},
         }
 
 

@@ -14,7 +14,7 @@ from framelane.errors import FramelaneError
 __all__ = ["check_plot", "print_table", "write_plot"]
 
 
-_FILE_WIDTH = 200
+_FILE_WIDTH = 220
 
 
 def quantity(value: float, unit: str) -> str:
@@ -34,7 +34,7 @@ def print_table(benchmark: Benchmark) -> None:
     has_names = len({result.name for result in benchmark.results}) > 1
     for heading in (*(("name",) if has_names else ()), "length", "direction"):
         table.add_column(heading)
-    for heading in ("median", "min", "max", "bytes/s", "loss", "CPU s/M", "calls/msg"):
+    for heading in ("median", "min", "max", "bytes/s", "loss", "CPU s/M", "calls/msg", "hand-over ns"):
         table.add_column(heading, justify="right")
     table.add_column("floor")
     for heading in ("floor median", "ratio"):
@@ -64,6 +64,7 @@ def row(result: Result) -> list[str]:
         f"{middle.loss:.1%}" if result.is_rate else "",
         f"{middle.cpu_s_per_million:.2f}",
         "" if calls is None else f"{calls:.2f}",
+        "" if result.handovers_ns is None else "{}..{}".format(*result.handovers_ns),
         result.floor_name,
         quantity(result.floor_median, result.unit),
         f"{result.ratio:.2f}",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import NoReturn, Protocol, Self
 
 from hdrh.histogram import HdrHistogram
 
+from framelane._native import lib
 from framelane.bench.jobs import END, Job, Outcome
 from framelane.bench.model import Measurement
 from framelane.bench.network import Site
@@ -21,6 +25,8 @@ from framelane.interrupts import start_child
 
 __all__ = ["Pair", "Processes", "Threads", "Watched", "alternate", "measure_rate", "measure_round_trips"]
 
+#: Hand-overs alike differ by this factor at most: the next farther processors are twice as far or more.
+ALIKE = 1.6
 #: Longest that a worker may take beyond the duration of its loop.
 SLACK_S = 60.0
 
@@ -125,14 +131,34 @@ class Pair(Protocol):
         ...
 
 
+class Handover:
+    """The file in which both sides measure, just before their loops, how far their processors are apart."""
+
+    def __init__(self) -> None:
+        self._file, self._name = tempfile.mkstemp(dir="/dev/shm", prefix=f"framelane-bench-{os.getpid()}-")
+
+    def jobs(self, near: Job, far: Job) -> tuple[Job, Job]:
+        """Return the two jobs with this measurement before them."""
+        os.ftruncate(self._file, 0)
+        os.ftruncate(self._file, lib.FL_BENCH_HANDOVER_LENGTH)
+        return replace(near, handover=self._name, leads=True), replace(far, handover=self._name)
+
+    def close(self) -> None:
+        """Remove the file."""
+        os.close(self._file)
+        Path(self._name).unlink()
+
+
 class Processes:
     """A pair of two processes."""
 
     def __init__(self, near: Site, far: Site) -> None:
         self.near, self.far = Worker(near), Worker(far)
+        self._handover = Handover()
 
     def run(self, near: Job, far: Job, watched: Sequence[Watched] = ()) -> Turn:
         """See :class:`Pair`."""
+        near, far = self._handover.jobs(near, far)
         self.far.start(far)
         calls = sum(process.system_calls() for process in watched)
         self.near.start(near)
@@ -150,6 +176,7 @@ class Processes:
         """End both processes."""
         self.near.close()
         self.far.close()
+        self._handover.close()
 
     def __enter__(self) -> Self:
         return self
@@ -163,10 +190,12 @@ class Threads:
 
     def __init__(self, site: Site) -> None:
         self.worker = Worker(site)
+        self._handover = Handover()
 
     def run(self, near: Job, far: Job, watched: Sequence[Watched] = ()) -> Turn:
         """See :class:`Pair`. Nothing can be watched."""
         assert not watched
+        near, far = self._handover.jobs(near, far)
         self.worker.start(near, far)
         near_outcome, far_outcome = self.worker.finish(near, far)
         self.worker.release(near)
@@ -175,6 +204,7 @@ class Threads:
     def close(self) -> None:
         """End the process."""
         self.worker.close()
+        self._handover.close()
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +232,7 @@ def measure_rate(pair: Pair, near_job: Job, far_job: Job, watched: Sequence[Watc
         loss=max(0.0, 1 - (far.messages + far.warm_up_messages) / (near.messages + near.warm_up_messages)),
         cpu_s_per_million=cpu_s_per_million,
         system_calls_per_message=calls,
+        handover_ns=turn.near.handover_ns or None,
     )
 
 
@@ -225,16 +256,34 @@ def measure_round_trips(pair: Pair, near_job: Job, far_job: Job, watched: Sequen
         cpu_s_per_million=cpu_s_per_million,
         system_calls_per_message=calls,
         percentiles_us=percentiles,
+        handover_ns=turn.near.handover_ns or None,
     )
 
 
 def alternate(
     measure: Sequence[Callable[[], Measurement]], runs: int, progress: Callable[[], None]
 ) -> list[list[Measurement]]:
-    """Run each measurement ``runs`` times, in turn, so that a disturbance meets all of them."""
+    """Run each measurement ``runs`` times, in turn, so that a disturbance meets all of them.
+
+    A turn whose measurements ran on processors unlike far apart compares nothing, and is taken again; as many as
+    ``runs`` at most.
+    """
     taken: list[list[Measurement]] = [[] for _ in measure]
+    spare = runs
     for _ in range(runs):
-        for one, into in zip(measure, taken, strict=True):
-            into.append(one())
+        turn = []
+        for one in measure:
+            turn.append(one())
             progress()
+        while spare and not are_alike(turn):
+            turn = [one() for one in measure]
+            spare -= 1
+        for measured, into in zip(turn, taken, strict=True):
+            into.append(measured)
     return taken
+
+
+def are_alike(turn: Sequence[Measurement]) -> bool:
+    """Whether the sides of these measurements were as far from each other, as far as is known."""
+    known = [one.handover_ns for one in turn if one.handover_ns is not None]
+    return not known or max(known) <= ALIKE * min(known)

@@ -205,15 +205,49 @@ def run_together(near: Job, far: Job) -> list[Outcome]:
     is_ready = threading.Event()
     end_fd, end = os.pipe()
     with os.fdopen(end_fd), os.fdopen(end, "w") as sending, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(LOOPS[far.loop], replace(far, end_fd=end_fd), is_ready.set)
+        waiting = pool.submit(run_job, replace(far, end_fd=end_fd), is_ready.set)
         while not is_ready.wait(0.01):
             if waiting.done():
                 waiting.result()
         try:
-            outcome = LOOPS[near.loop](near, announce_ready)
+            outcome = run_job(near, announce_ready)
         finally:
             sending.close()
         return [outcome, replace(waiting.result(), cpu_ns=0)]
+
+
+class Start:
+    """A :data:`Ready` that measures, just before the loop, how far the other side's processor is."""
+
+    def __init__(self, job: Job, announce: Ready) -> None:
+        self._job, self._announce = job, announce
+        self.handover_ns = 0
+
+    def __call__(self) -> None:
+        self._announce()
+        if not self._job.handover:
+            return
+        with Path(self._job.handover).open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+            view = ffi.from_buffer(memory, require_writable=True)
+            try:
+                if self._job.leads:
+                    self.handover_ns = lib.fl_bench_handover_lead(view)
+                else:
+                    lib.fl_bench_handover_follow(view, self._job.end_fd)
+            finally:
+                ffi.release(view)
+        if self.handover_ns < 0:
+            raise FramelaneError("the other side did not answer for 10 s")
+
+
+def run_job(job: Job, announce: Ready) -> Outcome:
+    """Run a loop.
+
+    :param announce: called when what it needs is open.
+    """
+    start = Start(job, announce)
+    outcome = LOOPS[job.loop](job, start)
+    return replace(outcome, handover_ns=start.handover_ns)
 
 
 def announce_ready() -> None:
@@ -231,7 +265,7 @@ def run_line(line: str) -> Any:
         if isinstance(read, list):
             return [asdict(outcome) for outcome in run_together(*map(parse_job, read))]
         job = parse_job(read)
-        return asdict(LOOPS[job.loop](job, announce_ready))
+        return asdict(run_job(job, announce_ready))
     except FramelaneError as error:
         return {"error": str(error)}
 
