@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import replace
 
 from framelane._native import ffi, lib
 from framelane.bench import Measurement
@@ -40,10 +39,11 @@ def test_turns_are_taken_again_as_often_as_there_are_runs_at_most():
     assert len(count) == 12 and [len(side) for side in taken] == [3, 3]
 
 
-def test_sides_that_share_a_processor_compare():
-    shared = replace(Measurement(1), handover_ns=None)
-    taken = alternate([lambda: shared, measurements((2, 80))], 1, lambda: None)
-    assert [[one.value for one in side] for side in taken] == [[1], [2]]
+def test_sides_that_share_a_processor_compare_with_their_like_alone():
+    ours = measurements((1, None), (2, None))
+    floor = measurements((10, 80), (20, None))
+    taken = alternate([ours, floor], 1, lambda: None)
+    assert [[one.value for one in side] for side in taken] == [[2], [20]]
 
 
 def handover(processors):

@@ -10,7 +10,8 @@
 
 #define FL_BENCH_ROUNDS 64         /* of one window */
 #define FL_BENCH_WINDOWS 63
-#define FL_BENCH_HANDOVER_NS 20000000
+#define FL_BENCH_HANDOVER_NS INT64_C(20000000)
+#define FL_BENCH_SHARED_NS INT64_C(200000000)   /* the scheduler moves one of two that share a processor before that */
 #define FL_BENCH_LEAD_LIMIT_NS INT64_C(10000000000)
 #define FL_BENCH_SPINS 2000        /* before the processor is yielded: the other side may need it */
 #define FL_BENCH_HANDOVER_END UINT32_MAX
@@ -46,17 +47,25 @@ static bool fl_bench_await_answer(fl_bench_handover_t *handover, uint32_t turn, 
     return true;
 }
 
+static bool fl_bench_has_processors(void)
+{
+    cpu_set_t allowed;
+    return 0 == sched_getaffinity(0, sizeof(allowed), &allowed) && CPU_COUNT(&allowed) > 1;
+}
+
 int64_t fl_bench_handover_lead(void *memory)
 {
     fl_bench_handover_t *handover = memory;
     int64_t windows[FL_BENCH_WINDOWS];
     uint32_t count = 0;
     uint32_t turn = 0;
+    const int64_t shared_ns = fl_bench_has_processors() ? FL_BENCH_SHARED_NS : 0;
     const int64_t begin_ns = fl_measure_now();
     int64_t now_ns = begin_ns;
-    for (int32_t window = -1; window < FL_BENCH_WINDOWS && now_ns - begin_ns < FL_BENCH_HANDOVER_NS; window++)
+    while (count < FL_BENCH_WINDOWS && now_ns - begin_ns < FL_BENCH_HANDOVER_NS + (0 == count ? shared_ns : 0))
     {
         const int64_t window_ns = now_ns;
+        const int processor = sched_getcpu();
         for (int round = 0; round < FL_BENCH_ROUNDS; round++)
         {
             atomic_store_explicit(&handover->turn, ++turn, memory_order_release);
@@ -66,13 +75,14 @@ int64_t fl_bench_handover_lead(void *memory)
             }
         }
         now_ns = fl_measure_now();
-        if (window >= 0)    /* in the first one the follower wakes up */
+        const bool is_first = 2 * FL_BENCH_ROUNDS == turn;   /* the follower wakes up in it */
+        if (!is_first && processor != atomic_load_explicit(&handover->processor, memory_order_relaxed))
         {
             windows[count++] = now_ns - window_ns;
         }
     }
     atomic_store_explicit(&handover->turn, FL_BENCH_HANDOVER_END, memory_order_release);
-    if (0 == count || sched_getcpu() == atomic_load_explicit(&handover->processor, memory_order_relaxed))
+    if (0 == count)
     {
         return 0;
     }
@@ -83,7 +93,6 @@ int64_t fl_bench_handover_lead(void *memory)
 void fl_bench_handover_follow(void *memory, int32_t end_fd)
 {
     fl_bench_handover_t *handover = memory;
-    atomic_store_explicit(&handover->processor, sched_getcpu(), memory_order_relaxed);
     for (uint32_t spins = 1;; spins++)
     {
         /* Acquire: pairs with the leader's release. */
@@ -94,12 +103,12 @@ void fl_bench_handover_follow(void *memory, int32_t end_fd)
         }
         if (0 != (turn & 1))
         {
+            atomic_store_explicit(&handover->processor, sched_getcpu(), memory_order_relaxed);
             atomic_store_explicit(&handover->turn, turn + 1, memory_order_release);
             spins = 0;
         }
         else if (0 == spins % FL_BENCH_SPINS)
         {
-            atomic_store_explicit(&handover->processor, sched_getcpu(), memory_order_relaxed);
             sched_yield();
             struct pollfd end = { .fd = end_fd, .events = POLLIN };
             if (0 != poll(&end, 1, 0))

@@ -284,6 +284,6 @@ def alternate(
 
 
 def are_alike(turn: Sequence[Measurement]) -> bool:
-    """Whether the sides of these measurements were as far from each other, as far as is known."""
+    """Whether the sides of these measurements were as far from each other, or shared a processor in all of them."""
     known = [one.handover_ns for one in turn if one.handover_ns is not None]
-    return not known or max(known) <= ALIKE * min(known)
+    return not known or (len(known) == len(turn) and max(known) <= ALIKE * min(known))
