@@ -9,6 +9,8 @@
 #include "netstack/receive.h"
 
 #define FL_RECEIVE_AHEAD 4     /* frames: how far ahead headers are fetched, which another core or the device wrote */
+#define FL_RECEIVE_LONG 256    /* bytes: the next frame is fetched whole while one as long as this is summed up */
+#define FL_RECEIVE_LINE 64
 #define FL_RECEIVE_FAST_HEADERS (FL_ETHERNET_LENGTH + FL_IPV4_LENGTH + FL_UDP_LENGTH)
 
 void fl_flows_clear(fl_poller_t *poller)
@@ -204,6 +206,17 @@ FL_ALWAYS_INLINE bool fl_receive_has_shape(const fl_shape_t *shape, const fl_rx_
         (0 == (third | fourth) || FL_CHECKSUM_GOOD == frame->checksum || fl_receive_is_ip_right(heads, shape->ip_sum));
 }
 
+/* Fetch what follows a frame's first line. Summing alone waits at the start of each frame, until the processor sees that it is
+ * read on. */
+FL_ALWAYS_INLINE void fl_receive_fetch(const fl_rx_frame_t *frame)
+{
+    const uint8_t *end = frame->data + frame->length;
+    for (const uint8_t *line = frame->data + FL_RECEIVE_LINE; line < end; line += FL_RECEIVE_LINE)
+    {
+        __builtin_prefetch(line);
+    }
+}
+
 /* Take frames of known flows, `count` at most, a run for each. Ends at the first that is of none or that has anything wrong
  * with it. Returns how many were taken; adds to `bytes` those of their payload. */
 FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
@@ -214,6 +227,7 @@ FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
     const fl_rx_frame_t *const begin = &poller->frames[first];
     const fl_rx_frame_t *const end = begin + count;
     const fl_rx_frame_t *const fetched = count > FL_RECEIVE_AHEAD ? end - FL_RECEIVE_AHEAD : begin;
+    const fl_rx_frame_t *const whole = verifies_udp && begin->length >= FL_RECEIVE_LONG ? end - 1 : begin;
     fl_shape_t shape = { .flow = &none, .frame_length = UINT32_MAX };
     fl_run_t *run = runs;
     int64_t total = 0;
@@ -224,6 +238,10 @@ FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
         if (frame < fetched)
         {
             __builtin_prefetch(frame[FL_RECEIVE_AHEAD].data);
+        }
+        if (frame < whole)
+        {
+            fl_receive_fetch(frame + 1);
         }
         if (frame->length < FL_RECEIVE_FAST_HEADERS)
         {
