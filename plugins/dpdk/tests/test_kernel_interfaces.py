@@ -44,7 +44,7 @@ def exchange(port, raw, sizes):
     settle(port, raw)
     for size in sizes:
         sent = frame(os.urandom(size - 14), source=bytes(port.attributes.mac))
-        assert port.send(sent) == 1
+        wait_until(lambda: port.send(sent) == 1, "the port to take a frame")  # not while Linux has yet to take its last
         wait_until(lambda: taken(port, raw) == sent, f"a frame of {size} bytes from the port")
         back = frame(os.urandom(size - 14), to=bytes(port.attributes.mac))
         raw.send(back)
