@@ -274,6 +274,8 @@ int64_t fl_send_endpoint_time_of_last_sm(fl_send_endpoint_t *endpoint);
 
 #define FL_FLOW_CONTROL_UNICAST 0
 #define FL_FLOW_CONTROL_MAX 1
+#define FL_FLOW_CONTROL_MIN 2
+#define FL_FLOW_CONTROL_TAGGED 3
 
 typedef struct fl_publication_params
 {
@@ -297,6 +299,10 @@ typedef struct fl_publication_params
     int32_t sender_bpe_counter_id;
     int32_t sender_naks_received_counter_id;
     uint32_t timestamp_at;              /* byte of a frame at which the time of sending goes (wire 6); 0: it does not */
+    int32_t group_min_size;             /* min and tagged flow control, as what follows (wire 3.6.3) */
+    int64_t group_tag;                  /* tagged: of the receivers that count */
+    int64_t receiver_timeout_ns;
+    int32_t receivers_counter_id;       /* holds how many receivers count; -1: none does */
     uint32_t reserved2;
 } fl_publication_params_t;
 

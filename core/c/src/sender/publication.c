@@ -39,7 +39,7 @@ static void fl_publication_send_setup(fl_publication_t *publication, int64_t now
         fl_log_term_id(log, publication->sender_position), log->term_length, log->mtu_length, publication->ttl);
     if (publication->is_setup_elicited)
     {
-        publication->flow.ops->on_setup_sent(&publication->flow, publication->sender_limit, now_ns);
+        publication->flow->ops->on_setup_sent(publication->flow, publication->sender_limit, now_ns);
     }
     if (fl_publication_send_frame(publication, frame, length) && publication->liveness.count > 0)
     {

@@ -84,7 +84,7 @@ struct fl_publication
     uint32_t timestamp_at;                  /* of the time of sending in a frame; FL_TIMESTAMP_NOWHERE: none is put */
     int64_t resend_limit;                   /* bytes of one NAK that are sent again */
     fl_timer_t timer;                       /* heartbeat, liveness of receivers, states: at least every 100 ms */
-    fl_flow_control_t flow;
+    fl_flow_control_t *flow;
     fl_liveness_t liveness;
     fl_object_t object;
 };

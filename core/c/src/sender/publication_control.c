@@ -139,8 +139,23 @@ static int fl_publication_find_counters(
     return 0;
 }
 
+static int fl_publication_make_flow_control(
+    fl_publication_t *publication, fl_driver_context_t *context, const fl_publication_params_t *params)
+{
+    const fl_flow_control_params_t flow = {
+        .kind = params->flow_control,
+        .group_min_size = params->group_min_size,
+        .group_tag = params->group_tag,
+        .receiver_timeout_ns = params->receiver_timeout_ns,
+        .receivers_counter = fl_driver_counter(context, params->receivers_counter_id),
+    };
+    publication->flow = fl_flow_control_new(&flow);
+    return NULL == publication->flow ? -FL_EINVAL : 0;
+}
+
 static void fl_publication_free(fl_publication_t *publication)
 {
+    fl_flow_control_free(publication->flow);
     fl_retransmit_destroy(&publication->retransmit);
     free(publication);
 }
@@ -199,7 +214,7 @@ fl_publication_t *fl_publication_add(
     fl_timer_init(&publication->timer, fl_publication_on_timer);
     fl_publication_seek(publication);
     fl_publication_call_t call = {.sender = &driver->sender, .publication = publication};
-    if (fl_flow_control_init(&publication->flow, params->flow_control) < 0 ||
+    if (fl_publication_make_flow_control(publication, &driver->context, params) < 0 ||
         fl_publication_find_counters(publication, &driver->context, params) < 0 ||
         fl_retransmit_init(&publication->retransmit, params->has_group_semantics ? (uint32_t)params->max_resend : 1,
             params->has_group_semantics, config->retransmit_delay_ns, config->retransmit_linger_ns) < 0)

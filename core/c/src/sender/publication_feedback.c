@@ -12,7 +12,7 @@ static void fl_publication_on_setup_elicited(
     {
         publication->is_setup_elicited = true;
         publication->setup_deadline_ns = publication->time_of_last_setup_ns + FL_SETUP_INTERVAL_NS;
-        publication->flow.ops->on_setup_elicited(&publication->flow, status, now_ns);
+        publication->flow->ops->on_setup_elicited(publication->flow, status, now_ns);
     }
 }
 
@@ -42,7 +42,7 @@ static void fl_publication_on_status(fl_publication_t *publication, const fl_sta
     const int32_t burst = half_window < most ? half_window : most;
     publication->burst_length = burst > least ? burst : least;
     fl_publication_set_sender_limit(publication,
-        publication->flow.ops->on_status_message(&publication->flow, status, publication->sender_limit, now_ns));
+        publication->flow->ops->on_status_message(publication->flow, status, publication->sender_limit, now_ns));
     fl_publication_update_connected(publication);
     if (publication->has_received_unicast_eos && FL_PUBLICATION_LINGER == publication->state)
     {
@@ -130,7 +130,7 @@ int fl_publication_on_error(
         return FL_DROP_ERR_FIELDS;
     }
     fl_count(context, FL_COUNTER_ERROR_FRAMES_RECEIVED, 1);
-    publication->flow.ops->on_error(&publication->flow, frame->receiver_id, now_ns);
+    publication->flow->ops->on_error(publication->flow, frame->receiver_id, now_ns);
     if (!fl_liveness_has(&publication->liveness, frame->receiver_id))
     {
         return FL_TAKEN;

@@ -78,7 +78,7 @@ void fl_publication_update_limit(fl_publication_t *publication)
 void fl_publication_update_connected(fl_publication_t *publication)
 {
     const bool is_connected = !publication->is_revoked && publication->liveness.count > 0 &&
-        publication->flow.ops->has_required_receivers(&publication->flow);
+        publication->flow->ops->has_required_receivers(publication->flow);
     if (is_connected != publication->is_connected)
     {
         publication->is_connected = is_connected;
@@ -253,7 +253,7 @@ void fl_publication_on_timer(fl_timer_t *timer, int64_t now_ns)
     if (now_ns - publication->time_of_last_send_ns > FL_HEARTBEAT_INTERVAL_NS)
     {
         fl_publication_set_sender_limit(publication,
-            publication->flow.ops->on_idle(&publication->flow, publication->sender_limit, now_ns));
+            publication->flow->ops->on_idle(publication->flow, publication->sender_limit, now_ns));
         if (publication->has_initial_connection)
         {
             fl_publication_send_heartbeat(publication, now_ns);

@@ -24,8 +24,6 @@ _TERM_LENGTH_MAX = 1024 * 1024 * 1024
 _MAX_RESEND = 256
 
 _TAG_PREFIX = "tag:"
-_UNICAST_RETRANSMIT_WINDOW_MULTIPLE = 16
-_GROUP_RETRANSMIT_WINDOW_MULTIPLE = 4
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,8 @@ class PublicationDefaults:
     is_sparse: bool = True
     spies_simulate_connection: bool = False
     max_resend: int = 16
+    unicast_retransmit_window_multiple: int = 16
+    flow_control: FlowControl = field(default_factory=FlowControl)
     untethered: UntetheredTimeouts = field(default_factory=UntetheredTimeouts)
 
 
@@ -94,6 +94,7 @@ class PublicationParams:
     spies_simulate_connection: bool
     flow_control: FlowControl
     max_resend: int
+    unicast_retransmit_window_multiple: int
     untethered: UntetheredTimeouts
 
     @classmethod
@@ -133,21 +134,11 @@ class PublicationParams:
             signals_eos=bool_of(uri, "eos", True),
             is_sparse=bool_of(uri, "sparse", defaults.is_sparse),
             spies_simulate_connection=spies_simulate_connection,
-            flow_control=flow_control_of(uri) if is_udp else FlowControl(),
+            flow_control=flow_control_of(uri, defaults.flow_control) if is_udp else defaults.flow_control,
             max_resend=_max_resend_of(uri, defaults),
+            unicast_retransmit_window_multiple=defaults.unicast_retransmit_window_multiple,
             untethered=untethered_timeouts_of(uri, defaults.untethered),
         )
-
-    def check_flow_control(self, has_group_semantics: bool) -> None:
-        """Check the strategy of a channel with resolved addresses; plain unicast has its own (wire 3.6.2).
-
-        :raises ChannelError: NOT_SUPPORTED.
-        """
-        if has_group_semantics and self.flow_control.strategy != "max":
-            raise ChannelError(
-                ErrorCode.NOT_SUPPORTED,
-                f"fc={self.uri.get('fc')} (min and tagged flow control) is not supported by this release: {self.uri}",
-            )
 
     def retransmit_slots(self, has_group_semantics: bool) -> int:
         """Return how many retransmits may be under way at once (wire 3.7)."""
@@ -156,8 +147,8 @@ class PublicationParams:
     def retransmit_window_multiple(self, has_group_semantics: bool) -> int:
         """Return how many windows one NAK may ask for (wire 3.7)."""
         if not has_group_semantics:
-            return _UNICAST_RETRANSMIT_WINDOW_MULTIPLE
-        return self.flow_control.retransmit_window_multiple or _GROUP_RETRANSMIT_WINDOW_MULTIPLE
+            return self.unicast_retransmit_window_multiple
+        return self.flow_control.retransmit_window_multiple
 
     def check_send_buffer(self, granted: int) -> None:
         """Check that a datagram fits the socket's send buffer.

@@ -119,6 +119,10 @@ class NetworkPublicationParams:
     sender_bpe_counter_id: int
     sender_naks_received_counter_id: int
     timestamp_at: int
+    group_min_size: int
+    group_tag: int
+    receiver_timeout_ns: int
+    receivers_counter_id: int
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ _COUNTS = (
     (CounterType.SENDER_BACK_PRESSURE, "snd-bpe"),
     (CounterType.SENDER_NAKS_RECEIVED, "snd-naks-received"),
 )
+#: Strategies of ``fc``, as the data plane names them.
+_STRATEGIES = {
+    "max": lib.FL_FLOW_CONTROL_MAX,
+    "min": lib.FL_FLOW_CONTROL_MIN,
+    "tagged": lib.FL_FLOW_CONTROL_TAGGED,
+}
 
 
 @dataclass(eq=False)
@@ -109,7 +115,6 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         if udp is None:
             raise CommandError(ErrorCode.INVALID_CHANNEL, f"UDP channels must use UDP URIs: {uri}")
         channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
-        params.check_flow_control(channel.has_group_semantics)
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.mtu_length)
         try:
             publication = None if is_exclusive else self._find(endpoint, command.stream_id)
@@ -134,11 +139,12 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         session_id = self._choose_session_id(params, self.sessions(stream_id, endpoint), stream_id)
         start = choose_start(params, services.random)
         registration_id = command.correlation_id
-        udp = channel.params
+        udp, flow_control, is_group = channel.params, params.flow_control, channel.has_group_semantics
+        counts_receivers = is_group and flow_control.counts_receivers
         metadata = services.storage.buffers.fill(
             replace(
                 log_params(command, params, session_id, start, services.settings.file_page_size),
-                group=channel.has_group_semantics,
+                group=is_group,
             ),
             udp,
         )
@@ -148,6 +154,9 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             position = start.position(params.term_length)
             stream = Stream(registration_id, session_id, stream_id, str(params.uri))
             counter_ids += self._allocate_counters(stream, command.client_id, is_exclusive, position)
+            if counts_receivers:
+                kind = CounterType.FLOW_CONTROL_RECEIVERS
+                counter_ids.append(services.counters.allocate_stream(kind, "fc-receivers", stream, owner_id=-1))
             plane = services.plane.publication_add(
                 endpoint.plane,
                 log.native,
@@ -155,14 +164,16 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
                     registration_id=registration_id,
                     start_position=position,
                     publication_window_length=params.publication_window_length,
-                    max_resend=params.retransmit_slots(channel.has_group_semantics),
-                    retransmit_window_multiple=params.retransmit_window_multiple(channel.has_group_semantics),
+                    max_resend=params.retransmit_slots(is_group),
+                    retransmit_window_multiple=params.retransmit_window_multiple(is_group),
                     ttl=udp.ttl or services.settings.socket_multicast_ttl,
-                    flow_control=lib.FL_FLOW_CONTROL_MAX
-                    if channel.has_group_semantics
-                    else lib.FL_FLOW_CONTROL_UNICAST,
+                    flow_control=_STRATEGIES[flow_control.strategy] if is_group else lib.FL_FLOW_CONTROL_UNICAST,
+                    group_min_size=flow_control.group_min_size,
+                    group_tag=flow_control.group_tag,
+                    receiver_timeout_ns=flow_control.receiver_timeout_ns,
+                    receivers_counter_id=counter_ids[6] if counts_receivers else -1,
                     is_exclusive=is_exclusive,
-                    has_group_semantics=channel.has_group_semantics,
+                    has_group_semantics=is_group,
                     signal_eos=params.signals_eos,
                     linger_timeout_ns=params.linger_timeout_ns,
                     publisher_position_counter_id=counter_ids[0],

@@ -52,6 +52,15 @@ Cpu = Annotated[int, Integer(-1, 255)]
 Int32 = Annotated[int, Integer(-(2**31), INT32_MAX)]
 Int64 = Annotated[int, Integer(-(2**63), INT64_MAX)]
 
+_MULTICAST_FLOW_CONTROLS = (
+    "max",
+    "min",
+    "tagged",
+    "aeron_max_multicast_flow_control_strategy_supplier",
+    "aeron_min_flow_control_strategy_supplier",
+    "aeron_tagged_flow_control_strategy_supplier",
+)
+
 
 class StockSettings(BaseModel):
     """What ``aeronmd`` takes. Where the default is another one here, :mod:`framelane.driver.settings` says so."""
@@ -172,7 +181,9 @@ class StockSettings(BaseModel):
     receiver_group_tag: Annotated[int | None, Integer(-(2**63), INT64_MAX)] = Field(
         None, description="Receiver tag in status messages."
     )
-    flow_control_group_tag: Int64 = Field(-1, description="Group tag of tagged flow control.")
+    flow_control_group_tag: Int64 = Field(
+        -1, description="Group tag of tagged flow control; a default of fc, as the next two."
+    )
     flow_control_group_min_size: Annotated[int, Integer(0, INT32_MAX)] = Field(
         0, description="Fewest receivers of min and tagged flow control."
     )
@@ -182,12 +193,13 @@ class StockSettings(BaseModel):
     unicast_flowcontrol_supplier: OptionalText = Field(
         "aeron_unicast_flow_control_strategy_supplier", description="Flow control of unicast channels."
     )
-    multicast_flowcontrol_supplier: OptionalText = Field(
-        "aeron_max_multicast_flow_control_strategy_supplier", description="Flow control of multicast channels."
+    multicast_flowcontrol_supplier: Annotated[str, Choice(_MULTICAST_FLOW_CONTROLS)] = Field(
+        "aeron_max_multicast_flow_control_strategy_supplier",
+        description="Flow control of channels with more than one receiver, unless fc says otherwise.",
     )
-    unicast_flow_control_rrwm: Count = Field(16, description="Retransmit window multiple, unicast; Java property only.")
+    unicast_flow_control_rrwm: Count = Field(16, description="Windows that one NAK may ask for, unicast.")
     multicast_flow_control_rrwm: Count = Field(
-        4, description="Retransmit window multiple, multicast; Java property only."
+        4, description="Windows that one NAK may ask for, multicast; a default of fc."
     )
     congestioncontrol_supplier: OptionalText = Field(
         "aeron_congestion_control_default_strategy_supplier", description="Congestion control."

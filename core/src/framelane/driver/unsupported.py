@@ -25,22 +25,8 @@ def _all(feature: str, *keys: str, instead: str = "") -> dict[str, Unsupported]:
 
 
 UNSUPPORTED: dict[str, Unsupported] = {
-    **_all(
-        "min and tagged flow control",
-        "flow_control_group_tag",
-        "flow_control_group_min_size",
-        "flow_control_receiver_timeout",
-    ),
     "unicast_flowcontrol_supplier": Unsupported(
         "flow control other than unicast for unicast channels", frozenset({"unicast"})
-    ),
-    "multicast_flowcontrol_supplier": Unsupported(
-        "flow control other than max for multicast channels", frozenset({"max"})
-    ),
-    **_all(
-        "retransmit window multiples other than the default",
-        "unicast_flow_control_rrwm",
-        "multicast_flow_control_rrwm",
     ),
     "congestioncontrol_supplier": Unsupported(
         "congestion control other than the static window",
