@@ -212,6 +212,7 @@ typedef struct fl_driver_event
     int32_t error_code;
     int64_t receiver_id;
     int64_t group_tag;
+    int64_t destination_id;  /* PUBLICATION_ERROR: of the destination that the receiver was given as; -1: it was not */
     fl_address_t source;
     uint32_t text_length;
     char text[1024];
@@ -241,13 +242,26 @@ int fl_driver_is_transport_gone(fl_driver_t *driver, fl_binding_t *binding);
 
 /* ---- send endpoints ---- */
 
+/* Who says where an endpoint sends to (wire 3.8). */
+#define FL_DESTINATIONS_NONE 0          /* its peer, in the parameters of the transport */
+#define FL_DESTINATIONS_MANUAL 1        /* fl_send_endpoint_add_destination */
+#define FL_DESTINATIONS_DYNAMIC 2       /* the receivers, by their status messages */
+
+typedef struct fl_send_endpoint_params
+{
+    int64_t id;                         /* the control plane's own, for messages */
+    uint8_t is_multicast;
+    uint8_t destinations;               /* FL_DESTINATIONS_* */
+    uint8_t reserved[2];
+    int32_t destinations_counter_id;    /* holds how many there are; -1: none does */
+} fl_send_endpoint_params_t;
+
 /* Open an endpoint on a transport of this driver and hand it to the sender.
  *
- * id       the control plane's own, for messages
  * params   in and out, see types.h; role is set here
  */
-fl_send_endpoint_t *fl_send_endpoint_open(
-    fl_driver_t *driver, fl_binding_t *binding, int64_t id, fl_endpoint_params_t *params, int is_multicast);
+fl_send_endpoint_t *fl_send_endpoint_open(fl_driver_t *driver, fl_binding_t *binding, fl_endpoint_params_t *params,
+    const fl_send_endpoint_params_t *send_params);
 
 /* Take the endpoint from its transport, whose device was lost, and close what it had open there: the address is free when
  * this returns. Publications live on without sending or hearing anything. Nothing if it is detached already. */
@@ -266,6 +280,19 @@ int fl_send_endpoint_local_address(fl_send_endpoint_t *endpoint, fl_address_t *a
 
 /* The peer's name resolves to another address now. A detached endpoint is attached with its peer in params. */
 int fl_send_endpoint_set_peer(fl_driver_t *driver, fl_send_endpoint_t *endpoint, const fl_address_t *peer);
+
+/* Give an endpoint a destination, by an id of the control plane's. An address of family FL_FAMILY_NONE is skipped until
+ * it is set. -FL_EINVAL: FL_DESTINATIONS_MANUAL is not who says so; -FL_EBUSY: there is no room for more. */
+int fl_send_endpoint_add_destination(
+    fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id, const fl_address_t *address);
+
+/* Its name resolves to another address now; and take it away. -FL_ENOENT: there is none with this id. */
+int fl_send_endpoint_set_destination(
+    fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id, const fl_address_t *address);
+int fl_send_endpoint_remove_destination(fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id);
+
+/* Monotonic time of the last status message from there, at first of its adding. -FL_ENOENT as well. */
+int64_t fl_send_endpoint_destination_activity(fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id);
 
 /* Monotonic time of the last accepted status message on any of its publications; for re-resolution (wire 5.9). */
 int64_t fl_send_endpoint_time_of_last_sm(fl_send_endpoint_t *endpoint);

@@ -101,7 +101,8 @@ int64_t fl_publication_do_work(fl_publication_t *publication, int64_t now_ns);
  * bytes    grows by what was sent
  * returns  the extent that was sent; 0 if nothing there can be sent; -FL_EAGAIN if the transport took nothing
  */
-int64_t fl_publication_resend(fl_publication_t *publication, int64_t position, int64_t length, int64_t *bytes);
+int64_t fl_publication_resend(
+    fl_publication_t *publication, int64_t position, int64_t length, int64_t *bytes, int64_t now_ns);
 
 /* Is a position one that a NAK may ask for: sent, and neither cleaned nor about to be (wire 3.7)? */
 bool fl_publication_can_resend(const fl_publication_t *publication, int64_t position);
@@ -109,7 +110,8 @@ bool fl_publication_can_resend(const fl_publication_t *publication, int64_t posi
 void fl_publication_send_heartbeat(fl_publication_t *publication, int64_t now_ns);
 
 /* Send a frame of the driver's own to where the data goes. Returns whether the transport took it. */
-bool fl_publication_send_frame(fl_publication_t *publication, const uint8_t *frame, size_t length);
+bool fl_publication_send_frame(
+    fl_publication_t *publication, const uint8_t *frame, size_t length, int64_t now_ns);
 
 /* Set next_frame after the sender position was set. */
 void fl_publication_seek(fl_publication_t *publication);
@@ -140,11 +142,11 @@ void fl_publication_on_timer(fl_timer_t *timer, int64_t now_ns);
 /* Each returns FL_TAKEN, or the reason for which the frame does nothing, FL_DROP_*. length: of the datagram. */
 #define FL_TAKEN (-1)
 
-int fl_publication_on_status_message(
-    fl_publication_t *publication, const fl_sm_frame_t *frame, size_t length, int64_t now_ns);
+int fl_publication_on_status_message(fl_publication_t *publication, const fl_sm_frame_t *frame, size_t length,
+    const fl_address_t *source, int64_t now_ns);
 int fl_publication_on_nak(fl_publication_t *publication, const fl_nak_frame_t *frame, int64_t now_ns);
 int fl_publication_on_error(
     fl_publication_t *publication, const fl_err_frame_t *frame, const fl_address_t *source, int64_t now_ns);
-int fl_publication_on_rttm(fl_publication_t *publication, const fl_rttm_frame_t *frame);
+int fl_publication_on_rttm(fl_publication_t *publication, const fl_rttm_frame_t *frame, int64_t now_ns);
 
 #endif

@@ -8,6 +8,7 @@ from framelane._native import lib
 from framelane.channel import ChannelUri, Media, SessionIds, decode_channel
 from framelane.driver.clients import Clients
 from framelane.driver.counters import STATIC_OWNER
+from framelane.driver.destinations import SendDestinations
 from framelane.driver.errors import CommandError, error_code
 from framelane.driver.events import wire_bytes, wire_text
 from framelane.driver.images import Images
@@ -56,6 +57,7 @@ class Nouns:
     ipc_publications: IpcPublications
     publications: NetworkPublications
     images: Images
+    destinations: SendDestinations
     send_endpoints: SendEndpoints
     receive_endpoints: ReceiveEndpoints
     transports: Transports
@@ -168,6 +170,15 @@ class Conductor:
                 nouns.termination.request(command.client_id, command.token)
             case commands.RejectImage():
                 self._reject_image(command)
+            case commands.AddDestination():
+                yield from nouns.destinations.add(command)
+                self._succeed(command)
+            case commands.RemoveDestination():
+                yield from nouns.destinations.remove(command)
+                self._succeed(command)
+            case commands.RemoveDestinationById():
+                nouns.destinations.remove_by_id(command)
+                self._succeed(command)
             case commands.GetNextAvailableSessionId():
                 live = nouns.ipc_publications.sessions(command.stream_id) | nouns.publications.sessions(
                     command.stream_id

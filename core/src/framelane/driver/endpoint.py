@@ -176,6 +176,7 @@ class Endpoints(ABC, Generic[P]):
             if plane is not None:
                 self._side.close(plane)
             self._free_counters(counter_ids)
+            self._forget(identifier)
             self._give_back(taken)
             raise
         self._by_id[identifier] = endpoint
@@ -234,6 +235,9 @@ class Endpoints(ABC, Generic[P]):
         """Have the data plane count about receive timestamps if the channel wants them; returns the counter's id."""
         return None
 
+    def _forget(self, identifier: int) -> None:
+        """Let go of what a side keeps for an endpoint that is gone, or was not opened."""
+
     def _note(self, endpoint: Endpoint[P]) -> None:
         if endpoint.opened.note:
             self._services.errors.note(f"{endpoint.channel.uri}: {endpoint.opened.note}")
@@ -291,6 +295,7 @@ class Endpoints(ABC, Generic[P]):
         self._give_back(endpoint.taken)
         self._transports.count_fallback(endpoint.chosen, -1)
         self._free_counters(endpoint.counter_ids)
+        self._forget(endpoint.identifier)
         if endpoint.timestamps_id is not None:
             self._services.counters.free(endpoint.timestamps_id)
 
@@ -399,6 +404,10 @@ class Endpoints(ABC, Generic[P]):
                 is_name = name is not None and parse_ip(name.host) is None
                 if is_name and now_ns - self._heard_ns(endpoint) >= IDLE_BEFORE_RERESOLUTION_NS:
                     self._background.start(self._resolve(endpoint))
+                self._resolve_more(endpoint, now_ns)
+
+    def _resolve_more(self, endpoint: Endpoint[P], now_ns: int) -> None:
+        """Begin to resolve what else has names on an endpoint."""
 
     def _resolve(self, endpoint: Endpoint[P]) -> Steps[None]:
         try:

@@ -21,6 +21,7 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
+from framelane.driver.destinations import SendDestinations
 from framelane.driver.errors import ErrorRecorder
 from framelane.driver.events import Events
 from framelane.driver.images import Images
@@ -189,13 +190,15 @@ class MediaDriver:
             settings.publication_reserved_session_id_low,
             settings.publication_reserved_session_id_high,
         )
+        publications = NetworkPublications(services, clients, send_endpoints, sessions, resolver, interfaces)
         self.nouns = Nouns(
             clients=clients,
             links=links,
             subscriptions=subscriptions,
             ipc_publications=IpcPublications(services, clients, links, sessions),
-            publications=NetworkPublications(services, clients, send_endpoints, sessions, resolver, interfaces),
+            publications=publications,
             images=Images(services, links, receive_endpoints, subscriptions, files.loss_report),
+            destinations=SendDestinations(publications, send_endpoints, resolver),
             send_endpoints=send_endpoints,
             receive_endpoints=receive_endpoints,
             transports=transports,

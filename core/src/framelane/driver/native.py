@@ -84,6 +84,16 @@ class OpenedEndpoint:
 
 
 @dataclass(frozen=True)
+class SendEndpointParams:
+    """``fl_send_endpoint_params_t``; fields are named as there."""
+
+    id: int
+    is_multicast: bool
+    destinations: int
+    destinations_counter_id: int
+
+
+@dataclass(frozen=True)
 class ReceiveEndpointParams:
     """``fl_receive_endpoint_params_t``."""
 
@@ -172,6 +182,7 @@ class PlaneEvent:
     error_code: int = 0
     receiver_id: int = 0
     group_tag: int = 0
+    destination_id: int = 0
     source: Address | None = None
     text: str = ""
 
@@ -256,6 +267,7 @@ class DataPlane:
             error_code=event.error_code,
             receiver_id=event.receiver_id,
             group_tag=event.group_tag,
+            destination_id=event.destination_id,
             source=Address.from_native(event.source),
             text=bytes(ffi.buffer(event.text, min(event.text_length, 1024))).decode("utf-8", "replace"),
         )
@@ -287,12 +299,12 @@ class DataPlane:
         return bool(lib.fl_driver_is_transport_gone(self._driver, binding))
 
     def send_endpoint_open(
-        self, binding: Any, identifier: int, params: EndpointParams, is_multicast: bool
+        self, binding: Any, params: EndpointParams, send: SendEndpointParams
     ) -> tuple[PlaneSendEndpoint, OpenedEndpoint]:
         """Open a send endpoint and hand it to the sender."""
-        native = _endpoint_params(params)
+        native, native_send = _endpoint_params(params), ffi.new("fl_send_endpoint_params_t *", vars(send))
         with _naming_holders(params.bind):
-            endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, identifier, native, is_multicast))
+            endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, native, native_send))
         return PlaneSendEndpoint(endpoint), _opened(native)
 
     def send_endpoint_detach(self, endpoint: PlaneSendEndpoint) -> None:
@@ -318,6 +330,25 @@ class DataPlane:
     def send_endpoint_set_peer(self, endpoint: PlaneSendEndpoint, peer: Address) -> None:
         """Send to another address from now on."""
         _check(lib.fl_send_endpoint_set_peer(self._driver, endpoint, _native_address(peer)))
+
+    def send_endpoint_add_destination(self, endpoint: PlaneSendEndpoint, identifier: int, to: Address | None) -> None:
+        """Send to one more destination.
+
+        :param to: ``None``: its name does not resolve.
+        """
+        _check(lib.fl_send_endpoint_add_destination(self._driver, endpoint, identifier, _native_address(to)))
+
+    def send_endpoint_set_destination(self, endpoint: PlaneSendEndpoint, identifier: int, to: Address) -> None:
+        """Send to another address in place of a destination's."""
+        _check(lib.fl_send_endpoint_set_destination(self._driver, endpoint, identifier, _native_address(to)))
+
+    def send_endpoint_remove_destination(self, endpoint: PlaneSendEndpoint, identifier: int) -> None:
+        """Send to a destination no more."""
+        _check(lib.fl_send_endpoint_remove_destination(self._driver, endpoint, identifier))
+
+    def send_endpoint_destination_activity(self, endpoint: PlaneSendEndpoint, identifier: int) -> int:
+        """Return the monotonic time of a destination's last status message, at first of its adding."""
+        return _check(lib.fl_send_endpoint_destination_activity(self._driver, endpoint, identifier))
 
     def send_endpoint_time_of_last_sm(self, endpoint: PlaneSendEndpoint) -> int:
         """Return the monotonic time of the last accepted status message, nanoseconds."""

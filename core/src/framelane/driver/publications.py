@@ -96,6 +96,10 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         """Return the publication with an entity tag."""
         return next((one for one in self if one.params.entity_tag == entity_tag), None)
 
+    def find(self, registration_id: int) -> NetworkPublication | None:
+        """Return the publication that the command with this correlation id made."""
+        return self._publications.get(registration_id)
+
     def sessions(self, stream_id: int, endpoint: SendEndpoint | None = None) -> set[int]:
         """Return the session ids of a stream, on one endpoint if one is given."""
         return {
@@ -250,7 +254,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             return
         error = PublicationError(
             registration_id=publication.registration_id,
-            destination_registration_id=-1,
+            destination_registration_id=event.destination_id,
             session_id=publication.session_id,
             stream_id=publication.stream_id,
             receiver_id=event.receiver_id,
