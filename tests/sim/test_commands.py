@@ -12,7 +12,6 @@ from framelane.protocol.commands import (
     AddCounter,
     AddExclusivePublication,
     AddPublication,
-    AddReceiveDestination,
     AddSubscription,
     GetNextAvailableSessionId,
     RejectImage,
@@ -170,13 +169,6 @@ def test_a_publication_that_cannot_be_is_answered_and_leaves_nothing_behind(worl
     assert client.counters.value(15) == 1
     (entry,) = client.cnc.errors()
     assert error.error_message in entry.text
-
-
-def test_commands_of_features_to_come_name_what_is_missing(client):
-    error = refused(client, AddReceiveDestination, registration_id=1, channel=UDP)
-
-    assert error.error_code == ErrorCode.NOT_SUPPORTED
-    assert "ADD_RCV_DESTINATION" in error.error_message
 
 
 def test_unknown_ids_are_answered_with_their_codes(client):

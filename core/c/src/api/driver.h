@@ -401,6 +401,14 @@ fl_receive_endpoint_t *fl_receive_endpoint_open(
     fl_driver_t *driver, fl_binding_t *binding, fl_endpoint_params_t *params,
     const fl_receive_endpoint_params_t *receive_params);
 
+/* Multi-destination subscriptions (wire 4.12): an endpoint that is never attached, and any number of members, up to 16, that
+ * are. Streams, interest, images, group tag and timestamps are the owner's; bind, control address and ttl a member's. Members
+ * are closed as any endpoint, before their owner. */
+fl_receive_endpoint_t *fl_receive_endpoint_new_owner(
+    fl_driver_t *driver, const fl_receive_endpoint_params_t *receive_params);
+fl_receive_endpoint_t *fl_receive_endpoint_open_member(fl_driver_t *driver, fl_receive_endpoint_t *owner,
+    fl_binding_t *binding, fl_endpoint_params_t *params, const fl_receive_endpoint_params_t *receive_params);
+
 /* As for send endpoints: sessions, images, their positions and timers go on. */
 int fl_receive_endpoint_detach(fl_driver_t *driver, fl_receive_endpoint_t *endpoint);
 int fl_receive_endpoint_attach(

@@ -14,7 +14,9 @@ void fl_image_update_active_transports(fl_image_t *image, int64_t now_ns)
     int32_t count = 0;
     for (uint32_t i = 0; i < image->connection_count; i++)
     {
-        count += now_ns - image->connections[i].time_of_last_frame_ns < liveness_ns ? 1 : 0;
+        const fl_image_connection_t *connection = &image->connections[i];
+        const bool is_heard = connection->is_known && 0 != connection->time_of_last_frame_ns;
+        count += is_heard && now_ns - connection->time_of_last_frame_ns < liveness_ns ? 1 : 0;
     }
     if (count != image->active_transport_count)
     {

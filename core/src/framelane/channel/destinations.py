@@ -30,14 +30,16 @@ def check_send_destination(uri: ChannelUri) -> HostPort:
 
 
 def check_receive_destination(uri: ChannelUri) -> None:
-    """Check a destination for a subscription, which may be a spy or IPC too.
+    """Check a destination for a subscription.
 
-    :raises ChannelError: INVALID_CHANNEL for what can be none; NOT_SUPPORTED for one that could, since this release has
-        no multi-destination subscriptions.
+    :raises ChannelError: INVALID_CHANNEL for what can be none; NOT_SUPPORTED for IPC and spies, which this release
+        takes as subscriptions only.
     """
-    if uri.media is Media.UDP and not uri.is_spy:
-        _check_keys(uri)
-    raise _not_supported(uri)
+    if uri.media is not Media.UDP or uri.is_spy:
+        raise ChannelError(
+            ErrorCode.NOT_SUPPORTED, f"destinations aeron:ipc and aeron-spy: are not supported by this release: {uri}"
+        )
+    _check_keys(uri)
 
 
 def _check_keys(uri: ChannelUri) -> None:
@@ -48,9 +50,3 @@ def _check_keys(uri: ChannelUri) -> None:
         raise ChannelError(
             ErrorCode.INVALID_CHANNEL, f"destinations must not contain the key: {forbidden[0]} channel={uri}"
         )
-
-
-def _not_supported(uri: ChannelUri) -> ChannelError:
-    return ChannelError(
-        ErrorCode.NOT_SUPPORTED, f"destinations (control-mode=manual) are not supported by this release: {uri}"
-    )

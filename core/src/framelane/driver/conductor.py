@@ -8,7 +8,7 @@ from framelane._native import lib
 from framelane.channel import ChannelUri, Media, SessionIds, decode_channel
 from framelane.driver.clients import Clients
 from framelane.driver.counters import STATIC_OWNER
-from framelane.driver.destinations import SendDestinations
+from framelane.driver.destinations import ReceiveDestinations, SendDestinations
 from framelane.driver.errors import CommandError, error_code
 from framelane.driver.events import wire_bytes, wire_text
 from framelane.driver.images import Images
@@ -58,6 +58,7 @@ class Nouns:
     publications: NetworkPublications
     images: Images
     destinations: SendDestinations
+    receive_destinations: ReceiveDestinations
     send_endpoints: SendEndpoints
     receive_endpoints: ReceiveEndpoints
     transports: Transports
@@ -179,6 +180,12 @@ class Conductor:
             case commands.RemoveDestinationById():
                 nouns.destinations.remove_by_id(command)
                 self._succeed(command)
+            case commands.AddReceiveDestination():
+                yield from nouns.receive_destinations.add(command)
+                self._succeed(command)
+            case commands.RemoveReceiveDestination():
+                yield from nouns.receive_destinations.remove(command)
+                self._succeed(command)
             case commands.GetNextAvailableSessionId():
                 live = nouns.ipc_publications.sessions(command.stream_id) | nouns.publications.sessions(
                     command.stream_id
@@ -187,8 +194,7 @@ class Conductor:
                 self._services.events.send(answer)
             case _:
                 raise CommandError(
-                    ErrorCode.NOT_SUPPORTED,
-                    f"{type(command).TYPE.name} (multi-destination) is not supported by this release",
+                    ErrorCode.NOT_SUPPORTED, f"{type(command).TYPE.name} is not supported by this release"
                 )
 
     def _succeed(self, command: Command) -> None:

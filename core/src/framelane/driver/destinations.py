@@ -1,22 +1,30 @@
-"""Commands about the destinations of publications with ``control-mode=manual`` (wire 3.8, shm 9.5)."""
+"""Commands about the destinations of channels with ``control-mode=manual`` (wire 3.8, 4.12, shm 9.5)."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from framelane.channel import Address, ChannelError, ChannelUri, NameResolver, decode_channel
+from framelane.channel import Address, ChannelError, ChannelUri, Interfaces, NameResolver, UdpChannel, decode_channel
 from framelane.channel.addresses import HostPort, resolve
-from framelane.channel.destinations import check_send_destination
-from framelane.channel.udp_params import ControlMode
+from framelane.channel.destinations import check_receive_destination, check_send_destination
+from framelane.channel.udp_params import ControlMode, UdpParams
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_bytes
 from framelane.driver.publications import NetworkPublication, NetworkPublications
+from framelane.driver.receive_endpoints import ReceiveEndpoint, ReceiveEndpoints
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.send_endpoints import SendEndpoint, SendEndpoints
-from framelane.protocol.commands import AddDestination, RemoveDestination, RemoveDestinationById
+from framelane.driver.subscriptions import Subscriptions
+from framelane.protocol.commands import (
+    AddDestination,
+    AddReceiveDestination,
+    RemoveDestination,
+    RemoveDestinationById,
+    RemoveReceiveDestination,
+)
 from framelane.protocol.error_codes import ErrorCode
 
-__all__ = ["SendDestinations"]
+__all__ = ["ReceiveDestinations", "SendDestinations"]
 
 
 class SendDestinations:
@@ -82,3 +90,57 @@ class SendDestinations:
                 f"channel does not allow manual control of destinations: publication_registration_id={registration_id}",
             )
         return endpoint
+
+
+class ReceiveDestinations:
+    """Gives destinations to subscriptions and takes them away. Control thread."""
+
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        endpoints: ReceiveEndpoints,
+        resolver: NameResolver,
+        interfaces: Interfaces,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._endpoints = endpoints
+        self._resolver = resolver
+        self._interfaces = interfaces
+
+    def add(self, command: AddReceiveDestination) -> Steps[None]:
+        """Receive at one more address.
+
+        :raises FramelaneError: nothing has changed then.
+        """
+        self._endpoint_of(command.registration_id)
+        channel = yield from self._channel_of(command.channel)
+        endpoint = self._endpoint_of(command.registration_id)  # the subscription may be gone meanwhile
+        yield from self._endpoints.add_destination(endpoint, command.correlation_id, channel)
+
+    def remove(self, command: RemoveReceiveDestination) -> Steps[None]:
+        """Receive no more at the destination that a channel names; nothing if there is none.
+
+        :raises FramelaneError: nothing has changed then.
+        """
+        self._endpoint_of(command.registration_id)
+        channel = yield from self._channel_of(command.channel)
+        self._endpoints.remove_destination(self._endpoint_of(command.registration_id), channel)
+
+    def _channel_of(self, text: str) -> Steps[UdpChannel]:
+        uri = ChannelUri.parse(decode_channel(wire_bytes(text)))
+        check_receive_destination(uri)
+        udp = UdpParams.parse(uri)
+        udp.check_subscription()
+        return (yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces)))
+
+    def _endpoint_of(self, registration_id: int) -> ReceiveEndpoint:
+        subscription = self._subscriptions.find(registration_id)
+        if subscription is None or subscription.endpoint is None:
+            raise CommandError(
+                ErrorCode.UNKNOWN_SUBSCRIPTION, f"unknown subscription registration_id={registration_id}"
+            )
+        if not self._endpoints.has_destinations(subscription.endpoint):
+            raise CommandError(
+                ErrorCode.INVALID_CHANNEL, f"channel does not allow manual control: {subscription.channel}"
+            )
+        return subscription.endpoint

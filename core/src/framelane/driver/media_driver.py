@@ -21,7 +21,7 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
-from framelane.driver.destinations import SendDestinations
+from framelane.driver.destinations import ReceiveDestinations, SendDestinations
 from framelane.driver.errors import ErrorRecorder
 from framelane.driver.events import Events
 from framelane.driver.images import Images
@@ -199,6 +199,7 @@ class MediaDriver:
             publications=publications,
             images=Images(services, links, receive_endpoints, subscriptions, files.loss_report),
             destinations=SendDestinations(publications, send_endpoints, resolver),
+            receive_destinations=ReceiveDestinations(subscriptions, receive_endpoints, resolver, interfaces),
             send_endpoints=send_endpoints,
             receive_endpoints=receive_endpoints,
             transports=transports,

@@ -358,24 +358,25 @@ class DataPlane:
         self, binding: Any, params: EndpointParams, receive: ReceiveEndpointParams
     ) -> tuple[PlaneReceiveEndpoint, OpenedEndpoint]:
         """Open a receive endpoint and hand it to the receiver."""
-        native = _endpoint_params(params)
-        native_receive = ffi.new(
-            "fl_receive_endpoint_params_t *",
-            {
-                "id": receive.id,
-                "is_multicast": receive.is_multicast,
-                "has_group_tag": receive.group_tag is not None,
-                "has_control": receive.has_control,
-                "group_tag": receive.group_tag or 0,
-                "control": _native_address(receive.control)[0],
-                "ttl": receive.ttl,
-                "media_timestamp_at": receive.media_timestamp_at,
-                "channel_timestamp_at": receive.channel_timestamp_at,
-            },
-        )
+        native, native_receive = _endpoint_params(params), _receive_endpoint_params(receive)
         with _naming_holders(params.bind):
             endpoint = _pointer(lib.fl_receive_endpoint_open(self._driver, binding, native, native_receive))
         return PlaneReceiveEndpoint(endpoint), _opened(native)
+
+    def receive_endpoint_new_owner(self, receive: ReceiveEndpointParams) -> PlaneReceiveEndpoint:
+        """Make the endpoint of a multi-destination subscription, which is on no transport."""
+        return PlaneReceiveEndpoint(
+            _pointer(lib.fl_receive_endpoint_new_owner(self._driver, _receive_endpoint_params(receive)))
+        )
+
+    def receive_endpoint_open_member(
+        self, owner: PlaneReceiveEndpoint, binding: Any, params: EndpointParams, receive: ReceiveEndpointParams
+    ) -> tuple[PlaneReceiveEndpoint, OpenedEndpoint]:
+        """Open one of its destinations and hand it to the receiver."""
+        native, native_receive = _endpoint_params(params), _receive_endpoint_params(receive)
+        with _naming_holders(params.bind):
+            member = _pointer(lib.fl_receive_endpoint_open_member(self._driver, owner, binding, native, native_receive))
+        return PlaneReceiveEndpoint(member), _opened(native)
 
     def receive_endpoint_detach(self, endpoint: PlaneReceiveEndpoint) -> None:
         """Take it from a transport whose device was lost; its images live on."""
@@ -573,6 +574,23 @@ def _naming_holders(bind: Address) -> Iterator[None]:
         if holders:
             raise NativeError(f"{error}; {holders}", error.code) from error
         raise
+
+
+def _receive_endpoint_params(receive: ReceiveEndpointParams) -> Any:
+    return ffi.new(
+        "fl_receive_endpoint_params_t *",
+        {
+            "id": receive.id,
+            "is_multicast": receive.is_multicast,
+            "has_group_tag": receive.group_tag is not None,
+            "has_control": receive.has_control,
+            "group_tag": receive.group_tag or 0,
+            "control": _native_address(receive.control)[0],
+            "ttl": receive.ttl,
+            "media_timestamp_at": receive.media_timestamp_at,
+            "channel_timestamp_at": receive.channel_timestamp_at,
+        },
+    )
 
 
 def _endpoint_params(params: EndpointParams) -> Any:

@@ -89,6 +89,10 @@ class Subscriptions:
     def __iter__(self) -> Iterator[Subscription]:
         return iter(list(self._subscriptions.values()))
 
+    def find(self, registration_id: int) -> Subscription | None:
+        """Return the subscription that the command with this correlation id made."""
+        return self._subscriptions.get(registration_id)
+
     def __contains__(self, registration_id: object) -> bool:
         return registration_id in self._subscriptions
 
