@@ -190,7 +190,7 @@ class MediaDriver:
             settings.publication_reserved_session_id_low,
             settings.publication_reserved_session_id_high,
         )
-        publications = NetworkPublications(services, clients, send_endpoints, sessions, resolver, interfaces)
+        publications = NetworkPublications(services, clients, links, send_endpoints, sessions, resolver, interfaces)
         self.nouns = Nouns(
             clients=clients,
             links=links,
