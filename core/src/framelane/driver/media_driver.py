@@ -47,6 +47,7 @@ from framelane.driver.storage import Storage
 from framelane.driver.subscriptions import Subscriptions
 from framelane.driver.termination import Termination, validator_named
 from framelane.driver.transports import Transports, TransportSource
+from framelane.driver.untethered import UntetheredLinks
 from framelane.errors import FramelaneError
 
 __all__ = ["MediaDriver", "Surroundings"]
@@ -195,6 +196,7 @@ class MediaDriver:
             clients=clients,
             links=links,
             subscriptions=subscriptions,
+            untethered_links=UntetheredLinks(services, links, subscriptions),
             ipc_publications=IpcPublications(services, clients, links, sessions),
             publications=publications,
             images=Images(services, links, receive_endpoints, subscriptions, files.loss_report),
