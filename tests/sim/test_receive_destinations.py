@@ -178,7 +178,8 @@ def test_an_address_is_free_when_its_destination_or_its_subscription_is_gone(wor
     ("channel", "destination", "code"),
     [
         (MULTI, FIRST + "|rcv-wnd=64k", ErrorCode.INVALID_CHANNEL),
-        (MULTI, "aeron:ipc", ErrorCode.NOT_SUPPORTED),
+        (MULTI, "aeron-spy:aeron:ipc", ErrorCode.INVALID_CHANNEL),
+        ("aeron:ipc", FIRST, ErrorCode.UNKNOWN_SUBSCRIPTION),
         (SECOND_ONE, FIRST, ErrorCode.INVALID_CHANNEL),
     ],
 )
@@ -188,6 +189,40 @@ def test_what_can_be_no_destination_of_a_subscription_is_refused(receiver, chann
         AddReceiveDestination, ErrorResponse, registration_id=subscription.correlation_id, channel=destination
     )
     assert answer.error_code == code
+
+
+@pytest.mark.parametrize(
+    ("publication", "destination"),
+    [("aeron:ipc?alias=there", "aeron:ipc?alias=here"), (FIRST, "aeron-spy:" + FIRST)],
+    ids=["ipc", "spy"],
+)
+def test_publications_of_the_driver_may_be_destinations(receiver, publication, destination):
+    subscription = subscribe(receiver, MULTI)
+    ready = publish(receiver, publication)
+    before = len(receiver.events)
+    give(receiver, subscription, destination)
+    image = receiver.wait(AvailableImage)
+    assert [type(event) for event in receiver.events[before:]] == [OperationSuccess, AvailableImage]
+    assert (image.correlation_id, image.log_file) == (ready.registration_id, ready.log_file)
+    assert image.subscription_registration_id == subscription.correlation_id
+    later = publish(receiver, publication)
+    receiver.wait(AvailableImage, lambda event: event.session_id == later.session_id)
+
+    command = {"registration_id": subscription.correlation_id}
+    other = destination + "|alias=other"
+    error = receiver.call(RemoveReceiveDestination, ErrorResponse, channel=other, **command)
+    assert error.error_code == ErrorCode.UNKNOWN_SUBSCRIPTION
+    before = len(receiver.events)
+    receiver.call(RemoveReceiveDestination, OperationSuccess, channel=destination, **command)
+    receiver.wait(UnavailableImage)
+    receiver.receive()
+    gone = receiver.events[before:]
+    assert [type(event) for event in gone] == [OperationSuccess, UnavailableImage, UnavailableImage]
+    assert {event.correlation_id for event in gone[1:]} == {ready.registration_id, later.registration_id}
+
+    give(receiver, subscription, destination)
+    receiver.call(RemoveSubscription, OperationSuccess, **command)
+    assert not [one for one in receiver.counters if one.label.startswith("sub-pos")]
 
 
 def test_destinations_are_bounded_and_those_of_an_unknown_subscription_refused(receiver):

@@ -30,16 +30,12 @@ def check_send_destination(uri: ChannelUri) -> HostPort:
 
 
 def check_receive_destination(uri: ChannelUri) -> None:
-    """Check a destination for a subscription.
+    """Check a destination for a subscription; IPC and spies may be one.
 
-    :raises ChannelError: INVALID_CHANNEL for what can be none; NOT_SUPPORTED for IPC and spies, which this release
-        takes as subscriptions only.
+    :raises ChannelError: INVALID_CHANNEL for what can be none.
     """
-    if uri.media is not Media.UDP or uri.is_spy:
-        raise ChannelError(
-            ErrorCode.NOT_SUPPORTED, f"destinations aeron:ipc and aeron-spy: are not supported by this release: {uri}"
-        )
-    _check_keys(uri)
+    if uri.media is Media.UDP and not uri.is_spy:
+        _check_keys(uri)
 
 
 def _check_keys(uri: ChannelUri) -> None:

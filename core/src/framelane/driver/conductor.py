@@ -184,10 +184,8 @@ class Conductor:
                 self._succeed(command)
             case commands.AddReceiveDestination():
                 yield from nouns.receive_destinations.add(command)
-                self._succeed(command)
             case commands.RemoveReceiveDestination():
                 yield from nouns.receive_destinations.remove(command)
-                self._succeed(command)
             case commands.GetNextAvailableSessionId():
                 live = nouns.ipc_publications.sessions(command.stream_id) | nouns.publications.sessions(
                     command.stream_id

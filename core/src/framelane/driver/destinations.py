@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from functools import partial
 
-from framelane.channel import Address, ChannelError, ChannelUri, Interfaces, NameResolver, UdpChannel, decode_channel
+from framelane.channel import (
+    Address,
+    ChannelError,
+    ChannelUri,
+    Interfaces,
+    Media,
+    NameResolver,
+    UdpChannel,
+    decode_channel,
+)
 from framelane.channel.addresses import HostPort, resolve
 from framelane.channel.destinations import check_receive_destination, check_send_destination
 from framelane.channel.udp_params import ControlMode, UdpParams
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_bytes
+from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.publications import NetworkPublication, NetworkPublications
 from framelane.driver.receive_endpoints import ReceiveEndpoint, ReceiveEndpoints
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.send_endpoints import SendEndpoint, SendEndpoints
-from framelane.driver.subscriptions import Subscriptions
+from framelane.driver.services import Services
+from framelane.driver.subscriptions import Subscription, Subscriptions
 from framelane.protocol.commands import (
     AddDestination,
     AddReceiveDestination,
+    DestinationCommand,
     RemoveDestination,
     RemoveDestinationById,
     RemoveReceiveDestination,
 )
 from framelane.protocol.error_codes import ErrorCode
+from framelane.protocol.events import OperationSuccess
 
 __all__ = ["ReceiveDestinations", "SendDestinations"]
 
@@ -93,54 +106,93 @@ class SendDestinations:
 
 
 class ReceiveDestinations:
-    """Gives destinations to subscriptions and takes them away. Control thread."""
+    """Gives destinations to subscriptions and takes them away: sockets, IPC and spies. Control thread."""
 
     def __init__(
         self,
+        services: Services,
         subscriptions: Subscriptions,
         endpoints: ReceiveEndpoints,
+        ipc_publications: IpcPublications,
+        publications: NetworkPublications,
         resolver: NameResolver,
         interfaces: Interfaces,
     ) -> None:
+        self._services = services
         self._subscriptions = subscriptions
         self._endpoints = endpoints
+        self._ipc_publications = ipc_publications
+        self._publications = publications
         self._resolver = resolver
         self._interfaces = interfaces
 
     def add(self, command: AddReceiveDestination) -> Steps[None]:
-        """Receive at one more address.
+        """Receive at one more address, or from publications of this driver, and answer.
 
         :raises FramelaneError: nothing has changed then.
         """
-        self._endpoint_of(command.registration_id)
-        channel = yield from self._channel_of(command.channel)
-        endpoint = self._endpoint_of(command.registration_id)  # the subscription may be gone meanwhile
+        self._find(command)
+        uri = _uri_of(command)
+        check_receive_destination(uri)
+        if _is_of_this_driver(uri):
+            inner = yield from self._subscriptions.make_destination(self._find(command)[0], uri)
+            self._succeed(command)
+            self._subscriptions.link_destination(inner, self._ipc_publications, self._publications)
+            return
+        channel = yield from self._resolve(uri)
+        _, endpoint = self._find(command)  # the subscription may be gone meanwhile
         yield from self._endpoints.add_destination(endpoint, command.correlation_id, channel)
+        self._succeed(command)
 
     def remove(self, command: RemoveReceiveDestination) -> Steps[None]:
-        """Receive no more at the destination that a channel names; nothing if there is none.
+        """Receive no more at the destination that a channel names, nothing if there is none, and answer.
+
+        Of publications of this driver it is the one with exactly this channel, and an error if there is none.
 
         :raises FramelaneError: nothing has changed then.
         """
-        self._endpoint_of(command.registration_id)
-        channel = yield from self._channel_of(command.channel)
-        self._endpoints.remove_destination(self._endpoint_of(command.registration_id), channel)
+        subscription, _ = self._find(command)
+        uri = _uri_of(command)
+        if _is_of_this_driver(uri):
+            inner = next((one for one in subscription.destinations if one.channel == str(uri)), None)
+            if inner is None:
+                raise _unknown(command)
+            self._succeed(command)
+            self._subscriptions.remove_destination(subscription, inner)
+            return
+        channel = yield from self._resolve(uri)
+        self._endpoints.remove_destination(self._find(command)[1], channel)
+        self._succeed(command)
 
-    def _channel_of(self, text: str) -> Steps[UdpChannel]:
-        uri = ChannelUri.parse(decode_channel(wire_bytes(text)))
-        check_receive_destination(uri)
+    def _resolve(self, uri: ChannelUri) -> Steps[UdpChannel]:
         udp = UdpParams.parse(uri)
         udp.check_subscription()
         return (yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces)))
 
-    def _endpoint_of(self, registration_id: int) -> ReceiveEndpoint:
-        subscription = self._subscriptions.find(registration_id)
+    def _find(self, command: DestinationCommand) -> tuple[Subscription, ReceiveEndpoint]:
+        subscription = self._subscriptions.find(command.registration_id)
         if subscription is None or subscription.endpoint is None:
-            raise CommandError(
-                ErrorCode.UNKNOWN_SUBSCRIPTION, f"unknown subscription registration_id={registration_id}"
-            )
+            raise _unknown(command)
         if not self._endpoints.has_destinations(subscription.endpoint):
             raise CommandError(
                 ErrorCode.INVALID_CHANNEL, f"channel does not allow manual control: {subscription.channel}"
             )
-        return subscription.endpoint
+        return subscription, subscription.endpoint
+
+    def _succeed(self, command: DestinationCommand) -> None:
+        self._services.events.send(OperationSuccess(command.correlation_id))
+
+
+def _uri_of(command: DestinationCommand) -> ChannelUri:
+    return ChannelUri.parse(decode_channel(wire_bytes(command.channel)))
+
+
+def _is_of_this_driver(uri: ChannelUri) -> bool:
+    return uri.is_spy or uri.media is Media.IPC
+
+
+def _unknown(command: DestinationCommand) -> CommandError:
+    return CommandError(
+        ErrorCode.UNKNOWN_SUBSCRIPTION,
+        f"unknown subscription client_id={command.client_id} registration_id={command.registration_id}",
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from framelane._native import lib
-from framelane.channel import ChannelUri, PublicationParams, SessionIds
+from framelane.channel import ChannelUri, PublicationParams, SessionIds, UdpChannel
 from framelane.channel.publication_params import FindTagged
 from framelane.driver.clients import Clients
 from framelane.driver.events import wire_text
@@ -39,6 +39,11 @@ class IpcPublication(Publication):
 
     data_plane: DataPlane = field(kw_only=True)
     plane: PlaneIpcPublication = field(kw_only=True)
+
+    @property
+    def spied_by(self) -> UdpChannel | None:
+        """See :class:`framelane.driver.publication.Publication`."""
+        return None
 
     def link(self, subscription_id: int, counter_id: int) -> int:
         """See :class:`framelane.driver.links.Source`."""

@@ -192,16 +192,19 @@ class MediaDriver:
             settings.publication_reserved_session_id_high,
         )
         publications = NetworkPublications(services, clients, links, send_endpoints, sessions, resolver, interfaces)
+        ipc_publications = IpcPublications(services, clients, links, sessions)
         self.nouns = Nouns(
             clients=clients,
             links=links,
             subscriptions=subscriptions,
             untethered_links=UntetheredLinks(services, links, subscriptions),
-            ipc_publications=IpcPublications(services, clients, links, sessions),
+            ipc_publications=ipc_publications,
             publications=publications,
             images=Images(services, links, receive_endpoints, subscriptions, files.loss_report),
             destinations=SendDestinations(publications, send_endpoints, resolver),
-            receive_destinations=ReceiveDestinations(subscriptions, receive_endpoints, resolver, interfaces),
+            receive_destinations=ReceiveDestinations(
+                services, subscriptions, receive_endpoints, ipc_publications, publications, resolver, interfaces
+            ),
             send_endpoints=send_endpoints,
             receive_endpoints=receive_endpoints,
             transports=transports,

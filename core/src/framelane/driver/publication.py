@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from framelane.channel import PublicationParams, StartPosition, UntetheredTimeouts
+from framelane.channel import PublicationParams, StartPosition, UdpChannel, UntetheredTimeouts
 from framelane.driver.counters import Counters
 from framelane.driver.events import wire_text
 from framelane.driver.storage import LogFile
@@ -60,6 +60,11 @@ class Publication(ABC):
     references: int = 0
     links: dict[int, Link] = field(default_factory=dict)
     source_identity: str = IPC_SOURCE_IDENTITY
+
+    @property
+    @abstractmethod
+    def spied_by(self) -> UdpChannel | None:
+        """The channel by which spies know it; ``None``: it is of IPC."""
 
     @property
     def correlation_id(self) -> int:

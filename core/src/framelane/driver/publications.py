@@ -62,6 +62,11 @@ class NetworkPublication(Publication):
     plane: PlanePublication = field(kw_only=True)
     endpoint: SendEndpoint = field(kw_only=True)
 
+    @property
+    def spied_by(self) -> UdpChannel | None:
+        """See :class:`framelane.driver.publication.Publication`."""
+        return self.endpoint.channel
+
     def link(self, subscription_id: int, counter_id: int) -> int:
         """See :class:`framelane.driver.links.Source`."""
         return self.data_plane.publication_link(self.plane, subscription_id, counter_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from framelane.protocol.events import SubscriptionReady
 if TYPE_CHECKING:
     from framelane.driver.images import Images
     from framelane.driver.ipc_publications import IpcPublication, IpcPublications
+    from framelane.driver.publication import Publication
     from framelane.driver.publications import NetworkPublication, NetworkPublications
 
 __all__ = ["Subscription", "Subscriptions"]
@@ -42,6 +43,7 @@ class Subscription:
     :ivar channel: its text, as the client gave it.
     :ivar endpoint: ``None`` for IPC and spies.
     :ivar spied: of spies: the channel whose publications they read.
+    :ivar destinations: those that are IPC or a spy; their registration id is this one's.
     """
 
     registration_id: int
@@ -52,19 +54,24 @@ class Subscription:
     endpoint: ReceiveEndpoint | None = None
     spied: UdpChannel | None = None
     links: list[Link] = field(default_factory=list)
+    destinations: list[Subscription] = field(default_factory=list)
 
     def matches(self, stream_id: int, session_id: int) -> bool:
         """Whether it reads a session of a stream, the endpoint aside (shm 9.4)."""
         return self.stream_id == stream_id and self.params.session_id in (None, session_id)
 
-    def spies_on(self, publication: NetworkPublication) -> bool:
-        """Whether it is a spy that reads a publication; one with the channel's tag reads all sessions (shm 9.4)."""
-        if self.spied is None or self.stream_id != publication.stream_id:
+    def reads(self, publication: Publication) -> bool:
+        """Whether it is of IPC or a spy, and reads a publication of this driver (shm 9.4)."""
+        spied, channel = self.spied, publication.spied_by
+        if self.endpoint is not None or self.stream_id != publication.stream_id:
             return False
-        channel = publication.endpoint.channel
-        if self.spied.tag is not None and self.spied.tag == channel.tag:
-            return True
-        return self.spied.canonical == channel.canonical and self.matches(publication.stream_id, publication.session_id)
+        is_session = self.matches(publication.stream_id, publication.session_id)
+        if spied is None or channel is None:
+            return spied is channel and is_session
+        # A spy with the channel's tag reads all sessions.
+        return (spied.tag is not None and spied.tag == channel.tag) or (
+            spied.canonical == channel.canonical and is_session
+        )
 
 
 class Subscriptions:
@@ -123,9 +130,7 @@ class Subscriptions:
         self._services.events.send(
             SubscriptionReady(correlation_id=command.correlation_id, channel_status_counter_id=-1)
         )
-        for publication in publications:
-            if subscription.matches(publication.stream_id, publication.session_id):
-                self._link(subscription, publication)
+        self._link_publications(subscription, publications)
 
     def add_spy(
         self, command: AddSubscription, uri: ChannelUri, clients: Clients, publications: NetworkPublications
@@ -135,16 +140,13 @@ class Subscriptions:
         :raises FramelaneError: nothing has changed then.
         """
         params = SubscriptionParams.parse(uri, self._defaults)
-        udp = _udp_of(params)
-        channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
+        channel = yield from self._resolve(params)
         clients.get_or_add(command.client_id)
         subscription = self._enter(command, params, spied=channel)
         self._services.events.send(
             SubscriptionReady(correlation_id=command.correlation_id, channel_status_counter_id=-1)
         )
-        for publication in publications:
-            if subscription.spies_on(publication):
-                self._link(subscription, publication)
+        self._link_publications(subscription, publications)
 
     def add_network(self, command: AddSubscription, uri: ChannelUri, clients: Clients, images: Images) -> Steps[None]:
         """Add a UDP subscription, answer, and link it (shm 9.4).
@@ -152,8 +154,7 @@ class Subscriptions:
         :raises FramelaneError: nothing has changed then.
         """
         params = SubscriptionParams.parse(uri, self._defaults)
-        udp = _udp_of(params)
-        channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
+        channel = yield from self._resolve(params)
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.group_tag)
         try:
             params.check_receive_buffer(endpoint.opened.receive_buffer_granted)
@@ -174,6 +175,60 @@ class Subscriptions:
         for image in images.on(endpoint):
             if subscription.matches(image.stream_id, image.session_id):
                 self._link(subscription, image)
+
+    def _resolve(self, params: SubscriptionParams) -> Steps[UdpChannel]:
+        udp = _udp_of(params)
+        return (yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces)))
+
+    # ---- destinations that are publications of this driver (shm 9.5) ----
+
+    def make_destination(self, subscription: Subscription, uri: ChannelUri) -> Steps[Subscription]:
+        """Give a subscription a destination that is IPC or a spy; :meth:`link_destination` comes next.
+
+        :raises FramelaneError: nothing has changed then.
+        """
+        params = SubscriptionParams.parse(uri, self._defaults)
+        spied = (yield from self._resolve(params)) if uri.is_spy else None
+        if self.find(subscription.registration_id) is not subscription:
+            raise CommandError(
+                ErrorCode.UNKNOWN_SUBSCRIPTION,
+                f"unknown subscription client_id={subscription.client_id} "
+                f"registration_id={subscription.registration_id}",
+            )
+        inner = Subscription(
+            subscription.registration_id,
+            subscription.client_id,
+            subscription.stream_id,
+            str(uri),
+            params,
+            spied=spied,
+        )
+        subscription.destinations.append(inner)
+        return inner
+
+    def link_destination(
+        self, inner: Subscription, ipc_publications: IpcPublications, publications: NetworkPublications
+    ) -> None:
+        """Link what a new destination matches."""
+        self._link_publications(inner, ipc_publications if inner.spied is None else publications)
+
+    def remove_destination(self, subscription: Subscription, inner: Subscription) -> None:
+        """Take a destination away, and tell the client that its images are gone."""
+        subscription.destinations.remove(inner)
+        for link in list(inner.links):
+            self._links.announce_gone(link, inner.channel)
+            self._links.unlink(link)
+
+    def _link_publications(self, subscription: Subscription, publications: Iterable[Publication]) -> None:
+        for publication in publications:
+            if subscription.reads(publication):
+                self._link(subscription, publication)
+
+    def with_destinations(self) -> Iterator[Subscription]:
+        """Return the subscriptions, and their destinations that are IPC or a spy."""
+        for subscription in self:
+            yield subscription
+            yield from list(subscription.destinations)
 
     def _link(self, subscription: Subscription, source: Source) -> None:
         """Link what matches; the command was answered already, so a failure goes to the error log."""
@@ -203,15 +258,15 @@ class Subscriptions:
 
     def link_ipc(self, publication: IpcPublication) -> None:
         """Link all IPC subscriptions that match a publication and are not linked yet."""
-        for subscription in self:
-            is_ipc = subscription.endpoint is None and subscription.spied is None
-            if is_ipc and subscription.matches(publication.stream_id, publication.session_id):
-                self._link(subscription, publication)
+        self._link_all(publication)
 
     def link_spies(self, publication: NetworkPublication) -> None:
         """Link all spies that match a publication and are not linked yet."""
-        for subscription in self:
-            if subscription.spies_on(publication):
+        self._link_all(publication)
+
+    def _link_all(self, publication: Publication) -> None:
+        for subscription in self.with_destinations():
+            if subscription.reads(publication):
                 self._link(subscription, publication)
 
     def remove(self, client_id: int, registration_id: int) -> None:
@@ -235,8 +290,9 @@ class Subscriptions:
 
     def _remove(self, subscription: Subscription) -> None:
         del self._subscriptions[subscription.registration_id]
-        for link in list(subscription.links):
-            self._links.unlink(link)
+        for one in (subscription, *subscription.destinations):
+            for link in list(one.links):
+                self._links.unlink(link)
         endpoint = subscription.endpoint
         if endpoint is not None:
             self._services.plane.receive_endpoint_remove_stream(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from framelane.driver.links import Link, Links, LinkState
 from framelane.driver.native import TRY_AGAIN
 from framelane.driver.services import Services
-from framelane.driver.subscriptions import Subscription
+from framelane.driver.subscriptions import Subscriptions
 from framelane.errors import NativeError
 from framelane.protocol.events import IPC_SOURCE_IDENTITY
 
@@ -21,7 +19,7 @@ class UntetheredLinks:
     is being overwritten.
     """
 
-    def __init__(self, services: Services, links: Links, subscriptions: Iterable[Subscription]) -> None:
+    def __init__(self, services: Services, links: Links, subscriptions: Subscriptions) -> None:
         self._services = services
         self._links = links
         self._subscriptions = subscriptions
@@ -29,7 +27,7 @@ class UntetheredLinks:
     def on_timer(self) -> None:
         """Take one step with each."""
         now_ns = self._services.clock.nano()
-        for subscription in self._subscriptions:
+        for subscription in self._subscriptions.with_destinations():
             if not subscription.params.is_tethered:
                 for link in list(subscription.links):
                     self._step(link, now_ns)
