@@ -214,7 +214,7 @@ def test_subscriptions_that_share_images_must_agree(option: str) -> None:
 
 @pytest.mark.parametrize(
     "parameter",
-    ["response-correlation-id=3"],
+    ["ats=true"],
 )
 def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: str) -> None:
     code, message = refusal(UDP + parameter)
@@ -225,7 +225,7 @@ def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: 
 
 @pytest.mark.parametrize(
     "parameter",
-    ["control-mode=response", "cc=cubic"],
+    ["cc=cubic", "ats=true"],
 )
 def test_what_this_release_lacks_is_refused_by_name_for_subscriptions(parameter: str) -> None:
     with pytest.raises(ChannelError, match=f"^{parameter} .*not supported by this release") as raised:

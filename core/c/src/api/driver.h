@@ -173,6 +173,7 @@ int fl_driver_next_command(fl_driver_t *driver, int32_t *type_id, uint8_t *buffe
 #define FL_OBJECT_PUBLICATION_ERROR 5
 #define FL_OBJECT_CONDUCTOR 6
 #define FL_OBJECT_TRANSPORTS 7
+#define FL_OBJECT_RESPONSE_SETUP 8
 
 /* Bits of publications, UDP and IPC. */
 #define FL_EVENT_PUBLICATION_LINGER 1      /* spies or IPC subscribers lose the image: announce, then unlink them */
@@ -180,6 +181,7 @@ int fl_driver_next_command(fl_driver_t *driver, int32_t *type_id, uint8_t *buffe
 #define FL_EVENT_PUBLICATION_REVOKED 4     /* revocation took effect */
 #define FL_EVENT_PUBLICATION_COOLED 8      /* IPC: the cool-down after a rejection is over: link subscribers again */
 #define FL_EVENT_PUBLICATION_INVALID 16    /* UDP: its log holds what is no frame of it, and the stream stays before that */
+#define FL_EVENT_PUBLICATION_CONNECTED 32  /* UDP, of a response channel: its receiver is there */
 /* Bits of images. */
 #define FL_EVENT_IMAGE_UNAVAILABLE 1       /* DRAINING -> LINGER: announce to its subscribers */
 #define FL_EVENT_IMAGE_DONE 2              /* remove it */
@@ -199,7 +201,8 @@ typedef struct fl_driver_event
     uint32_t mask;           /* FL_EVENT_* bits of that kind */
     int64_t id;              /* as given when the object was made; SETUP: the endpoint's id */
     /* SETUP: a stream without an image. Answer with fl_image_add or fl_receive_endpoint_refuse_setup.
-     * PUBLICATION_ERROR: an ERR frame that removed a receiver; id is the publication's. */
+     * PUBLICATION_ERROR: an ERR frame that removed a receiver; id is the publication's.
+     * RESPONSE_SETUP: who takes a request publication responds in this session; id is the publication's (wire 3.10). */
     int32_t session_id;
     int32_t stream_id;
     int32_t initial_term_id;
@@ -330,7 +333,9 @@ typedef struct fl_publication_params
     int64_t group_tag;                  /* tagged: of the receivers that count */
     int64_t receiver_timeout_ns;
     int32_t receivers_counter_id;       /* holds how many receivers count; -1: none does */
-    uint32_t reserved2;
+    uint8_t is_response;                /* sends to who asked for the last SETUP alone (wire 3.10) */
+    uint8_t wants_response;             /* SEND_RESPONSE flag in SETUP */
+    uint8_t reserved2[2];
 } fl_publication_params_t;
 
 /* Make a publication on an endpoint and hand it to the sender. Its events carry registration_id. */
@@ -453,6 +458,10 @@ int fl_receive_endpoint_add_stream(
 int fl_receive_endpoint_remove_stream(
     fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int has_session_id, int32_t session_id);
 
+/* Ask for a SETUP of one session, at every control address that the endpoint has. */
+int fl_receive_endpoint_elicit_session(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int32_t session_id);
+
 /* No image will be made for a SETUP event: the next SETUP may ask again. */
 int fl_receive_endpoint_refuse_setup(
     fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int32_t session_id);
@@ -488,6 +497,11 @@ typedef struct fl_image_params
 fl_image_t *fl_image_add(
     fl_driver_t *driver, fl_receive_endpoint_t *endpoint, const fl_image_params_t *params,
     const int64_t *subscription_ids, const int32_t *position_counter_ids, uint32_t subscribers);
+
+/* Tell the publication of an image, with each status message timeout, in which session it is responded to; and tell it no
+ * more (wire 3.10). */
+int fl_image_respond(fl_driver_t *driver, fl_image_t *image, int32_t response_session_id);
+int fl_image_stop_responding(fl_driver_t *driver, fl_image_t *image);
 
 /* As for IPC publications, by the receiver. -FL_EAGAIN if the image takes no subscribers now. */
 int64_t fl_image_link(

@@ -99,6 +99,8 @@ struct fl_image
     bool is_loss_report_full;
     fl_loss_record_t *loss_record;
 
+    bool is_responding;              /* RSP_SETUP goes out with each status message timeout (wire 3.10) */
+    int32_t response_session_id;
     int64_t sm_deadline_ns;
     int64_t state_deadline_ns;       /* DRAINING: earliest LINGER; LINGER: DONE */
     fl_timer_t sm_timer;             /* lazily re-armed: fires, sees sm_deadline_ns moved, and goes on */
@@ -165,6 +167,7 @@ int fl_image_track(fl_image_t *image, int64_t now_ns);
 int fl_image_send_feedback(fl_image_t *image, int64_t now_ns);
 
 void fl_image_send_nak(fl_image_t *image, int64_t position, int32_t length, int64_t now_ns);
+void fl_image_send_response_setup(fl_image_t *image, int64_t now_ns);
 void fl_image_send_rttm(fl_image_t *image, uint8_t flags, int64_t echo_timestamp, int64_t now_ns);
 
 /* ---- image_state.c: life cycle (wire 4.10). Thread: receiver ---- */

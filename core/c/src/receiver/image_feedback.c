@@ -93,6 +93,15 @@ void fl_image_send_nak(fl_image_t *image, int64_t position, int32_t length, int6
     fl_counter_add_single(image->naks_sent_counter, sent);
 }
 
+void fl_image_send_response_setup(fl_image_t *image, int64_t now_ns)
+{
+    uint8_t frame[FL_RSP_SETUP_LENGTH];
+    int64_t sent;
+    const size_t length =
+        fl_rsp_setup_encode(frame, image->session_id, image->stream_id, image->response_session_id);
+    fl_image_send(image, frame, length, now_ns, &sent);
+}
+
 void fl_image_send_rttm(fl_image_t *image, uint8_t flags, int64_t echo_timestamp, int64_t now_ns)
 {
     uint8_t frame[FL_RTTM_LENGTH];

@@ -142,6 +142,10 @@ static void fl_image_on_sm_timer(fl_timer_t *timer, int64_t now_ns)
     fl_image_t *image = fl_image_of_timer(timer, offsetof(fl_image_t, sm_timer));
     const int64_t timeout_ns = image->receiver->context->config.status_message_timeout_ns;
     fl_image_update_active_transports(image, now_ns);
+    if (image->is_responding)
+    {
+        fl_image_send_response_setup(image, now_ns);
+    }
     if (now_ns >= image->sm_deadline_ns && 0 == fl_image_send_feedback(image, now_ns))
     {
         fl_receiver_activate(image->receiver, image);   /* no room: tried again in every cycle */

@@ -281,6 +281,27 @@ int fl_receive_endpoint_count_unstamped(fl_driver_t *driver, fl_receive_endpoint
 
 /* ---- interest ---- */
 
+static int64_t fl_receive_endpoint_call_elicit(void *argument)
+{
+    fl_receive_endpoint_call_t *call = argument;
+    for (uint32_t i = 0; i < FL_ENDPOINT_MEMBERS; i++)
+    {
+        fl_receive_endpoint_t *member = call->endpoint->members[i];
+        if (NULL != member && member->has_control)
+        {
+            fl_receive_endpoint_elicit(member, call->stream_id, call->session_id, &member->control, NULL);
+        }
+    }
+    return 0;
+}
+
+int fl_receive_endpoint_elicit_session(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int32_t session_id)
+{
+    fl_receive_endpoint_call_t call = {.endpoint = endpoint, .stream_id = stream_id, .session_id = session_id};
+    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_receive_endpoint_call_elicit, &call);
+}
+
 static int64_t fl_receive_endpoint_call_add_stream(void *argument)
 {
     fl_receive_endpoint_call_t *call = argument;
@@ -288,15 +309,7 @@ static int64_t fl_receive_endpoint_call_add_stream(void *argument)
     const fl_interest_t *old = endpoint->interest;
     endpoint->interest = call->interest;
     call->interest = old;
-    for (uint32_t i = 0; i < FL_ENDPOINT_MEMBERS && call->has_session_id && call->is_changed; i++)
-    {
-        fl_receive_endpoint_t *member = endpoint->members[i];
-        if (NULL != member && member->has_control)
-        {
-            fl_receive_endpoint_elicit(member, call->stream_id, call->session_id, &member->control, NULL);
-        }
-    }
-    return 0;
+    return call->has_session_id && call->is_changed ? fl_receive_endpoint_call_elicit(call) : 0;
 }
 
 /* Sessions that nobody wants any more are forgotten; their images end for want of subscribers. */

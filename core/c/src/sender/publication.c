@@ -17,11 +17,28 @@ void fl_publication_seek(fl_publication_t *publication)
 
 /* ---- what goes out ---- */
 
+/* Give runs to the endpoint. A response publication without a receiver has nobody to send to. */
+static int fl_publication_send(fl_publication_t *publication, fl_run_t *runs, uint32_t count, int64_t now_ns)
+{
+    if (__builtin_expect(publication->is_response, 0))
+    {
+        if (FL_FAMILY_NONE == publication->response_peer.address.family)
+        {
+            return 0;
+        }
+        for (uint32_t i = 0; i < count; i++)
+        {
+            runs[i].peer = &publication->response_peer;
+        }
+    }
+    return fl_send_endpoint_send(publication->endpoint, runs, count, now_ns);
+}
+
 bool fl_publication_send_frame(
     fl_publication_t *publication, const uint8_t *frame, size_t length, int64_t now_ns)
 {
     fl_run_t run = {.data = frame, .length = (uint32_t)length, .segment_length = (uint32_t)length};
-    if (1 != fl_send_endpoint_send(publication->endpoint, &run, 1, now_ns))
+    if (1 != fl_publication_send(publication, &run, 1, now_ns))
     {
         publication->sender->cycle.short_sends++;
         return false;
@@ -42,7 +59,9 @@ static void fl_publication_send_setup(fl_publication_t *publication, int64_t now
     {
         publication->flow->ops->on_setup_sent(publication->flow, publication->sender_limit, now_ns);
     }
-    if (fl_publication_send_frame(publication, frame, length, now_ns) && publication->liveness.count > 0)
+    const bool has_target =
+        !publication->is_response || FL_FAMILY_NONE != publication->response_peer.address.family;
+    if (has_target && fl_publication_send_frame(publication, frame, length, now_ns) && publication->liveness.count > 0)
     {
         publication->is_setup_elicited = false;
     }
@@ -94,7 +113,7 @@ static int64_t fl_publication_send_runs(
             fl_clock_epoch_now(publication->sender->context->clock));
     }
     const int64_t extent =
-        fl_scan_accept(scan, fl_send_endpoint_send(publication->endpoint, scan->runs, scan->run_count, now_ns));
+        fl_scan_accept(scan, fl_publication_send(publication, scan->runs, scan->run_count, now_ns));
     publication->sender->cycle.short_sends += extent < scan->extent;
     publication->sender->cycle.bytes_sent += scan->accepted_bytes;
     return extent > 0 ? extent : -FL_EAGAIN;

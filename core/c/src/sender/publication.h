@@ -83,6 +83,8 @@ struct fl_publication
     bool has_received_unicast_eos;
     int32_t ttl;
     uint8_t setup_flags;
+    bool is_response;                       /* sends to response_peer alone, once there is one (wire 3.10) */
+    fl_peer_t response_peer;                /* who asked for the last SETUP; of family FL_FAMILY_NONE: nobody yet */
     uint32_t timestamp_at;                  /* of the time of sending in a frame; FL_TIMESTAMP_NOWHERE: none is put */
     int64_t resend_limit;                   /* bytes of one NAK that are sent again */
     fl_timer_t timer;                       /* heartbeat, liveness of receivers, states: at least every 100 ms */
@@ -153,6 +155,7 @@ int fl_publication_on_status_message(fl_publication_t *publication, const fl_sm_
 int fl_publication_on_nak(fl_publication_t *publication, const fl_nak_frame_t *frame, int64_t now_ns);
 int fl_publication_on_error(
     fl_publication_t *publication, const fl_err_frame_t *frame, const fl_address_t *source, int64_t now_ns);
+int fl_publication_on_response_setup(fl_publication_t *publication, const fl_rsp_setup_frame_t *frame);
 int fl_publication_on_rttm(fl_publication_t *publication, const fl_rttm_frame_t *frame, int64_t now_ns);
 
 #endif

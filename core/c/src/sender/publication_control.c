@@ -208,7 +208,9 @@ fl_publication_t *fl_publication_add(
         .spies_simulate_connection = params->spies_simulate_connection,
         .signal_eos = params->signal_eos,
         .ttl = params->ttl,
-        .setup_flags = params->has_group_semantics ? FL_SETUP_FLAG_GROUP : 0,
+        .setup_flags = (uint8_t)((params->has_group_semantics ? FL_SETUP_FLAG_GROUP : 0) |
+            (params->wants_response ? FL_SETUP_FLAG_SEND_RESPONSE : 0)),
+        .is_response = params->is_response,
         .timestamp_at = params->timestamp_at,
         .resend_limit = resend_length * params->retransmit_window_multiple,
         .object = {.kind = FL_OBJECT_PUBLICATION, .id = params->registration_id},

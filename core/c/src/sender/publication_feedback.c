@@ -87,6 +87,10 @@ int fl_publication_on_status_message(fl_publication_t *publication, const fl_sm_
     }
     if (asks_for_setup)
     {
+        if (publication->is_response)
+        {
+            publication->response_peer = (fl_peer_t){.address = *source};
+        }
         fl_publication_on_setup_elicited(publication, &status, now_ns);
         return FL_TAKEN;
     }
@@ -162,6 +166,20 @@ int fl_publication_on_error(
     fl_notice_raise(notice, &context->events);
     fl_liveness_remove(&publication->liveness, frame->receiver_id);
     fl_publication_update_connected(publication);
+    return FL_TAKEN;
+}
+
+int fl_publication_on_response_setup(fl_publication_t *publication, const fl_rsp_setup_frame_t *frame)
+{
+    /* Without a notice the next one tells: they come until somebody answers. */
+    fl_notice_t *notice = fl_notice_take(&publication->sender->notices, FL_OBJECT_RESPONSE_SETUP);
+    if (NULL != notice)
+    {
+        notice->content.id = publication->object.id;
+        notice->content.stream_id = publication->log->stream_id;
+        notice->content.session_id = frame->response_session_id;
+        fl_notice_raise(notice, &publication->sender->context->events);
+    }
     return FL_TAKEN;
 }
 

@@ -119,6 +119,11 @@ void fl_publication_update_connected(fl_publication_t *publication)
         publication->is_connected = is_connected;
         fl_publication_update_limit(publication);
         fl_log_set_connected(publication->log, is_connected);
+        if (publication->is_response && is_connected)
+        {
+            fl_object_raise(
+                &publication->sender->context->events, &publication->object, FL_EVENT_PUBLICATION_CONNECTED);
+        }
     }
 }
 

@@ -66,13 +66,14 @@ static int fl_send_endpoint_on_datagram(
         case FL_FRAME_NAK:
         case FL_FRAME_ERR:
         case FL_FRAME_RTTM:
+        case FL_FRAME_RSP_SETUP:
             break;
         case FL_FRAME_PAD:
         case FL_FRAME_DATA:
         case FL_FRAME_SETUP:
             return FL_DROP_WRONG_SIDE;
         default:
-            return FL_DROP_TYPE;   /* RES has a socket of its own; RSP_SETUP is for response channels (wire 3.10) */
+            return FL_DROP_TYPE;   /* RES has a socket of its own */
     }
     fl_publication_t *publication = fl_send_endpoint_find(endpoint, datagram);
     if (NULL == publication)
@@ -90,6 +91,8 @@ static int fl_send_endpoint_on_datagram(
             return fl_publication_on_nak(publication, (const fl_nak_frame_t *)datagram, now_ns);
         case FL_FRAME_ERR:
             return fl_publication_on_error(publication, (const fl_err_frame_t *)datagram, source, now_ns);
+        case FL_FRAME_RSP_SETUP:
+            return fl_publication_on_response_setup(publication, (const fl_rsp_setup_frame_t *)datagram);
         default:
             return fl_publication_on_rttm(publication, (const fl_rttm_frame_t *)datagram, now_ns);
     }

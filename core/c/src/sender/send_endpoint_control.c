@@ -49,6 +49,7 @@ static void fl_send_endpoint_on_attached(fl_attachment_t *attachment, const fl_e
         if (sender->publications[i]->endpoint == endpoint)
         {
             fl_send_endpoint_bound_runs(endpoint, &sender->publications[i]->bounds);
+            fl_peer_forget(&sender->publications[i]->response_peer);
         }
     }
 }

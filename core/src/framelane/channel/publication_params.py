@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from framelane.channel.errors import ChannelError, ErrorCode
 from framelane.channel.flow_control import FlowControl, flow_control_of
 from framelane.channel.start_position import FRAME_ALIGNMENT, StartPosition
-from framelane.channel.udp_params import UdpParams, parse_tags
+from framelane.channel.udp_params import ControlMode, UdpParams, parse_tags
 from framelane.channel.unsupported import Role, check_supported
 from framelane.channel.untethered import UntetheredTimeouts, untethered_timeouts_of
 from framelane.channel.uri import ChannelUri, Media
@@ -24,6 +24,7 @@ _TERM_LENGTH_MAX = 1024 * 1024 * 1024
 _MAX_RESEND = 256
 
 _TAG_PREFIX = "tag:"
+NO_CORRELATION_ID = -1
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ class PublicationParams:
     :ivar has_mtu_length: the channel gave it, by itself or through ``session-id=tag:``; so for ``has_term_length``.
     :ivar start: ``None``: position 0 of a random initial term id.
     :ivar publication_window_length: in force, bytes.
+    :ivar response_correlation_id: of the response subscription, for a request; of the request's image, for a response;
+        -1: neither.
+    :ivar is_prototype: a response to nothing yet: it only makes its endpoint.
     """
 
     uri: ChannelUri
@@ -96,6 +100,18 @@ class PublicationParams:
     max_resend: int
     unicast_retransmit_window_multiple: int
     untethered: UntetheredTimeouts
+    response_correlation_id: int
+    is_prototype: bool
+
+    @property
+    def is_response(self) -> bool:
+        """Whether it responds to an image and sends to that image's publisher alone (wire 3.10)."""
+        return self.udp is not None and self.udp.control_mode is ControlMode.RESPONSE
+
+    @property
+    def wants_response(self) -> bool:
+        """Whether it is a request, which asks its receiver for a response publication."""
+        return not self.is_response and self.response_correlation_id != NO_CORRELATION_ID
 
     @classmethod
     def parse(cls, uri: ChannelUri, defaults: PublicationDefaults, find_tagged: FindTagged) -> Self:
@@ -115,6 +131,9 @@ class PublicationParams:
         given_term_length = tagged.term_length if tagged else size_of(uri, "term-length")
         mtu_length = _check_mtu(defaults.mtu_length if given_mtu_length is None else given_mtu_length)
         term_length = _check_term_length(defaults.term_length if given_term_length is None else given_term_length)
+        response_correlation_id, is_prototype = _response_of(uri)
+        if is_prototype:
+            term_length = _TERM_LENGTH_MIN
         linger_timeout_ns = duration_of(uri, "linger")
         bool_of(uri, "ats", False)
         spies_simulate_connection = bool_of(uri, "ssc", defaults.spies_simulate_connection)
@@ -138,6 +157,8 @@ class PublicationParams:
             max_resend=_max_resend_of(uri, defaults),
             unicast_retransmit_window_multiple=defaults.unicast_retransmit_window_multiple,
             untethered=untethered_timeouts_of(uri, defaults.untethered),
+            response_correlation_id=response_correlation_id,
+            is_prototype=is_prototype,
         )
 
     def retransmit_slots(self, has_group_semantics: bool) -> int:
@@ -200,6 +221,16 @@ def _session_of(uri: ChannelUri, find_tagged: FindTagged) -> tuple[int | None, E
     if tagged is None:
         raise ChannelError(ErrorCode.GENERIC_ERROR, f"session-id={value} must reference a network publication")
     return tagged.session_id, tagged
+
+
+def _response_of(uri: ChannelUri) -> tuple[int, bool]:
+    value = uri.get("response-correlation-id")
+    if value == "prototype":
+        return NO_CORRELATION_ID, True
+    correlation_id = int64_of(uri, "response-correlation-id")
+    if correlation_id is not None and correlation_id < NO_CORRELATION_ID:
+        raise unparsable("response-correlation-id", str(value))
+    return NO_CORRELATION_ID if correlation_id is None else correlation_id, False
 
 
 def _check_mtu(mtu_length: int) -> int:

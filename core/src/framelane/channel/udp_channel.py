@@ -154,8 +154,11 @@ class UdpChannel:
 
     @property
     def send_peer(self) -> Address | None:
-        """Where a publication sends to; ``None`` without an endpoint, and with destinations."""
-        return self.data if self.params.endpoint and not self.is_multi_destination else None
+        """Where a publication sends to; ``None`` without an endpoint, with destinations, and for responses."""
+        is_told = self.is_multi_destination or (
+            self.params.control_mode is ControlMode.RESPONSE and not self.is_multicast
+        )
+        return self.data if self.params.endpoint and not is_told else None
 
     @property
     def receive_bind(self) -> Address:

@@ -216,7 +216,7 @@ class Conductor:
         if uri.media is Media.IPC:
             yield from nouns.ipc_publications.add(command, uri, nouns.publications.find_tagged, nouns.subscriptions)
         else:
-            yield from nouns.publications.add(command, uri, nouns.subscriptions)
+            yield from nouns.publications.add(command, uri, nouns.images.find, nouns.subscriptions)
 
     def _add_subscription(self, command: commands.AddSubscription) -> Steps[None]:
         nouns = self._nouns
@@ -278,7 +278,12 @@ class Conductor:
     def _on_event(self, event: PlaneEvent) -> None:
         nouns = self._nouns
         if event.kind == lib.FL_OBJECT_PUBLICATION:
+            self._follow_response(event)
             nouns.publications.on_event(event)
+        elif event.kind == lib.FL_OBJECT_RESPONSE_SETUP:
+            request = nouns.publications.find(event.id)
+            if request is not None and request.params.wants_response:
+                nouns.subscriptions.respond(request.params.response_correlation_id, event.session_id, nouns.images)
         elif event.kind == lib.FL_OBJECT_IPC_PUBLICATION:
             nouns.ipc_publications.on_event(event, nouns.subscriptions)
         elif event.kind == lib.FL_OBJECT_IMAGE:
@@ -296,6 +301,13 @@ class Conductor:
                 )
             if event.mask & lib.FL_EVENT_CONDUCTOR_TIMER:
                 self._on_timer()
+
+    def _follow_response(self, event: PlaneEvent) -> None:
+        """A response publication has its receiver, or is over: who sent the request need not be told of it any more."""
+        response = self._nouns.publications.find(event.id)
+        over = lib.FL_EVENT_PUBLICATION_CONNECTED | lib.FL_EVENT_PUBLICATION_LINGER | lib.FL_EVENT_PUBLICATION_DONE
+        if response is not None and response.params.is_response and event.mask & over:
+            self._nouns.images.stop_responding(response.params.response_correlation_id, response.session_id)
 
     def _on_timer(self) -> None:
         """Do what is due on a timer pass, in the order of shm 9.11; the agents do theirs on their own."""

@@ -25,6 +25,7 @@ from framelane.shm.loss_report import LossReport
 __all__ = ["Image", "Images"]
 
 _SETUP_HAS_GROUP = 0x40  # wire 2.6
+_SETUP_SENDS_RESPONSE = 0x80
 _MIN_MTU_LENGTH = 32
 _MAX_MTU_LENGTH = 65504
 
@@ -48,7 +49,14 @@ class Image:
     counter_ids: list[int]
     data_plane: DataPlane
     plane: PlaneImage
+    wants_response: bool = False  #: its publication asked for a response publication (wire 3.10)
+    response_session_id: int | None = None  #: which it is told of
     links: dict[int, Link] = field(default_factory=dict)
+
+    def respond(self, session_id: int) -> None:
+        """Tell the publication the session of the responses, until they are received."""
+        self.response_session_id = session_id
+        self.data_plane.image_respond(self.plane, session_id)
 
     def link(self, subscription_id: int, counter_id: int) -> int:
         """See :class:`framelane.driver.links.Source`."""
@@ -84,6 +92,17 @@ class Images:
 
     def __iter__(self) -> Iterator[Image]:
         return iter(list(self._images.values()))
+
+    def find(self, correlation_id: int) -> Image | None:
+        """Return an image by what clients know it by."""
+        return self._images.get(correlation_id)
+
+    def stop_responding(self, correlation_id: int, session_id: int) -> None:
+        """The responses in a session are received, or over: their request's publication need not be told of them."""
+        image = self._images.get(correlation_id)
+        if image is not None and image.response_session_id == session_id:
+            image.response_session_id = None
+            self._services.plane.image_stop_responding(image.plane)
 
     def on(self, endpoint: ReceiveEndpoint) -> Iterator[Image]:
         """Return the images of an endpoint."""
@@ -175,6 +194,7 @@ class Images:
             counter_ids=counter_ids,
             data_plane=services.plane,
             plane=plane,
+            wants_response=bool(event.flags & _SETUP_SENDS_RESPONSE),
         )
         self._links.show_first(matching, position_ids, image, position)
         return True

@@ -71,6 +71,10 @@ class LinksSubscribers(Protocol):
         """Link all matching subscriptions that are not linked yet."""
         ...
 
+    def respond_ipc(self, registration_id: int, session_id: int) -> None:
+        """Let a subscription for responses match their session, and no other."""
+        ...
+
 
 class IpcPublications(PublicationTable[IpcPublication]):
     """All IPC publications. Control thread."""
@@ -101,17 +105,20 @@ class IpcPublications(PublicationTable[IpcPublication]):
         """
         is_exclusive = isinstance(command, AddExclusivePublication)
         params = PublicationParams.parse(uri, self._defaults, find_tagged)
-        publication = None if is_exclusive else self._find(command.stream_id)
+        publication = None if is_exclusive else self._find(command.stream_id, params)
         is_new = publication is None
         if publication is not None:
             params.check_matches(publication)
         else:
             publication = yield from self._make(command, params, is_exclusive)
         self._answer(command, publication, -1, is_new=is_new)
+        request = self._publications.get(params.response_correlation_id)
+        if request is not None and is_new:
+            subscriptions.respond_ipc(request.params.response_correlation_id, publication.session_id)
         subscriptions.link_ipc(publication)
 
-    def _find(self, stream_id: int) -> IpcPublication | None:
-        return next((one for one in self if one.can_be_joined(stream_id)), None)
+    def _find(self, stream_id: int, params: PublicationParams) -> IpcPublication | None:
+        return next((one for one in self if one.can_be_joined(stream_id, params)), None)
 
     def _make(
         self, command: PublicationCommand, params: PublicationParams, is_exclusive: bool

@@ -134,6 +134,8 @@ class NetworkPublicationParams:
     group_tag: int
     receiver_timeout_ns: int
     receivers_counter_id: int
+    is_response: bool
+    wants_response: bool
 
 
 @dataclass(frozen=True)
@@ -405,6 +407,10 @@ class DataPlane:
         _check(lib.fl_receive_endpoint_local_address(endpoint, self._address))
         return Address.from_native(self._address)
 
+    def receive_endpoint_elicit_session(self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int) -> None:
+        """Ask for a SETUP of one session at the endpoint's control addresses."""
+        _check(lib.fl_receive_endpoint_elicit_session(self._driver, endpoint, stream_id, session_id))
+
     def receive_endpoint_time_of_last_run(self, endpoint: PlaneReceiveEndpoint) -> int:
         """Return the monotonic time of the last datagrams for an explicit control address, nanoseconds."""
         return int(lib.fl_receive_endpoint_time_of_last_run(endpoint))
@@ -553,6 +559,14 @@ class DataPlane:
     def image_is_behind(self, image: PlaneImage, subscription_id: int) -> bool:
         """As :meth:`publication_is_behind`."""
         return bool(_check(lib.fl_image_is_behind(self._driver, image, subscription_id)))
+
+    def image_respond(self, image: PlaneImage, response_session_id: int) -> None:
+        """Tell the image's publication in which session it is responded to, until told to stop."""
+        _check(lib.fl_image_respond(self._driver, image, response_session_id))
+
+    def image_stop_responding(self, image: PlaneImage) -> None:
+        """Tell it no more."""
+        _check(lib.fl_image_stop_responding(self._driver, image))
 
     def image_reject(self, image: PlaneImage, reason: bytes) -> None:
         """Answer with ERR frames in place of status messages."""

@@ -96,9 +96,11 @@ class Publication(ABC):
         """Where the stream starts, bytes."""
         return self.start.position(self.term_length)
 
-    def can_be_joined(self, stream_id: int) -> bool:
+    def can_be_joined(self, stream_id: int, params: PublicationParams) -> bool:
         """Whether a shared add for a stream, and an equal endpoint, joins this publication."""
-        return not self.is_exclusive and self.stream_id == stream_id and self.state is PublicationState.ACTIVE
+        is_open = not self.is_exclusive and self.state is PublicationState.ACTIVE
+        same = self.params.response_correlation_id == params.response_correlation_id
+        return is_open and self.stream_id == stream_id and same
 
     def release(self) -> None:
         """Drop one reference; with the last the publication drains."""
@@ -202,6 +204,8 @@ def log_params(
         untethered_window_limit_timeout_ns=params.untethered.window_limit_ns,
         untethered_resting_timeout_ns=params.untethered.resting_ns,
         untethered_linger_timeout_ns=params.untethered.linger_ns or 0,
+        response_correlation_id=params.response_correlation_id,
+        is_response=params.is_response,
         sparse=params.is_sparse,
         signal_eos=params.signals_eos,
         spies_simulate_connection=params.spies_simulate_connection,

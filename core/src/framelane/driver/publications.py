@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from framelane._native import lib
 from framelane.channel import (
@@ -52,6 +53,40 @@ _STRATEGIES = {
     "min": lib.FL_FLOW_CONTROL_MIN,
     "tagged": lib.FL_FLOW_CONTROL_TAGGED,
 }
+
+
+class RequestImage(Protocol):
+    """An image that a publication may respond to (wire 3.10)."""
+
+    @property
+    def wants_response(self) -> bool:
+        """Whether its publication asked for it."""
+        ...
+
+    def respond(self, session_id: int) -> None:
+        """Tell its publication the session of the responses until they are received."""
+        ...
+
+
+FindImage: TypeAlias = Callable[[int], RequestImage | None]
+
+
+def _request_of(params: PublicationParams, find_image: FindImage) -> RequestImage | None:
+    """Return the image that a publication responds to, ``None`` if it is no response or one to nothing yet.
+
+    :raises CommandError: GENERIC_ERROR if there is no such image, or nobody waits for a response to it.
+    """
+    if not params.is_response or params.is_prototype:
+        return None
+    image = find_image(params.response_correlation_id)
+    if image is None or not image.wants_response:
+        what = "has not requested a response channel" if image else "is not there"
+        raise CommandError(
+            ErrorCode.GENERIC_ERROR,
+            f"image.correlationId={params.response_correlation_id} {what}, so response-correlation-id cannot name it: "
+            f"{params.uri}",
+        )
+    return image
 
 
 @dataclass(eq=False)
@@ -137,9 +172,12 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             if one.stream_id == stream_id and (endpoint is None or one.endpoint is endpoint)
         }
 
-    def add(self, command: PublicationCommand, uri: ChannelUri, subscriptions: LinksSpies) -> Steps[None]:
+    def add(
+        self, command: PublicationCommand, uri: ChannelUri, find_image: FindImage, subscriptions: LinksSpies
+    ) -> Steps[None]:
         """Make or join a publication and answer (shm 9.3).
 
+        :param find_image: for one that responds to it.
         :raises FramelaneError: nothing has changed then.
         """
         is_exclusive = isinstance(command, AddExclusivePublication)
@@ -150,20 +188,23 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.mtu_length)
         try:
-            publication = None if is_exclusive else self._find(endpoint, command.stream_id)
+            request = _request_of(params, find_image)
+            publication = None if is_exclusive else self._find(endpoint, command.stream_id, params)
             is_new = publication is None
             if publication is not None:
                 params.check_matches(publication)
             else:
                 publication = yield from self._make(command, params, endpoint, is_exclusive)
             self._answer(command, publication, endpoint.channel_status_id, is_new=is_new)
+            if request is not None and is_new:
+                request.respond(publication.session_id)
             subscriptions.link_spies(publication)
         finally:
             # A new publication holds a reference of its own.
             self._endpoints.release(endpoint)
 
-    def _find(self, endpoint: SendEndpoint, stream_id: int) -> NetworkPublication | None:
-        return next((one for one in self if one.endpoint is endpoint and one.can_be_joined(stream_id)), None)
+    def _find(self, endpoint: SendEndpoint, stream_id: int, params: PublicationParams) -> NetworkPublication | None:
+        return next((one for one in self if one.endpoint is endpoint and one.can_be_joined(stream_id, params)), None)
 
     def _make(
         self, command: PublicationCommand, params: PublicationParams, endpoint: SendEndpoint, is_exclusive: bool
@@ -217,6 +258,8 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
                     sender_limit_counter_id=counter_ids[3],
                     sender_bpe_counter_id=counter_ids[4],
                     sender_naks_received_counter_id=counter_ids[5],
+                    is_response=params.is_response,
+                    wants_response=params.wants_response,
                     timestamp_at=endpoint.channel.params.timestamps.channel_send_at,
                 ),
             )

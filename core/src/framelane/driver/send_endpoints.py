@@ -211,11 +211,8 @@ class SendEndpoints(Endpoints[PlaneSendEndpoint]):
         return replace(params, peer=native_address(peer), flags=flags)
 
     def _name_of(self, endpoint: SendEndpoint) -> HostPort | None:
-        return endpoint.channel.params.endpoint if self._is_to_one(endpoint.channel) else None
-
-    @staticmethod
-    def _is_to_one(channel: UdpChannel) -> bool:
-        return not channel.has_group_semantics
+        channel = endpoint.channel
+        return channel.params.endpoint if channel.send_peer is not None and not channel.is_multicast else None
 
     def _heard_ns(self, endpoint: SendEndpoint) -> int:
         return self._services.plane.send_endpoint_time_of_last_sm(endpoint.plane)

@@ -44,6 +44,7 @@ class Subscription:
     :ivar endpoint: ``None`` for IPC and spies.
     :ivar spied: of spies: the channel whose publications they read.
     :ivar destinations: those that are IPC or a spy; their registration id is this one's.
+    :ivar session_id: the only one that it reads; ``None``: all.
     """
 
     registration_id: int
@@ -53,12 +54,22 @@ class Subscription:
     params: SubscriptionParams
     endpoint: ReceiveEndpoint | None = None
     spied: UdpChannel | None = None
+    session_id: int | None = field(default=None, init=False)
     links: list[Link] = field(default_factory=list)
     destinations: list[Subscription] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if not self.params.is_response:
+            self.session_id = self.params.session_id
+
     def matches(self, stream_id: int, session_id: int) -> bool:
         """Whether it reads a session of a stream, the endpoint aside (shm 9.4)."""
-        return self.stream_id == stream_id and self.params.session_id in (None, session_id)
+        return self.has_sessions and self.stream_id == stream_id and self.session_id in (None, session_id)
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether it reads anything: one for responses does not before it is told in which session they come."""
+        return not self.params.is_response or self.session_id is not None
 
     def reads(self, publication: Publication) -> bool:
         """Whether it is of IPC or a spy, and reads a publication of this driver (shm 9.4)."""
@@ -162,7 +173,8 @@ class Subscriptions:
                 if other.stream_id == command.stream_id and other.params.session_id == params.session_id:
                     params.check_conflicts(other.params)
             clients.get_or_add(command.client_id)
-            self._services.plane.receive_endpoint_add_stream(endpoint.plane, command.stream_id, params.session_id)
+            if not params.is_response:
+                self._services.plane.receive_endpoint_add_stream(endpoint.plane, command.stream_id, params.session_id)
         except BaseException:
             self._endpoints.release(endpoint)
             raise
@@ -295,10 +307,40 @@ class Subscriptions:
                 self._links.unlink(link)
         endpoint = subscription.endpoint
         if endpoint is not None:
-            self._services.plane.receive_endpoint_remove_stream(
-                endpoint.plane, subscription.stream_id, subscription.params.session_id
-            )
+            self._remove_interest(subscription, endpoint)
             self._endpoints.release(endpoint)
+
+    def _remove_interest(self, subscription: Subscription, endpoint: ReceiveEndpoint) -> None:
+        if subscription.has_sessions:
+            self._services.plane.receive_endpoint_remove_stream(
+                endpoint.plane, subscription.stream_id, subscription.session_id
+            )
+
+    # ---- responses (wire 3.10, shm 9.14) ----
+
+    def respond(self, registration_id: int, session_id: int, images: Images) -> None:
+        """Let a subscription for responses read the session in which they come, and ask for it; known ones are asked
+        for again."""
+        subscription = self._subscriptions.get(registration_id)
+        endpoint = subscription.endpoint if subscription else None
+        if subscription is None or endpoint is None or not subscription.params.is_response:
+            return
+        plane = self._services.plane
+        if subscription.session_id == session_id:
+            plane.receive_endpoint_elicit_session(endpoint.plane, subscription.stream_id, session_id)
+            return
+        self._remove_interest(subscription, endpoint)
+        subscription.session_id = session_id
+        plane.receive_endpoint_add_stream(endpoint.plane, subscription.stream_id, session_id)
+        for image in images.on(endpoint):
+            if subscription.matches(image.stream_id, image.session_id):
+                self._link(subscription, image)
+
+    def respond_ipc(self, registration_id: int, session_id: int) -> None:
+        """As :meth:`respond`, for responses over IPC; links nothing yet."""
+        subscription = self._subscriptions.get(registration_id)
+        if subscription is not None and subscription.endpoint is None and subscription.params.is_response:
+            subscription.session_id = session_id
 
     def close(self) -> None:
         """Remove all of them, after the agents have stopped."""
