@@ -115,6 +115,10 @@ typedef struct fl_driver_config
     int64_t nak_multicast_max_backoff_ns;
     int32_t nak_multicast_group_size;
     int32_t stream_session_limit;
+    int64_t cubic_initial_rtt_ns;
+    uint8_t cubic_measures_rtt;
+    uint8_t cubic_tcp_mode;
+    uint8_t reserved[6];
     /* conductor */
     int64_t publication_unblock_timeout_ns;
     int32_t system_counter_ids[46];
@@ -473,6 +477,7 @@ int fl_receive_endpoint_remove_cool_down(
 /* ---- images ---- */
 
 #define FL_CONGESTION_CONTROL_STATIC 0
+#define FL_CONGESTION_CONTROL_CUBIC 1
 
 typedef struct fl_image_params
 {
@@ -489,6 +494,8 @@ typedef struct fl_image_params
     int32_t rcv_hwm_counter_id;
     int32_t rcv_pos_counter_id;
     int32_t rcv_naks_sent_counter_id;
+    int32_t rtt_counter_id;             /* CUBIC: holds the round trip time, ns; -1: none does, as the next */
+    int32_t window_counter_id;          /* holds the window, bytes */
     int32_t reserved2;
 } fl_image_params_t;
 

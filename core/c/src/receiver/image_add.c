@@ -92,6 +92,11 @@ static int fl_image_init(
         .term_length = log->term_length,
         .mtu_length = log->mtu_length,
         .now_ns = fl_clock_nano_now(context->clock),
+        .initial_rtt_ns = context->config.cubic_initial_rtt_ns,
+        .measures_rtt = context->config.cubic_measures_rtt,
+        .tcp_mode = context->config.cubic_tcp_mode,
+        .rtt_counter = fl_driver_counter(context, params->rtt_counter_id),
+        .window_counter = fl_driver_counter(context, params->window_counter_id),
     };
     image->congestion_control = fl_congestion_control_new(params->congestion_control, &control_params);
     image->hwm_counter = fl_driver_counter(context, params->rcv_hwm_counter_id);

@@ -171,6 +171,10 @@ int fl_publication_on_error(
 
 int fl_publication_on_response_setup(fl_publication_t *publication, const fl_rsp_setup_frame_t *frame)
 {
+    if (0 == (publication->setup_flags & FL_SETUP_FLAG_SEND_RESPONSE))
+    {
+        return FL_DROP_TYPE;   /* nobody asked */
+    }
     /* Without a notice the next one tells: they come until somebody answers. */
     fl_notice_t *notice = fl_notice_take(&publication->sender->notices, FL_OBJECT_RESPONSE_SETUP);
     if (NULL != notice)

@@ -41,6 +41,7 @@ class SubscriptionDefaults:
     group: Group = Group.INFER
     receiver_window_length: int = 128 * 1024
     group_tag: int | None = None
+    congestion_control: str = "static"
     untethered: UntetheredTimeouts = field(default_factory=UntetheredTimeouts)
 
 
@@ -51,6 +52,7 @@ class SubscriptionParams:
     :ivar udp: ``None`` for IPC.
     :ivar session_id: ``None``: all sessions.
     :ivar is_tethered: ``False``: it may be given up while it holds back others (shm 9.9).
+    :ivar congestion_control: ``static`` or ``cubic``.
     :ivar nak_delay_ns: ``None``: the driver's.
     """
 
@@ -92,7 +94,7 @@ class SubscriptionParams:
             is_response=uri.get("control-mode") == ControlMode.RESPONSE,
             group=_group_of(uri, defaults),
             receiver_window_length=_window_of(uri, defaults),
-            congestion_control=_congestion_control_of(uri),
+            congestion_control=_congestion_control_of(uri, defaults),
             nak_delay_ns=duration_of(uri, "nak-delay"),
             group_tag=defaults.group_tag if group_tag is None else group_tag,
             untethered=untethered_timeouts_of(uri, defaults.untethered),
@@ -148,8 +150,8 @@ def _window_of(uri: ChannelUri, defaults: SubscriptionDefaults) -> int:
     return window
 
 
-def _congestion_control_of(uri: ChannelUri) -> str:
+def _congestion_control_of(uri: ChannelUri, defaults: SubscriptionDefaults) -> str:
     value = uri.get("cc")
-    if value not in (None, "static"):
+    if value not in (None, "static", "cubic"):
         raise unparsable("cc", str(value))
-    return "static"
+    return value or defaults.congestion_control

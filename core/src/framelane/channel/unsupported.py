@@ -50,10 +50,7 @@ def _is(*values: str) -> Callable[[str], bool]:
     return lambda value: value in values
 
 
-REFUSALS = (
-    Refusal("cc", Role.UDP_SUBSCRIPTION, "CUBIC congestion control", _is("cubic")),
-    Refusal("ats", Role.UDP, "the encrypted transport", _is("true")),
-)
+REFUSALS = (Refusal("ats", Role.UDP, "the encrypted transport", _is("true")),)
 
 
 def check_supported(uri: ChannelUri, role: Role) -> None:

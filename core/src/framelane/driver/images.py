@@ -26,6 +26,8 @@ __all__ = ["Image", "Images"]
 
 _SETUP_HAS_GROUP = 0x40  # wire 2.6
 _SETUP_SENDS_RESPONSE = 0x80
+_CONGESTION_CONTROLS = {"static": lib.FL_CONGESTION_CONTROL_STATIC, "cubic": lib.FL_CONGESTION_CONTROL_CUBIC}
+_CUBIC_COUNTERS = ("rcv-cc-cubic-rtt", "rcv-cc-cubic-wnd")
 _MIN_MTU_LENGTH = 32
 _MAX_MTU_LENGTH = 65504
 
@@ -34,7 +36,7 @@ _MAX_MTU_LENGTH = 65504
 class Image:
     """One image; a source of subscriptions.
 
-    :ivar counter_ids: high-water mark, receiver position, NAKs sent.
+    :ivar counter_ids: high-water mark, receiver position, NAKs sent; with CUBIC round trip time and window.
     """
 
     correlation_id: int
@@ -157,6 +159,7 @@ class Images:
             counter_ids = self._allocate_counters(correlation_id, event, first)
             position_ids = self._links.reserve(matching)
             position = _term_count(event) * event.term_length + event.term_offset
+            is_cubic = first.params.congestion_control == "cubic"
             plane = services.plane.image_add(
                 endpoint.plane,
                 log.native,
@@ -164,7 +167,7 @@ class Images:
                 ImageParams(
                     correlation_id=correlation_id,
                     initial_window_length=first.params.receiver_window_length,
-                    congestion_control=lib.FL_CONGESTION_CONTROL_STATIC,
+                    congestion_control=_CONGESTION_CONTROLS[first.params.congestion_control],
                     join_position=position,
                     is_reliable=first.params.is_reliable,
                     treat_as_group=_is_group(first, endpoint, event),
@@ -172,6 +175,8 @@ class Images:
                     rcv_hwm_counter_id=counter_ids[0],
                     rcv_pos_counter_id=counter_ids[1],
                     rcv_naks_sent_counter_id=counter_ids[2],
+                    rtt_counter_id=counter_ids[3] if is_cubic else -1,
+                    window_counter_id=counter_ids[4] if is_cubic else -1,
                 ),
                 [(one.registration_id, counter) for one, counter in zip(matching, position_ids, strict=True)],
             )
@@ -236,6 +241,8 @@ class Images:
                 (CounterType.RECEIVER_NAKS_SENT, "rcv-naks-sent", 0),
             ):
                 allocated.append(counters.allocate_stream(type_id, name, stream, owner_id=first.client_id, value=value))
+            for name in _CUBIC_COUNTERS if first.params.congestion_control == "cubic" else ():
+                allocated.append(counters.allocate_stream(CounterType.PER_IMAGE, name, stream, owner_id=-1))
         except BaseException:
             for counter_id in reversed(allocated):
                 counters.free(counter_id)

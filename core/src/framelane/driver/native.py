@@ -164,6 +164,8 @@ class ImageParams:
     rcv_hwm_counter_id: int
     rcv_pos_counter_id: int
     rcv_naks_sent_counter_id: int
+    rtt_counter_id: int
+    window_counter_id: int
 
 
 @dataclass(frozen=True)

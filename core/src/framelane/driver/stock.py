@@ -52,6 +52,13 @@ Cpu = Annotated[int, Integer(-1, 255)]
 Int32 = Annotated[int, Integer(-(2**31), INT32_MAX)]
 Int64 = Annotated[int, Integer(-(2**63), INT64_MAX)]
 
+_CONGESTION_CONTROLS = (
+    "static",
+    "cubic",
+    "aeron_congestion_control_default_strategy_supplier",
+    "aeron_static_window_congestion_control_strategy_supplier",
+    "aeron_cubic_congestion_control_strategy_supplier",
+)
 _MULTICAST_FLOW_CONTROLS = (
     "max",
     "min",
@@ -201,8 +208,9 @@ class StockSettings(BaseModel):
     multicast_flow_control_rrwm: Count = Field(
         4, description="Windows that one NAK may ask for, multicast; a default of fc."
     )
-    congestioncontrol_supplier: OptionalText = Field(
-        "aeron_congestion_control_default_strategy_supplier", description="Congestion control."
+    congestioncontrol_supplier: Annotated[str, Choice(_CONGESTION_CONTROLS)] = Field(
+        "aeron_congestion_control_default_strategy_supplier",
+        description="Default of the channel parameter cc; static unless it names cubic.",
     )
     cubiccongestioncontrol_measurertt: Boolean = Field(False, description="CUBIC: measure the round trip time.")
     cubiccongestioncontrol_initialrtt: TimeoutOrZero = Field(

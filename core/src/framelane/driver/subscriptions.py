@@ -111,6 +111,7 @@ class Subscriptions:
             group=Group(settings.receiver_group_consideration),
             receiver_window_length=settings.rcv_initial_window_length,
             group_tag=settings.receiver_group_tag,
+            congestion_control="cubic" if "cubic" in settings.congestioncontrol_supplier else "static",
             untethered=UntetheredTimeouts(
                 settings.untethered_window_limit_timeout,
                 settings.untethered_linger_timeout,

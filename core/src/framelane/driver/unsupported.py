@@ -30,16 +30,6 @@ UNSUPPORTED: dict[str, Unsupported] = {
     "unicast_flowcontrol_supplier": Unsupported(
         "flow control other than unicast for unicast channels", frozenset({"unicast"})
     ),
-    "congestioncontrol_supplier": Unsupported(
-        "congestion control other than the static window",
-        frozenset({"static", "aeron_static_window_congestion_control_strategy_supplier"}),
-    ),
-    **_all(
-        "CUBIC congestion control",
-        "cubiccongestioncontrol_measurertt",
-        "cubiccongestioncontrol_initialrtt",
-        "cubiccongestioncontrol_tcpmode",
-    ),
     **_all(
         "name resolvers other than the host's",
         "name_resolver_supplier",
