@@ -155,3 +155,25 @@ def test_names_of_a_table_follow_their_counters(world):
     arrived = [event.session_id for event in receivers[1].events if isinstance(event, AvailableImage)]
     assert arrived[-1] == first.session_id
     assert sender.counters.value(25) == 1
+
+
+def test_drivers_tell_each_other_their_names(world):
+    first = world.driver(
+        "10.0.0.1", resolver=Names(), driver_resolver_name="first", driver_resolver_interface="127.0.0.1"
+    ).driver
+    told = first.nouns.gossip.local
+    second = world.driver(
+        "10.0.0.2",
+        resolver=Names(),
+        driver_resolver_name="second",
+        driver_resolver_interface="127.0.0.1:0",
+        driver_resolver_bootstrap_neighbor=f"{told}",
+    ).driver
+
+    def knows(driver, name):
+        try:
+            return str(driver.nouns.resolver.resolve(name, "endpoint")) == "127.0.0.1"
+        except ChannelError:
+            return False
+
+    world.run_until(lambda: knows(first, "second") and knows(second, "first"), "names", step_ns=10 * MILLISECOND)

@@ -15,6 +15,7 @@ from framelane.driver.images import Images
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
 from framelane.driver.lost_endpoints import LostEndpoints
+from framelane.driver.name_gossip import SERVICE_INTERVAL_NS, NameGossip
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import PlaneEvent
 from framelane.driver.publications import NetworkPublications
@@ -67,6 +68,7 @@ class Nouns:
     lost_endpoints: LostEndpoints
     sessions: SessionIds
     resolver: TimedResolver
+    gossip: NameGossip | None
     termination: Termination
 
 
@@ -84,8 +86,10 @@ class Conductor:
     def cycle(self, timeout_ns: int) -> int:
         """Wait for work, and do it; returns how much there was."""
         wanted = lib.FL_WAIT_EVENT | (lib.FL_WAIT_COMMAND if self._commands.is_idle else 0)
-        self._services.plane.wait(wanted, min(timeout_ns, self._nouns.lost_endpoints.longest_wait_ns))
-        work = 0
+        longest_ns = min(timeout_ns, self._nouns.lost_endpoints.longest_wait_ns)
+        gossip = self._nouns.gossip
+        self._services.plane.wait(wanted, longest_ns if gossip is None else min(longest_ns, SERVICE_INTERVAL_NS))
+        work = 0 if gossip is None else gossip.service()
         while work < _EVENTS_A_CYCLE and (event := self._services.plane.next_event()) is not None:
             self._guarded(event)
             work += 1
@@ -330,6 +334,8 @@ class Conductor:
         """Free everything, after the agents have stopped and slow work has ended."""
         nouns = self._nouns
         self._commands.close()
+        if nouns.gossip is not None:
+            nouns.gossip.close()
         nouns.images.close()
         nouns.subscriptions.close()
         nouns.ipc_publications.close()

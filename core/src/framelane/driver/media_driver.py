@@ -34,7 +34,7 @@ from framelane.driver.lost_endpoints import LostEndpoints
 from framelane.driver.model import DriverSettings, kind_of
 from framelane.driver.name_entries import parse_name_table
 from framelane.driver.name_table import NameTable
-from framelane.driver.names import TimedResolver
+from framelane.driver.names import TimedResolver, make_gossip
 from framelane.driver.native import DataPlane
 from framelane.driver.plane_config import plane_config, resolve_threading_mode
 from framelane.driver.privileges import check_access, check_identity, drop_privileges, identity_name
@@ -175,11 +175,9 @@ class MediaDriver:
             random=random,
             next_correlation_id=files.ring.next_correlation_id,
         )
-        resolver = TimedResolver(
-            _with_table(surroundings.resolver or SystemNameResolver(), settings, counters),
-            clock,
-            settings.driver_name_resolver_threshold,
-        )
+        inner = _with_table(surroundings.resolver or SystemNameResolver(), settings, counters)
+        gossip = make_gossip(services, inner)
+        resolver = TimedResolver(gossip or inner, clock, settings.driver_name_resolver_threshold)
         interfaces = surroundings.interfaces or NetlinkInterfaces()
         if self._installed is not None:
             interfaces = InterfacesAndDevices(interfaces, self._installed)
@@ -216,6 +214,7 @@ class MediaDriver:
             lost_endpoints=lost_endpoints,
             sessions=sessions,
             resolver=resolver,
+            gossip=gossip,
             termination=Termination(validator_named(settings.driver_termination_validator), self._terminate),
         )
         self._conductor = Conductor(services, self.nouns)

@@ -269,16 +269,24 @@ class StockSettings(BaseModel):
     )
 
     # Name resolution.
-    name_resolver_supplier: OptionalText = Field(
-        "default", description="Name resolver: `default`, the host's, or `csv_table`, a table of names."
+    name_resolver_supplier: Annotated[str, Choice(("default", "driver", "csv_table"))] = Field(
+        "default",
+        description="Name resolver: `default`, the host's, or `csv_table`, a table of names; `driver_resolver_name` "
+        "adds those that drivers tell.",
     )
     name_resolver_init_args: OptionalText = Field(None, description="Table of `csv_table`.")
     name_resolver_csv_lookup_table_args: OptionalText = Field(
         None, description="Table of `csv_table`, if the one above is not given."
     )
-    driver_resolver_name: OptionalText = Field(None, description="This driver's name in name resolution.")
-    driver_resolver_interface: OptionalText = Field(None, description="host:port of driver name resolution.")
-    driver_resolver_bootstrap_neighbor: OptionalText = Field(None, description="Neighbours to begin with.")
+    driver_resolver_name: OptionalText = Field(
+        None, description="This driver's name, which it tells other drivers; needs driver_resolver_interface."
+    )
+    driver_resolver_interface: OptionalText = Field(
+        None, description="Where drivers are told and tell names: host, or host:port."
+    )
+    driver_resolver_bootstrap_neighbor: OptionalText = Field(
+        None, description="Drivers to tell first, host:port, separated by commas; at most 20."
+    )
     driver_resolver_neighbor_timeout: Annotated[int, Duration(minimum=MILLISECOND)] = Field(
         10 * SECOND, description="Neighbour timeout."
     )

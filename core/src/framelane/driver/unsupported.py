@@ -30,19 +30,6 @@ UNSUPPORTED: dict[str, Unsupported] = {
     "unicast_flowcontrol_supplier": Unsupported(
         "flow control other than unicast for unicast channels", frozenset({"unicast"})
     ),
-    "name_resolver_supplier": Unsupported(
-        "name resolvers other than the host's and csv_table", frozenset({"csv_table"})
-    ),
-    **_all(
-        "driver name resolution",
-        "driver_resolver_name",
-        "driver_resolver_interface",
-        "driver_resolver_bootstrap_neighbor",
-        "driver_resolver_neighbor_timeout",
-        "driver_resolver_self_resolution_interval",
-        "driver_resolver_neighbor_resolution_interval",
-        "driver_resolver_bootstrap_neighbor_resolution_interval",
-    ),
     **_all(
         "loadable transport bindings",
         "udp_channel_transport_bindings_media",
