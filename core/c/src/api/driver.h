@@ -352,8 +352,8 @@ int fl_publication_drain(fl_driver_t *driver, fl_publication_t *publication);
 /* The metadata's revoked byte was stored: end the publication at the producer position. */
 int fl_publication_revoke(fl_driver_t *driver, fl_publication_t *publication);
 
-/* Link a spy, which reads the publication's own log, in one step of the sender; as for IPC publications. It joins at the
- * sender position.
+/* Link a spy, which reads the publication's own log, in one step of the sender; as for IPC publications. It joins at
+ * the sender position.
  *
  * returns   the join position; -FL_EAGAIN if the publication takes no spies now (draining with nothing left, or over)
  */
@@ -426,9 +426,9 @@ fl_receive_endpoint_t *fl_receive_endpoint_open(
     fl_driver_t *driver, fl_binding_t *binding, fl_endpoint_params_t *params,
     const fl_receive_endpoint_params_t *receive_params);
 
-/* Multi-destination subscriptions (wire 4.12): an endpoint that is never attached, and any number of members, up to 16, that
- * are. Streams, interest, images, group tag and timestamps are the owner's; bind, control address and ttl a member's. Members
- * are closed as any endpoint, before their owner. */
+/* Multi-destination subscriptions (wire 4.12): an endpoint that is never attached, and any number of members, up to
+ * 16, that are. Streams, interest, images, group tag and timestamps are the owner's; bind, control address and ttl a
+ * member's. Members are closed as any endpoint, before their owner. */
 fl_receive_endpoint_t *fl_receive_endpoint_new_owner(
     fl_driver_t *driver, const fl_receive_endpoint_params_t *receive_params);
 fl_receive_endpoint_t *fl_receive_endpoint_open_member(fl_driver_t *driver, fl_receive_endpoint_t *owner,
@@ -505,8 +505,8 @@ fl_image_t *fl_image_add(
     fl_driver_t *driver, fl_receive_endpoint_t *endpoint, const fl_image_params_t *params,
     const int64_t *subscription_ids, const int32_t *position_counter_ids, uint32_t subscribers);
 
-/* Tell the publication of an image, with each status message timeout, in which session it is responded to; and tell it no
- * more (wire 3.10). */
+/* Tell the publication of an image, with each status message timeout, in which session it is responded to; and tell
+ * it no more (wire 3.10). */
 int fl_image_respond(fl_driver_t *driver, fl_image_t *image, int32_t response_session_id);
 int fl_image_stop_responding(fl_driver_t *driver, fl_image_t *image);
 

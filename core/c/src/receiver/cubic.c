@@ -1,5 +1,5 @@
-/* CUBIC: the window shrinks with a loss and grows along a cubic curve towards where the loss was, and past it (wire 4.7).
- * Windows are counted in segments of an mtu. */
+/* CUBIC: the window shrinks with a loss and grows along a cubic curve towards where the loss was, and past it
+ * (wire 4.7). Windows are counted in segments of an mtu. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -38,7 +38,7 @@ typedef enum fl_image_state
 typedef struct fl_image_connection
 {
     bool is_known;                   /* the stream was heard there, or feedback goes to a control address */
-    fl_peer_t source;                /* of the first frame; takes the feedback unless the member has a control address */
+    fl_peer_t source;                /* of the first frame; takes feedback unless the member has a control address */
     fl_address_t local;              /* where that came to; family FL_FAMILY_NONE: unknown */
     bool is_end_of_stream;
     int64_t end_of_stream_position;

@@ -25,9 +25,9 @@ typedef struct fl_setup
     fl_address_t local;                 /* where there; family FL_FAMILY_NONE: unknown */
 } fl_setup_t;
 
-/* Most endpoints are alone: their own owner, and the one member. The endpoint of a multi-destination subscription is never
- * attached to a transport: its members are, one for each destination, and it owns what they have in common (wire 4.12). What
- * is below `owner` is used in the owner alone, what stands behind `control` in each member. */
+/* Most endpoints are alone: their own owner, and the one member. The endpoint of a multi-destination subscription is
+ * never attached to a transport: its members are, one for each destination, and it owns what they have in common (wire
+ * 4.12). What is below `owner` is used in the owner alone, what begins with `control` in each member. */
 
 struct fl_receive_endpoint
 {

@@ -46,7 +46,8 @@ struct fl_flow_control
     const fl_flow_control_ops_t *ops;
 };
 
-/* Receivers that min and tagged know at once. Ids come off the wire, so the memory is bounded; one more is not waited for. */
+/* Receivers that min and tagged know at once. Ids come off the wire, so the memory is bounded; one more is not waited
+ * for. */
 #define FL_FLOW_CONTROL_RECEIVERS 128
 
 typedef struct fl_flow_control_params

@@ -27,7 +27,8 @@ static void fl_publication_on_status(fl_publication_t *publication, const fl_sta
         fl_liveness_touch(&publication->liveness, status->receiver_id, now_ns);
     }
     /* A receiver that comes back after its end takes the early end back too. */
-    publication->has_received_unicast_eos = status->is_end_of_stream && !fl_send_endpoint_has_group(publication->endpoint);
+    publication->has_received_unicast_eos =
+        status->is_end_of_stream && !fl_send_endpoint_has_group(publication->endpoint);
     if (!publication->has_initial_connection)
     {
         publication->has_initial_connection = true;

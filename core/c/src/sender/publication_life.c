@@ -242,8 +242,9 @@ static bool fl_publication_have_spies_finished(fl_publication_t *publication)
     return lowest >= publication->end_of_stream_position;   /* INT64_MAX without spies */
 }
 
-/* Everything is out, or nobody is left to take it, and the spies have read it. Otherwise what nobody completes any more is repaired; what cannot
- * be, because its length is unknown or it is no frame of the stream, ends the stream before it. */
+/* Everything is out, or nobody is left to take it, and the spies have read it. Otherwise what nobody completes any more
+ * is repaired; what cannot be, because its length is unknown or it is no frame of the stream, ends the stream before
+ * it. */
 static void fl_publication_check_drained(fl_publication_t *publication, int64_t now_ns)
 {
     const fl_driver_config_t *config = &publication->sender->context->config;

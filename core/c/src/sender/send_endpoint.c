@@ -31,7 +31,8 @@ static fl_publication_t *fl_send_endpoint_find(const fl_send_endpoint_t *endpoin
 }
 
 /* A status message for a stream that is not here is normal: session and stream 0 ask for any (wire 9.2 item 15). It
- * counts as received, and its fields are held against the longest term there is (wire 3.6.1). Its sender is a destination all the same (wire 3.8). */
+ * counts as received, and its fields are held against the longest term there is (wire 3.6.1). Its sender is a
+ * destination all the same (wire 3.8). */
 static int fl_send_endpoint_on_unknown_status(
     fl_send_endpoint_t *endpoint, const fl_sm_frame_t *frame, const fl_address_t *source, int64_t now_ns)
 {

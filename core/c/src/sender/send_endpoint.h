@@ -49,7 +49,8 @@ static inline int64_t fl_send_endpoint_destination_of(
 }
 
 /* Send runs to wherever the endpoint sends: all that publications put on the wire goes through here. As the transport's
- * send; a negative result takes nothing. Runs that name a peer go there: those of response publications. Thread: sender. */
+ * send; a negative result takes nothing. Runs that name a peer go there: those of response publications.
+ * Thread: sender. */
 static inline int fl_send_endpoint_send(fl_send_endpoint_t *endpoint, fl_run_t *runs, uint32_t count, int64_t now_ns)
 {
     return __builtin_expect(NULL == endpoint->destinations, 1)
