@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from framelane.driver.idle import IdleStrategy
 from framelane.driver.model import KEYS_BY_NAME, REMARKS, default_of, kind_of
+from framelane.driver.publication_table import publication_defaults
 from framelane.driver.settings import DriverSettings, Property, load_settings, parse_definition, read_property_file
 from framelane.driver.unsupported import UNSUPPORTED
 from framelane.driver.values import Duration, Size
@@ -398,3 +399,20 @@ def test_other_text_is_an_error_and_never_anything_else(text):
             continue
         assert re.fullmatch(pattern, text.strip(), re.IGNORECASE)
         assert value >= 0
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        ("tagged", "tagged"),
+        ("aeron_max_multicast_flow_control_strategy_supplier", "max"),
+        ("aeron_min_flow_control_strategy_supplier", "min"),
+        ("aeron_tagged_multicast_flow_control_strategy_supplier", "tagged"),
+    ],
+)
+def test_short_names_and_symbols_of_flow_control_mean_the_same(name, strategy):
+    settings = load(overrides=[f"driver.multicast_flowcontrol_supplier={name}", "driver.flow_control_group_tag=7"])
+    defaults = publication_defaults(
+        settings.driver, mtu_length=1408, term_length=65536, window_length=0, counts_spies=True
+    )
+    assert (defaults.flow_control.strategy, defaults.flow_control.group_tag) == (strategy, 7)

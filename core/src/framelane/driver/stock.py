@@ -66,6 +66,8 @@ _MULTICAST_FLOW_CONTROLS = (
     "aeron_max_multicast_flow_control_strategy_supplier",
     "aeron_min_flow_control_strategy_supplier",
     "aeron_tagged_flow_control_strategy_supplier",
+    "aeron_min_multicast_flow_control_strategy_supplier",
+    "aeron_tagged_multicast_flow_control_strategy_supplier",
 )
 
 
