@@ -214,7 +214,7 @@ def test_subscriptions_that_share_images_must_agree(option: str) -> None:
 
 @pytest.mark.parametrize(
     "parameter",
-    ["control-mode=manual", "response-correlation-id=3", "ssc=true"],
+    ["control-mode=manual", "response-correlation-id=3"],
 )
 def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: str) -> None:
     code, message = refusal(UDP + parameter)

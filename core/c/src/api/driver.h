@@ -288,7 +288,7 @@ typedef struct fl_publication_params
     uint8_t is_exclusive;
     uint8_t has_group_semantics;        /* GROUP flag in SETUP, pool of retransmit slots */
     uint8_t signal_eos;
-    uint8_t reserved;
+    uint8_t spies_simulate_connection;  /* spies alone make it connected, and it runs as fast as the first of them */
     int64_t linger_timeout_ns;
     int32_t publisher_position_counter_id;
     int32_t publisher_limit_counter_id;
@@ -309,6 +309,15 @@ int fl_publication_drain(fl_driver_t *driver, fl_publication_t *publication);
 
 /* The metadata's revoked byte was stored: end the publication at the producer position. */
 int fl_publication_revoke(fl_driver_t *driver, fl_publication_t *publication);
+
+/* Link a spy, which reads the publication's own log, in one step of the sender; as for IPC publications. It joins at the
+ * sender position.
+ *
+ * returns   the join position; -FL_EAGAIN if the publication takes no spies now (draining with nothing left, or over)
+ */
+int64_t fl_publication_link(
+    fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id, int32_t position_counter_id);
+int fl_publication_unlink(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id);
 
 /* Take it from the sender, in whatever state, and free it. The mapping is the control plane's again. */
 int fl_publication_remove(fl_driver_t *driver, fl_publication_t *publication);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "driver/subscribers.h"
 #include "protocol/frames.h"
 #include "sender/flow_control.h"
 #include "sender/liveness.h"
@@ -41,7 +42,7 @@ struct fl_publication
     int64_t setup_deadline_ns;              /* a SETUP goes out later than this; FL_NEVER_NS: none is wanted */
     int64_t sender_position;
     int64_t sender_limit;
-    bool is_limit_due;                      /* pub-lmt or cleaning has to follow something that changed */
+    bool is_limit_due;                      /* pub-lmt or cleaning has to follow something that changed, or spies */
     uint8_t state;                          /* fl_publication_state_t */
     bool is_back_pressured;                 /* this episode is counted */
     bool is_end_of_stream;                  /* ended, and everything was sent */
@@ -77,6 +78,7 @@ struct fl_publication
     bool is_connected;
     bool is_exclusive;
     bool is_revoked;
+    bool spies_simulate_connection;
     bool signal_eos;
     bool has_received_unicast_eos;
     int32_t ttl;
@@ -84,6 +86,7 @@ struct fl_publication
     uint32_t timestamp_at;                  /* of the time of sending in a frame; FL_TIMESTAMP_NOWHERE: none is put */
     int64_t resend_limit;                   /* bytes of one NAK that are sent again */
     fl_timer_t timer;                       /* heartbeat, liveness of receivers, states: at least every 100 ms */
+    fl_subscribers_t spies;                 /* who read the log itself (wire 3.11) */
     fl_flow_control_t flow;
     fl_liveness_t liveness;
     fl_object_t object;
@@ -116,10 +119,10 @@ void fl_publication_seek(fl_publication_t *publication);
 
 /* ---- publication_life.c ---- */
 
-/* Move pub-lmt and clean, as far as a cycle may. */
+/* Follow the spies, move pub-lmt and clean, as far as a cycle may. */
 void fl_publication_update_limit(fl_publication_t *publication);
 
-/* The receivers changed: is it connected, and what follows from that. */
+/* Receivers or spies changed: is it connected, and what follows from that. */
 void fl_publication_update_connected(fl_publication_t *publication);
 
 /* Read the producer position, believe what is possible, and store pub-pos. */
@@ -130,6 +133,9 @@ void fl_publication_set_sender_limit(fl_publication_t *publication, int64_t limi
 
 /* The sender position moved, or the end did. */
 void fl_publication_update_end_of_stream(fl_publication_t *publication);
+
+/* Does it take a spy now: ACTIVE, or DRAINING with others and unsent data (shm 9.4)? */
+bool fl_publication_takes_spies(const fl_publication_t *publication);
 
 void fl_publication_drain_now(fl_publication_t *publication);
 void fl_publication_revoke_now(fl_publication_t *publication, int64_t now_ns);

@@ -4,6 +4,7 @@
 
 #include "driver/driver.h"
 #include "sender/publication.h"
+#include "shm/counters.h"
 #include "util/error.h"
 
 #define FL_CACHE_LINE 64
@@ -142,6 +143,7 @@ static int fl_publication_find_counters(
 static void fl_publication_free(fl_publication_t *publication)
 {
     fl_retransmit_destroy(&publication->retransmit);
+    free(publication->spies.entries);
     free(publication);
 }
 
@@ -188,6 +190,7 @@ fl_publication_t *fl_publication_add(
         .checked_position = start,
         .linger_timeout_ns = params->linger_timeout_ns,
         .is_exclusive = params->is_exclusive,
+        .spies_simulate_connection = params->spies_simulate_connection,
         .signal_eos = params->signal_eos,
         .ttl = params->ttl,
         .setup_flags = params->has_group_semantics ? FL_SETUP_FLAG_GROUP : 0,
@@ -225,6 +228,73 @@ fl_publication_t *fl_publication_add(
 failed:
     fl_publication_free(publication);
     return NULL;
+}
+
+/* ---- spies ---- */
+
+typedef struct fl_spy_call
+{
+    fl_publication_t *publication;
+    int64_t subscription_id;
+    _Atomic int64_t *position;
+    fl_subscriber_t *larger;        /* allocated by the control thread; out: what it is to free */
+    uint32_t capacity;
+} fl_spy_call_t;
+
+static int64_t fl_publication_call_link(void *argument)
+{
+    fl_spy_call_t *call = argument;
+    fl_publication_t *publication = call->publication;
+    if (!fl_publication_takes_spies(publication))
+    {
+        return -FL_EAGAIN;
+    }
+    const fl_subscriber_t spy = {call->subscription_id, publication->sender_position, call->position};
+    fl_counter_set(call->position, spy.position);
+    fl_subscribers_append(&publication->spies, &call->larger, call->capacity, &spy);
+    publication->is_limit_due = true;
+    fl_publication_update_connected(publication);
+    return spy.position;
+}
+
+int64_t fl_publication_link(
+    fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id, int32_t position_counter_id)
+{
+    fl_spy_call_t call = {
+        .publication = publication,
+        .subscription_id = subscription_id,
+        .position = fl_driver_counter(&driver->context, position_counter_id),
+    };
+    if (NULL == call.position)
+    {
+        return fl_error(FL_EINVAL, "subscriber position: %d is no counter of this driver", position_counter_id);
+    }
+    const int result = fl_subscribers_reserve(&publication->spies, &call.larger, &call.capacity);
+    if (result < 0)
+    {
+        return result;
+    }
+    const int64_t position = fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_link, &call);
+    free(call.larger);
+    return position;
+}
+
+static int64_t fl_publication_call_unlink(void *argument)
+{
+    fl_spy_call_t *call = argument;
+    const int result = fl_subscribers_remove(&call->publication->spies, call->subscription_id);
+    if (0 == result && FL_PUBLICATION_DONE != call->publication->state)
+    {
+        call->publication->is_limit_due = true;     /* the lowest position may have moved */
+        fl_publication_update_connected(call->publication);
+    }
+    return result;
+}
+
+int fl_publication_unlink(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id)
+{
+    fl_spy_call_t call = {.publication = publication, .subscription_id = subscription_id};
+    return (int)fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_unlink, &call);
 }
 
 /* ---- end of life ---- */

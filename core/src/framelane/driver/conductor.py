@@ -199,14 +199,16 @@ class Conductor:
         if uri.media is Media.IPC:
             yield from nouns.ipc_publications.add(command, uri, nouns.publications.find_tagged, nouns.subscriptions)
         else:
-            yield from nouns.publications.add(command, uri)
+            yield from nouns.publications.add(command, uri, nouns.subscriptions)
 
     def _add_subscription(self, command: commands.AddSubscription) -> Steps[None]:
         nouns = self._nouns
         self._check_new(command)
         uri = ChannelUri.parse(decode_channel(wire_bytes(command.channel)))
-        if uri.media is Media.IPC:
+        if uri.media is Media.IPC and not uri.is_spy:
             nouns.subscriptions.add_ipc(command, uri, nouns.clients, nouns.ipc_publications)
+        elif uri.is_spy:
+            yield from nouns.subscriptions.add_spy(command, uri, nouns.clients, nouns.publications)
         else:
             yield from nouns.subscriptions.add_network(command, uri, nouns.clients, nouns.images)
 

@@ -10,7 +10,7 @@ from framelane.channel import ChannelUri, PublicationParams, SessionIds
 from framelane.channel.publication_params import FindTagged
 from framelane.driver.clients import Clients
 from framelane.driver.events import wire_text
-from framelane.driver.links import Link, Links
+from framelane.driver.links import Links
 from framelane.driver.native import DataPlane, IpcPublicationParams, PlaneEvent, PlaneIpcPublication
 from framelane.driver.publication import (
     Publication,
@@ -35,17 +35,10 @@ _IPC_ADDRESS = bytes([1, 0, 0, 127]).ljust(16, b"\0")
 
 @dataclass(eq=False)
 class IpcPublication(Publication):
-    """One IPC publication; a source of subscriptions."""
+    """One IPC publication."""
 
     data_plane: DataPlane = field(kw_only=True)
     plane: PlaneIpcPublication = field(kw_only=True)
-    links: dict[int, Link] = field(default_factory=dict)
-    source_identity: str = IPC_SOURCE_IDENTITY
-
-    @property
-    def correlation_id(self) -> int:
-        """What clients know its images by."""
-        return self.registration_id
 
     def link(self, subscription_id: int, counter_id: int) -> int:
         """See :class:`framelane.driver.links.Source`."""
@@ -198,8 +191,6 @@ class IpcPublications(PublicationTable[IpcPublication]):
             subscriptions.link_ipc(publication)
         if event.mask & lib.FL_EVENT_PUBLICATION_LINGER:
             publication.state = PublicationState.LINGER
-            self._links.announce_unavailable(publication)
-            for link in list(publication.links.values()):
-                self._links.unlink(link)
+            self._links.end(publication)
         if event.mask & lib.FL_EVENT_PUBLICATION_DONE:
             self._discard(publication)

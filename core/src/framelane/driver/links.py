@@ -1,4 +1,4 @@
-"""Links between subscriptions and what they read: images and IPC publications (shm 9.4).
+"""Links between subscriptions and what they read: images, and publications of this driver (shm 9.4).
 
 Linking takes two steps. The owning agent chooses the join position and stores it in a counter that readers do not see
 yet; from then on the subscriber holds back cleaning. Then the counter is shown and the client is told. However long
@@ -29,7 +29,7 @@ __all__ = ["Link", "Links", "Source"]
 class Source(Protocol):
     """What a subscription reads.
 
-    :ivar correlation_id: of an image, or the registration id of an IPC publication.
+    :ivar correlation_id: of an image, or the registration id of a publication.
     :ivar links: by the registration id of the subscription.
     """
 
@@ -161,6 +161,12 @@ class Links:
                     channel=wire_text(link.subscription.channel),
                 )
             )
+
+    def end(self, source: Source) -> None:
+        """The source has ended: tell its subscribers, and undo their links."""
+        self.announce_unavailable(source)
+        for link in list(source.links.values()):
+            self.unlink(link)
 
     def unlink(self, link: Link) -> None:
         """Undo a link. No event (shm 9.4). The owning agent may have dropped the subscriber on its own."""

@@ -194,7 +194,7 @@ class MediaDriver:
             links=links,
             subscriptions=subscriptions,
             ipc_publications=IpcPublications(services, clients, links, sessions),
-            publications=NetworkPublications(services, clients, send_endpoints, sessions, resolver, interfaces),
+            publications=NetworkPublications(services, clients, links, send_endpoints, sessions, resolver, interfaces),
             images=Images(services, links, receive_endpoints, subscriptions, files.loss_report),
             send_endpoints=send_endpoints,
             receive_endpoints=receive_endpoints,

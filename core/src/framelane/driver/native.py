@@ -111,6 +111,7 @@ class NetworkPublicationParams:
     is_exclusive: bool
     has_group_semantics: bool
     signal_eos: bool
+    spies_simulate_connection: bool
     linger_timeout_ns: int
     publisher_position_counter_id: int
     publisher_limit_counter_id: int
@@ -420,6 +421,17 @@ class DataPlane:
     def publication_revoke(self, publication: PlanePublication) -> None:
         """The metadata says that it is revoked."""
         _check(lib.fl_publication_revoke(self._driver, publication))
+
+    def publication_link(self, publication: PlanePublication, subscription_id: int, position_counter_id: int) -> int:
+        """Link a spy; returns its join position.
+
+        :raises NativeError: with :data:`TRY_AGAIN` if it takes no spies now.
+        """
+        return _check(lib.fl_publication_link(self._driver, publication, subscription_id, position_counter_id))
+
+    def publication_unlink(self, publication: PlanePublication, subscription_id: int) -> None:
+        """Unlink a spy."""
+        _check(lib.fl_publication_unlink(self._driver, publication, subscription_id))
 
     def publication_remove(self, publication: PlanePublication) -> None:
         """Take it from the sender and free it."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 from framelane.channel import PublicationParams, StartPosition
 from framelane.driver.counters import Counters
@@ -13,9 +14,17 @@ from framelane.driver.events import wire_text
 from framelane.driver.storage import LogFile
 from framelane.driver.stream import Stream
 from framelane.protocol.commands import AddExclusivePublication, PublicationCommand
-from framelane.protocol.events import ExclusivePublicationReady, PublicationAdded, PublicationReady
+from framelane.protocol.events import (
+    IPC_SOURCE_IDENTITY,
+    ExclusivePublicationReady,
+    PublicationAdded,
+    PublicationReady,
+)
 from framelane.shm.counter_types import CounterType
 from framelane.shm.log_buffer import LogParams, LogType
+
+if TYPE_CHECKING:
+    from framelane.driver.links import Link
 
 __all__ = ["Publication", "PublicationState", "allocate_publisher_counters", "choose_start", "log_params"]
 
@@ -31,7 +40,7 @@ class PublicationState(enum.Enum):
 
 @dataclass(eq=False)
 class Publication(ABC):
-    """One publication.
+    """One publication; a source of IPC subscriptions, or of spies.
 
     :ivar registration_id: of the first adder; the log file is named after it.
     :ivar client_id: of the first adder.
@@ -49,6 +58,13 @@ class Publication(ABC):
     counter_ids: list[int]
     state: PublicationState = PublicationState.ACTIVE
     references: int = 0
+    links: dict[int, Link] = field(default_factory=dict)
+    source_identity: str = IPC_SOURCE_IDENTITY
+
+    @property
+    def correlation_id(self) -> int:
+        """What clients know its images by."""
+        return self.registration_id
 
     @property
     def mtu_length(self) -> int:
@@ -93,6 +109,14 @@ class Publication(ABC):
             self.state = PublicationState.REVOKED
             self.log.set_revoked()
             self._revoke()
+
+    @abstractmethod
+    def link(self, subscription_id: int, counter_id: int) -> int:
+        """See :class:`framelane.driver.links.Source`."""
+
+    @abstractmethod
+    def unlink(self, subscription_id: int) -> None:
+        """See :class:`framelane.driver.links.Source`."""
 
     @abstractmethod
     def _drain(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from framelane._native import lib
 from framelane.channel import (
@@ -16,6 +17,7 @@ from framelane.channel import (
 from framelane.driver.clients import Clients
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
+from framelane.driver.links import Links
 from framelane.driver.native import DataPlane, NetworkPublicationParams, PlaneEvent, PlanePublication
 from framelane.driver.publication import (
     Publication,
@@ -34,7 +36,7 @@ from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import AddressType, PublicationError
 from framelane.shm.counter_types import CounterType
 
-__all__ = ["NetworkPublication", "NetworkPublications"]
+__all__ = ["LinksSpies", "NetworkPublication", "NetworkPublications"]
 
 _POSITIONS = (
     (CounterType.SENDER_POSITION, "snd-pos"),
@@ -54,11 +56,27 @@ class NetworkPublication(Publication):
     plane: PlanePublication = field(kw_only=True)
     endpoint: SendEndpoint = field(kw_only=True)
 
+    def link(self, subscription_id: int, counter_id: int) -> int:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.data_plane.publication_link(self.plane, subscription_id, counter_id)
+
+    def unlink(self, subscription_id: int) -> None:
+        """See :class:`framelane.driver.links.Source`."""
+        self.data_plane.publication_unlink(self.plane, subscription_id)
+
     def _drain(self) -> None:
         self.data_plane.publication_drain(self.plane)
 
     def _revoke(self) -> None:
         self.data_plane.publication_revoke(self.plane)
+
+
+class LinksSpies(Protocol):
+    """Whoever knows the spies."""
+
+    def link_spies(self, publication: NetworkPublication) -> None:
+        """Link all matching spies that are not linked yet."""
+        ...
 
 
 class NetworkPublications(PublicationTable[NetworkPublication]):
@@ -68,6 +86,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         self,
         services: Services,
         clients: Clients,
+        links: Links,
         endpoints: SendEndpoints,
         sessions: SessionIds,
         resolver: NameResolver,
@@ -82,6 +101,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             counts_spies=True,
         )
         super().__init__(services, clients, sessions, defaults)
+        self._links = links
         self._endpoints = endpoints
         self._resolver = resolver
         self._interfaces = interfaces
@@ -98,7 +118,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             if one.stream_id == stream_id and (endpoint is None or one.endpoint is endpoint)
         }
 
-    def add(self, command: PublicationCommand, uri: ChannelUri) -> Steps[None]:
+    def add(self, command: PublicationCommand, uri: ChannelUri, subscriptions: LinksSpies) -> Steps[None]:
         """Make or join a publication and answer (shm 9.3).
 
         :raises FramelaneError: nothing has changed then.
@@ -119,6 +139,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             else:
                 publication = yield from self._make(command, params, endpoint, is_exclusive)
             self._answer(command, publication, endpoint.channel_status_id, is_new=is_new)
+            subscriptions.link_spies(publication)
         finally:
             # A new publication holds a reference of its own.
             self._endpoints.release(endpoint)
@@ -164,6 +185,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
                     is_exclusive=is_exclusive,
                     has_group_semantics=channel.has_group_semantics,
                     signal_eos=params.signals_eos,
+                    spies_simulate_connection=params.spies_simulate_connection,
                     linger_timeout_ns=params.linger_timeout_ns,
                     publisher_position_counter_id=counter_ids[0],
                     publisher_limit_counter_id=counter_ids[1],
@@ -210,6 +232,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         """Free a publication, in whatever state."""
         del self._publications[publication.registration_id]
         self._services.plane.publication_remove(publication.plane)
+        self._links.forget_all(publication)
         self._free(publication.log, publication.counter_ids)
         self._endpoints.release(publication.endpoint)
 
@@ -228,6 +251,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             )
         if event.mask & lib.FL_EVENT_PUBLICATION_LINGER:
             publication.state = PublicationState.LINGER
+            self._links.end(publication)
         if event.mask & lib.FL_EVENT_PUBLICATION_DONE:
             self._discard(publication)
 

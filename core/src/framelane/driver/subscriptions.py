@@ -14,6 +14,7 @@ from framelane.channel import (
     SubscriptionDefaults,
     SubscriptionParams,
     UdpChannel,
+    UdpParams,
     UntetheredTimeouts,
 )
 from framelane.driver.clients import Clients
@@ -29,6 +30,7 @@ from framelane.protocol.events import SubscriptionReady
 if TYPE_CHECKING:
     from framelane.driver.images import Images
     from framelane.driver.ipc_publications import IpcPublication, IpcPublications
+    from framelane.driver.publications import NetworkPublication, NetworkPublications
 
 __all__ = ["Subscription", "Subscriptions"]
 
@@ -38,7 +40,8 @@ class Subscription:
     """One subscription.
 
     :ivar channel: its text, as the client gave it.
-    :ivar endpoint: ``None`` for IPC.
+    :ivar endpoint: ``None`` for IPC and spies.
+    :ivar spied: of spies: the channel whose publications they read.
     """
 
     registration_id: int
@@ -47,11 +50,21 @@ class Subscription:
     channel: str
     params: SubscriptionParams
     endpoint: ReceiveEndpoint | None = None
+    spied: UdpChannel | None = None
     links: list[Link] = field(default_factory=list)
 
     def matches(self, stream_id: int, session_id: int) -> bool:
         """Whether it reads a session of a stream, the endpoint aside (shm 9.4)."""
         return self.stream_id == stream_id and self.params.session_id in (None, session_id)
+
+    def spies_on(self, publication: NetworkPublication) -> bool:
+        """Whether it is a spy that reads a publication; one with the channel's tag reads all sessions (shm 9.4)."""
+        if self.spied is None or self.stream_id != publication.stream_id:
+            return False
+        channel = publication.endpoint.channel
+        if self.spied.tag is not None and self.spied.tag == channel.tag:
+            return True
+        return self.spied.canonical == channel.canonical and self.matches(publication.stream_id, publication.session_id)
 
 
 class Subscriptions:
@@ -101,12 +114,31 @@ class Subscriptions:
         """
         params = SubscriptionParams.parse(uri, self._defaults)
         clients.get_or_add(command.client_id)
-        subscription = self._enter(command, params, None)
+        subscription = self._enter(command, params)
         self._services.events.send(
             SubscriptionReady(correlation_id=command.correlation_id, channel_status_counter_id=-1)
         )
         for publication in publications:
             if subscription.matches(publication.stream_id, publication.session_id):
+                self._link(subscription, publication)
+
+    def add_spy(
+        self, command: AddSubscription, uri: ChannelUri, clients: Clients, publications: NetworkPublications
+    ) -> Steps[None]:
+        """Add a subscription that reads UDP publications of this driver from their logs, answer, and link it (shm 9.4).
+
+        :raises FramelaneError: nothing has changed then.
+        """
+        params = SubscriptionParams.parse(uri, self._defaults)
+        udp = _udp_of(params)
+        channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
+        clients.get_or_add(command.client_id)
+        subscription = self._enter(command, params, spied=channel)
+        self._services.events.send(
+            SubscriptionReady(correlation_id=command.correlation_id, channel_status_counter_id=-1)
+        )
+        for publication in publications:
+            if subscription.spies_on(publication):
                 self._link(subscription, publication)
 
     def add_network(self, command: AddSubscription, uri: ChannelUri, clients: Clients, images: Images) -> Steps[None]:
@@ -115,9 +147,7 @@ class Subscriptions:
         :raises FramelaneError: nothing has changed then.
         """
         params = SubscriptionParams.parse(uri, self._defaults)
-        udp = params.udp
-        if udp is None:
-            raise CommandError(ErrorCode.INVALID_CHANNEL, f"UDP channels must use UDP URIs: {uri}")
+        udp = _udp_of(params)
         channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.group_tag)
         try:
@@ -148,10 +178,14 @@ class Subscriptions:
             self._services.errors.record_exception(error, f"link of subscription {subscription.registration_id}")
 
     def _enter(
-        self, command: AddSubscription, params: SubscriptionParams, endpoint: ReceiveEndpoint | None
+        self,
+        command: AddSubscription,
+        params: SubscriptionParams,
+        endpoint: ReceiveEndpoint | None = None,
+        spied: UdpChannel | None = None,
     ) -> Subscription:
         subscription = self._subscriptions[command.correlation_id] = Subscription(
-            command.correlation_id, command.client_id, command.stream_id, str(params.uri), params, endpoint
+            command.correlation_id, command.client_id, command.stream_id, str(params.uri), params, endpoint, spied
         )
         return subscription
 
@@ -165,8 +199,14 @@ class Subscriptions:
     def link_ipc(self, publication: IpcPublication) -> None:
         """Link all IPC subscriptions that match a publication and are not linked yet."""
         for subscription in self:
-            is_ipc = subscription.endpoint is None
+            is_ipc = subscription.endpoint is None and subscription.spied is None
             if is_ipc and subscription.matches(publication.stream_id, publication.session_id):
+                self._link(subscription, publication)
+
+    def link_spies(self, publication: NetworkPublication) -> None:
+        """Link all spies that match a publication and are not linked yet."""
+        for subscription in self:
+            if subscription.spies_on(publication):
                 self._link(subscription, publication)
 
     def remove(self, client_id: int, registration_id: int) -> None:
@@ -203,3 +243,9 @@ class Subscriptions:
         """Remove all of them, after the agents have stopped."""
         for subscription in self:
             self._remove(subscription)
+
+
+def _udp_of(params: SubscriptionParams) -> UdpParams:
+    if params.udp is None:
+        raise CommandError(ErrorCode.INVALID_CHANNEL, f"UDP channels must use UDP URIs: {params.uri}")
+    return params.udp

@@ -52,7 +52,6 @@ UNSUPPORTED: dict[str, Unsupported] = {
         "cubiccongestioncontrol_initialrtt",
         "cubiccongestioncontrol_tcpmode",
     ),
-    "spies_simulate_connection": Unsupported("spies"),
     **_all(
         "untethered subscriptions",
         "tether_subscriptions",
