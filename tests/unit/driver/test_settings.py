@@ -237,7 +237,6 @@ def test_a_value_out_of_range_is_clamped_and_said():
         (["congestioncontrol_supplier=cubic"], "asks for congestion control other than the static window"),
         (["driver_resolver_name=a"], "asks for driver name resolution"),
         (["udp_channel_transport_bindings_media=acme"], "name frame transports in transport.use"),
-        (["event_log=all"], "asks for event logging"),
         (["tether_subscriptions=false"], "asks for untethered subscriptions"),
     ],
 )
@@ -249,6 +248,20 @@ def test_a_timer_interval_above_the_default_untethered_timeouts_can_be_had():
     values = ["timer_interval=6s", "untethered_window_limit_timeout=7s", "untethered_resting_timeout=20s"]
     settings = load(overrides=[f"driver.{one}" for one in values])
     assert settings.driver.untethered_window_limit_timeout == 7_000_000_000
+
+
+def test_a_missing_feature_that_streams_do_not_need_is_ignored_with_a_warning():
+    settings = load(environ={"AERON_EVENT_LOG": "admin", "AERON_DRIVER_NATIVE_RESOURCE_AGENT_CPU_AFFINITY": "1"})
+    assert [warning.partition(":")[0] for warning in settings.warnings] == [
+        "driver.event_log = admin",
+        "driver.driver_native_resource_agent_cpu_affinity = 1",
+    ]
+
+
+def test_an_empty_value_in_the_environment_is_none():
+    settings = load(environ={"AERON_RECEIVER_GROUP_TAG": "", "AERON_DIR": "", "AERON_EVENT_LOG_DISABLE": ""})
+    assert settings.driver == load().driver
+    assert not settings.sources and not settings.warnings
 
 
 @pytest.mark.parametrize("key", sorted(UNSUPPORTED))

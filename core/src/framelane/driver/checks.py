@@ -63,11 +63,15 @@ def check(settings: DriverSettings) -> Iterator[tuple[str, str]]:
             yield f"{agent}_idle_strategy_init_args", str(error)
 
 
-def find_unsupported(settings: DriverSettings) -> Iterator[tuple[str, str]]:
-    """Yield (key, what is wrong) for every setting that asks for a feature which this driver does not have."""
+def find_unsupported(settings: DriverSettings, *, ignored: bool) -> Iterator[tuple[str, str]]:
+    """Yield (key, what is wrong) for every setting that asks for a feature which this driver does not have.
+
+    :param ignored: those that are ignored, else those that make the start fail.
+    """
     for key, unsupported in UNSUPPORTED.items():
         value, default = getattr(settings, key), default_of(key)
-        if value != default and value not in unsupported.same_as_default:
+        is_asked = value != default and value not in unsupported.same_as_default
+        if is_asked and unsupported.is_ignored == ignored:
             what = f"asks for {unsupported.feature}, which this driver does not have"
             instead = unsupported.instead or f"leave it at {kind_of(key).show(default) or 'nothing'}"
             yield key, f"{what}; {instead}"

@@ -1,5 +1,6 @@
 """Stock settings whose feature this driver does not have: accepted at their default, refused otherwise.
 
+Where streams are the same without it, another value is ignored with a warning.
 Removing an entry is part of adding its feature.
 """
 
@@ -18,10 +19,11 @@ class Unsupported:
     #: Values that ask for nothing more than the default does.
     same_as_default: frozenset[object] = frozenset()
     instead: str = ""  #: what to use
+    is_ignored: bool = False  #: other values are a warning
 
 
-def _all(feature: str, *keys: str, instead: str = "") -> dict[str, Unsupported]:
-    return dict.fromkeys(keys, Unsupported(feature, instead=instead))
+def _all(feature: str, *keys: str, instead: str = "", is_ignored: bool = False) -> dict[str, Unsupported]:
+    return dict.fromkeys(keys, Unsupported(feature, instead=instead, is_ignored=is_ignored))
 
 
 UNSUPPORTED: dict[str, Unsupported] = {
@@ -100,7 +102,14 @@ UNSUPPORTED: dict[str, Unsupported] = {
         "udp_channel_transport_bindings_fixed_loss_args",
         "udp_channel_transport_bindings_multi_gap_loss_args",
     ),
-    **_all("event logging", "event_log", "event_log_disable", "event_log_filename", "event_log_file_max_length"),
+    **_all(
+        "event logging",
+        "event_log",
+        "event_log_disable",
+        "event_log_filename",
+        "event_log_file_max_length",
+        is_ignored=True,
+    ),
     **_all("experimental features", "enable_experimental_features"),
     **_all(
         "pinning derived from the cpuset",
@@ -113,5 +122,6 @@ UNSUPPORTED: dict[str, Unsupported] = {
         "driver_native_resource_agent_idle_strategy",
         "driver_native_resource_agent_idle_strategy_init_args",
         "driver_native_resource_agent_cpu_affinity",
+        is_ignored=True,
     ),
 }
