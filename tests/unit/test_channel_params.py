@@ -225,7 +225,7 @@ def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: 
 
 @pytest.mark.parametrize(
     "parameter",
-    ["control-mode=response", "cc=cubic", "tether=false"],
+    ["control-mode=response", "cc=cubic"],
 )
 def test_what_this_release_lacks_is_refused_by_name_for_subscriptions(parameter: str) -> None:
     with pytest.raises(ChannelError, match=f"^{parameter} .*not supported by this release") as raised:

@@ -237,7 +237,6 @@ def test_a_value_out_of_range_is_clamped_and_said():
         (["congestioncontrol_supplier=cubic"], "asks for congestion control other than the static window"),
         (["driver_resolver_name=a"], "asks for driver name resolution"),
         (["udp_channel_transport_bindings_media=acme"], "name frame transports in transport.use"),
-        (["tether_subscriptions=false"], "asks for untethered subscriptions"),
     ],
 )
 def test_values_that_make_a_start_fail(overrides, expected):

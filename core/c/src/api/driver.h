@@ -319,6 +319,9 @@ int64_t fl_publication_link(
     fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id, int32_t position_counter_id);
 int fl_publication_unlink(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id);
 
+/* Is a spy so far behind that it is given up if it is untethered (shm 9.9)? 1 or 0; -FL_ENOENT if it is not linked. */
+int fl_publication_is_behind(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id);
+
 /* Take it from the sender, in whatever state, and free it. The mapping is the control plane's again. */
 int fl_publication_remove(fl_driver_t *driver, fl_publication_t *publication);
 
@@ -354,6 +357,10 @@ int64_t fl_ipc_publication_link(
 
 /* Unlink a subscriber; its counter may be freed afterwards. -FL_ENOENT if it is not linked. */
 int fl_ipc_publication_unlink(
+    fl_driver_t *driver, fl_ipc_publication_t *publication, int64_t subscription_id);
+
+/* As fl_publication_is_behind, by the conductor agent. */
+int fl_ipc_publication_is_behind(
     fl_driver_t *driver, fl_ipc_publication_t *publication, int64_t subscription_id);
 
 /* ---- receive endpoints ---- */
@@ -445,6 +452,7 @@ fl_image_t *fl_image_add(
 int64_t fl_image_link(
     fl_driver_t *driver, fl_image_t *image, int64_t subscription_id, int32_t position_counter_id);
 int fl_image_unlink(fl_driver_t *driver, fl_image_t *image, int64_t subscription_id);
+int fl_image_is_behind(fl_driver_t *driver, fl_image_t *image, int64_t subscription_id);
 
 /* A subscriber rejects the image: it takes no more data and answers ERR in place of status messages (wire 4.11). */
 int fl_image_reject(fl_driver_t *driver, fl_image_t *image, const char *reason, uint32_t length);

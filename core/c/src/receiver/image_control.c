@@ -93,6 +93,22 @@ int fl_image_unlink(fl_driver_t *driver, fl_image_t *image, int64_t subscription
     return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_unlink, &call);
 }
 
+static int64_t fl_image_call_is_behind(void *argument)
+{
+    const fl_image_call_t *call = argument;
+    fl_image_t *image = call->image;
+    int64_t lowest;
+    int64_t highest;
+    fl_subscribers_read(&image->subscribers, image->rebuild_position, &lowest, &highest);
+    return fl_subscribers_is_behind(&image->subscribers, call->subscription_id, highest, image->next_sm_window);
+}
+
+int fl_image_is_behind(fl_driver_t *driver, fl_image_t *image, int64_t subscription_id)
+{
+    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .subscription_id = subscription_id};
+    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_is_behind, &call);
+}
+
 /* ---- rejection and loss ---- */
 
 static int64_t fl_image_call_reject(void *argument)

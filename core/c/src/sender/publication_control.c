@@ -297,6 +297,20 @@ int fl_publication_unlink(fl_driver_t *driver, fl_publication_t *publication, in
     return (int)fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_unlink, &call);
 }
 
+static int64_t fl_publication_call_is_behind(void *argument)
+{
+    const fl_spy_call_t *call = argument;
+    const fl_publication_t *publication = call->publication;
+    return fl_subscribers_is_behind(
+        &publication->spies, call->subscription_id, publication->sender_position, publication->window_length);
+}
+
+int fl_publication_is_behind(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id)
+{
+    fl_spy_call_t call = {.publication = publication, .subscription_id = subscription_id};
+    return (int)fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_is_behind, &call);
+}
+
 /* ---- end of life ---- */
 
 static int64_t fl_publication_call_drain(void *argument)

@@ -55,7 +55,6 @@ REFUSALS = (
     Refusal("control-mode", Role.ANY, "response channels", _is("response")),
     Refusal("response-correlation-id", Role.PUBLICATION, "response channels", lambda value: value != "-1"),
     Refusal("cc", Role.UDP_SUBSCRIPTION, "CUBIC congestion control", _is("cubic")),
-    Refusal("tether", Role.SUBSCRIPTION, "untethered subscriptions", _is("false")),
     Refusal("ats", Role.UDP, "the encrypted transport", _is("true")),
 )
 

@@ -24,6 +24,7 @@ from framelane.driver.services import Services
 from framelane.driver.subscriptions import Subscriptions
 from framelane.driver.termination import Termination
 from framelane.driver.transports import Transports
+from framelane.driver.untethered import UntetheredLinks
 from framelane.errors import NativeError
 from framelane.protocol import commands
 from framelane.protocol.commands import Command, decode_command
@@ -53,6 +54,7 @@ class Nouns:
     clients: Clients
     links: Links
     subscriptions: Subscriptions
+    untethered_links: UntetheredLinks
     ipc_publications: IpcPublications
     publications: NetworkPublications
     images: Images
@@ -285,6 +287,7 @@ class Conductor:
         nouns = self._nouns
         for part in (
             nouns.clients.on_timer,
+            nouns.untethered_links.on_timer,
             nouns.send_endpoints.on_timer,
             nouns.receive_endpoints.on_timer,
             self._services.storage.on_timer,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from framelane._native import lib
-from framelane.channel import Group
+from framelane.channel import Group, UntetheredTimeouts
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
 from framelane.driver.links import Link, Links
@@ -42,6 +42,7 @@ class Image:
     endpoint: ReceiveEndpoint
     channel: str  #: of the first matching subscription
     is_rejoin: bool
+    untethered: UntetheredTimeouts  #: of the first matching subscription
     source_identity: str
     log: LogFile
     counter_ids: list[int]
@@ -56,6 +57,10 @@ class Image:
     def unlink(self, subscription_id: int) -> None:
         """See :class:`framelane.driver.links.Source`."""
         self.data_plane.image_unlink(self.plane, subscription_id)
+
+    def is_behind(self, subscription_id: int) -> bool:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.data_plane.image_is_behind(self.plane, subscription_id)
 
 
 class Images:
@@ -164,6 +169,7 @@ class Images:
             endpoint=endpoint,
             channel=first.channel,
             is_rejoin=first.params.is_rejoin,
+            untethered=first.params.untethered,
             source_identity=str(event.source),
             log=log,
             counter_ids=counter_ids,
@@ -194,7 +200,7 @@ class Images:
             rejoin=first.params.is_rejoin,
             reliable=first.params.is_reliable,
             sparse=first.params.is_sparse,
-            tether=True,
+            tether=first.params.is_tethered,
         )
         return self._services.storage.buffers.fill(params, endpoint.channel.params)
 

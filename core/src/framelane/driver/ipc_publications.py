@@ -48,6 +48,10 @@ class IpcPublication(Publication):
         """See :class:`framelane.driver.links.Source`."""
         self.data_plane.ipc_publication_unlink(self.plane, subscription_id)
 
+    def is_behind(self, subscription_id: int) -> bool:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.data_plane.ipc_publication_is_behind(self.plane, subscription_id)
+
     def _drain(self) -> None:
         self.data_plane.ipc_publication_drain(self.plane)
 

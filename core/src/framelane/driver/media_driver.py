@@ -46,6 +46,7 @@ from framelane.driver.storage import Storage
 from framelane.driver.subscriptions import Subscriptions
 from framelane.driver.termination import Termination, validator_named
 from framelane.driver.transports import Transports, TransportSource
+from framelane.driver.untethered import UntetheredLinks
 from framelane.errors import FramelaneError
 
 __all__ = ["MediaDriver", "Surroundings"]
@@ -193,6 +194,7 @@ class MediaDriver:
             clients=clients,
             links=links,
             subscriptions=subscriptions,
+            untethered_links=UntetheredLinks(services, links, subscriptions),
             ipc_publications=IpcPublications(services, clients, links, sessions),
             publications=NetworkPublications(services, clients, links, send_endpoints, sessions, resolver, interfaces),
             images=Images(services, links, receive_endpoints, subscriptions, files.loss_report),

@@ -433,6 +433,13 @@ class DataPlane:
         """Unlink a spy."""
         _check(lib.fl_publication_unlink(self._driver, publication, subscription_id))
 
+    def publication_is_behind(self, publication: PlanePublication, subscription_id: int) -> bool:
+        """Whether a spy is so far behind that it is given up if it is untethered.
+
+        :raises NativeError: with :data:`NOT_THERE` if it is not linked.
+        """
+        return bool(_check(lib.fl_publication_is_behind(self._driver, publication, subscription_id)))
+
     def publication_remove(self, publication: PlanePublication) -> None:
         """Take it from the sender and free it."""
         _check(lib.fl_publication_remove(self._driver, publication))
@@ -471,6 +478,10 @@ class DataPlane:
         """Unlink a subscriber."""
         _check(lib.fl_ipc_publication_unlink(self._driver, publication, subscription_id))
 
+    def ipc_publication_is_behind(self, publication: PlaneIpcPublication, subscription_id: int) -> bool:
+        """As :meth:`publication_is_behind`."""
+        return bool(_check(lib.fl_ipc_publication_is_behind(self._driver, publication, subscription_id)))
+
     # ---- images ----
 
     def image_add(
@@ -502,6 +513,10 @@ class DataPlane:
     def image_unlink(self, image: PlaneImage, subscription_id: int) -> None:
         """Unlink a subscriber."""
         _check(lib.fl_image_unlink(self._driver, image, subscription_id))
+
+    def image_is_behind(self, image: PlaneImage, subscription_id: int) -> bool:
+        """As :meth:`publication_is_behind`."""
+        return bool(_check(lib.fl_image_is_behind(self._driver, image, subscription_id)))
 
     def image_reject(self, image: PlaneImage, reason: bytes) -> None:
         """Answer with ERR frames in place of status messages."""

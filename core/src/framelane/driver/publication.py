@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from framelane.channel import PublicationParams, StartPosition
+from framelane.channel import PublicationParams, StartPosition, UntetheredTimeouts
 from framelane.driver.counters import Counters
 from framelane.driver.events import wire_text
 from framelane.driver.storage import LogFile
@@ -117,6 +117,15 @@ class Publication(ABC):
     @abstractmethod
     def unlink(self, subscription_id: int) -> None:
         """See :class:`framelane.driver.links.Source`."""
+
+    @abstractmethod
+    def is_behind(self, subscription_id: int) -> bool:
+        """See :class:`framelane.driver.links.Source`."""
+
+    @property
+    def untethered(self) -> UntetheredTimeouts:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.params.untethered
 
     @abstractmethod
     def _drain(self) -> None:

@@ -64,6 +64,10 @@ class NetworkPublication(Publication):
         """See :class:`framelane.driver.links.Source`."""
         self.data_plane.publication_unlink(self.plane, subscription_id)
 
+    def is_behind(self, subscription_id: int) -> bool:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.data_plane.publication_is_behind(self.plane, subscription_id)
+
     def _drain(self) -> None:
         self.data_plane.publication_drain(self.plane)
 

@@ -88,6 +88,7 @@ class Subscriptions:
         self._defaults = SubscriptionDefaults(
             is_reliable=settings.reliable_stream,
             is_rejoin=settings.rejoin_stream,
+            is_tethered=settings.tether_subscriptions,
             is_sparse=settings.term_buffer_sparse_file,
             group=Group(settings.receiver_group_consideration),
             receiver_window_length=settings.rcv_initial_window_length,

@@ -55,10 +55,6 @@ UNSUPPORTED: dict[str, Unsupported] = {
         "cubiccongestioncontrol_tcpmode",
     ),
     **_all(
-        "untethered subscriptions",
-        "tether_subscriptions",
-    ),
-    **_all(
         "name resolvers other than the host's",
         "name_resolver_supplier",
         "name_resolver_init_args",
