@@ -115,9 +115,8 @@ class IpcPublications(PublicationTable[IpcPublication]):
         session_id = self._choose_session_id(params, self.sessions(stream_id), stream_id)
         start = choose_start(params, services.random)
         registration_id = command.correlation_id
-        log = yield from services.storage.create_publication(
-            log_params(command, params, session_id, start, services.settings.file_page_size)
-        )
+        metadata = log_params(command, params, session_id, start, services.settings.file_page_size)
+        log = yield from services.storage.create_publication(services.storage.buffers.fill(metadata, None))
         counter_ids: list[int] = []
         with self._freed_on_failure(log, counter_ids):
             position = start.position(params.term_length)
