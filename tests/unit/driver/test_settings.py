@@ -236,6 +236,9 @@ def test_a_value_out_of_range_is_clamped_and_said():
         (["multicast_flowcontrol_supplier=min"], "asks for flow control other than max for multicast channels"),
         (["congestioncontrol_supplier=cubic"], "asks for congestion control other than the static window"),
         (["driver_resolver_name=a"], "asks for driver name resolution"),
+        (["name_resolver_supplier=driver"], "asks for name resolvers other than the host's and csv_table"),
+        (["name_resolver_init_args=a,b,c"], "is for name_resolver_supplier = csv_table"),
+        (["name_resolver_supplier=csv_table", "name_resolver_init_args=a,b,c|d,,e"], "row 'd,,e' is not name,"),
         (["udp_channel_transport_bindings_media=acme"], "name frame transports in transport.use"),
     ],
 )

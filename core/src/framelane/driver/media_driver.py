@@ -21,6 +21,7 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
+from framelane.driver.counters import Counters
 from framelane.driver.errors import ErrorRecorder
 from framelane.driver.events import Events
 from framelane.driver.images import Images
@@ -30,6 +31,8 @@ from framelane.driver.links import Links
 from framelane.driver.log import logger
 from framelane.driver.lost_endpoints import LostEndpoints
 from framelane.driver.model import DriverSettings, kind_of
+from framelane.driver.name_entries import parse_name_table
+from framelane.driver.name_table import NameTable
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import DataPlane
 from framelane.driver.plane_config import plane_config, resolve_threading_mode
@@ -172,7 +175,9 @@ class MediaDriver:
             next_correlation_id=files.ring.next_correlation_id,
         )
         resolver = TimedResolver(
-            surroundings.resolver or SystemNameResolver(), clock, settings.driver_name_resolver_threshold
+            _with_table(surroundings.resolver or SystemNameResolver(), settings, counters),
+            clock,
+            settings.driver_name_resolver_threshold,
         )
         interfaces = surroundings.interfaces or NetlinkInterfaces()
         if self._installed is not None:
@@ -349,6 +354,14 @@ class MediaDriver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _with_table(resolver: NameResolver, settings: DriverSettings, counters: Counters) -> NameResolver:
+    """Return the name resolver that the settings ask for, over the host's."""
+    if settings.name_resolver_supplier != "csv_table":
+        return resolver
+    text = settings.name_resolver_init_args or settings.name_resolver_csv_lookup_table_args or ""
+    return NameTable(parse_name_table(text), counters, resolver)
 
 
 def configuration_lines(settings: ResolvedSettings) -> list[str]:

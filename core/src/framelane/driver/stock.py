@@ -249,9 +249,13 @@ class StockSettings(BaseModel):
     )
 
     # Name resolution.
-    name_resolver_supplier: OptionalText = Field("default", description="Name resolver.")
-    name_resolver_init_args: OptionalText = Field(None, description="Its arguments.")
-    name_resolver_csv_lookup_table_args: OptionalText = Field(None, description="Table of the csv_table resolver.")
+    name_resolver_supplier: OptionalText = Field(
+        "default", description="Name resolver: `default`, the host's, or `csv_table`, a table of names."
+    )
+    name_resolver_init_args: OptionalText = Field(None, description="Table of `csv_table`.")
+    name_resolver_csv_lookup_table_args: OptionalText = Field(
+        None, description="Table of `csv_table`, if the one above is not given."
+    )
     driver_resolver_name: OptionalText = Field(None, description="This driver's name in name resolution.")
     driver_resolver_interface: OptionalText = Field(None, description="host:port of driver name resolution.")
     driver_resolver_bootstrap_neighbor: OptionalText = Field(None, description="Neighbours to begin with.")

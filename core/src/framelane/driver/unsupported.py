@@ -54,11 +54,8 @@ UNSUPPORTED: dict[str, Unsupported] = {
         "cubiccongestioncontrol_initialrtt",
         "cubiccongestioncontrol_tcpmode",
     ),
-    **_all(
-        "name resolvers other than the host's",
-        "name_resolver_supplier",
-        "name_resolver_init_args",
-        "name_resolver_csv_lookup_table_args",
+    "name_resolver_supplier": Unsupported(
+        "name resolvers other than the host's and csv_table", frozenset({"csv_table"})
     ),
     **_all(
         "driver name resolution",
