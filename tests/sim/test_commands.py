@@ -10,7 +10,6 @@ from framelane.driver.media_driver import MediaDriver, Surroundings
 from framelane.protocol.commands import (
     REVOKE,
     AddCounter,
-    AddDestination,
     AddExclusivePublication,
     AddPublication,
     AddSubscription,
@@ -153,7 +152,7 @@ def test_a_clashing_session_id_is_refused_and_leaves_nothing_behind(world, clien
         ("aeron:udp?endpoint=", ErrorCode.INVALID_CHANNEL),
         ("aeron:udp?endpoint=10.0.0.2", ErrorCode.GENERIC_ERROR),
         (UDP + "|mtu=100", ErrorCode.GENERIC_ERROR),
-        (UDP + "|control-mode=dynamic|control=10.0.0.1:4000", ErrorCode.NOT_SUPPORTED),
+        (UDP + "|ats=true", ErrorCode.NOT_SUPPORTED),
         (UDP + "|transport=other", ErrorCode.GENERIC_ERROR),
         ("aeron:udp?endpoint=" + "x" * 5000, ErrorCode.INVALID_CHANNEL),
         ("aeron-spy:" + UDP, ErrorCode.INVALID_CHANNEL),
@@ -170,13 +169,6 @@ def test_a_publication_that_cannot_be_is_answered_and_leaves_nothing_behind(worl
     assert client.counters.value(15) == 1
     (entry,) = client.cnc.errors()
     assert error.error_message in entry.text
-
-
-def test_commands_of_features_to_come_name_what_is_missing(client):
-    error = refused(client, AddDestination, registration_id=1, channel=UDP)
-
-    assert error.error_code == ErrorCode.NOT_SUPPORTED
-    assert "ADD_DESTINATION" in error.error_message
 
 
 def test_unknown_ids_are_answered_with_their_codes(client):

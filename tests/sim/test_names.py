@@ -115,3 +115,65 @@ def test_an_unknown_host_is_answered_with_its_code(world):
 
     assert error.error_code == ProtocolErrorCode.UNKNOWN_HOST
     assert "nobody" in error.error_message
+
+
+def test_names_of_a_table_follow_their_counters(world):
+    """The resolver csv_table: -1 disables a name, 0 is its host at first, 1 the other (shm 5.6, type 2001)."""
+    table = "table,10.0.0.2,later|away,10.0.0.2,10.0.0.3"
+    sender = world.driver(
+        "10.0.0.1",
+        resolver=Names(later="10.0.0.3", other="10.0.0.3"),
+        name_resolver_supplier="csv_table",
+        name_resolver_init_args=table,
+    ).client()
+    receivers = [world.driver(address).client() for address in ("10.0.0.2", "10.0.0.3")]
+    counter, away = (one for one in sender.counters if one.type_id == 2001)
+    assert counter.label == "NameEntry{name='table', initialResolutionHost='10.0.0.2', reResolutionHost='later'}"
+    assert counter.key.rstrip(b"\0") == b"\5\0\0\0table"
+    for receiver, address in zip(receivers, ("10.0.0.2", "10.0.0.3"), strict=True):
+        receiver.call(
+            AddSubscription,
+            SubscriptionReady,
+            registration_correlation_id=-1,
+            stream_id=7,
+            channel=f"aeron:udp?endpoint={address}:40123",
+        )
+    sender.counters.set_value(away.id, -1)
+    channel = "aeron:udp?endpoint={}:40123"
+    error = sender.call(AddExclusivePublication, ErrorResponse, stream_id=7, channel=channel.format("away"))
+    assert error.error_code == ProtocolErrorCode.UNKNOWN_HOST
+    for name in ("other", "table"):
+        sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel.format(name))
+    first = receivers[0].wait(AvailableImage)
+    assert receivers[1].wait(AvailableImage).session_id != first.session_id
+
+    sender.counters.set_value(counter.id, 1)
+    receivers[0].detach()
+    world.drivers[1].close()
+    live(world, 16 * SECOND, sender, receivers[1])
+    receivers[1].receive()
+    arrived = [event.session_id for event in receivers[1].events if isinstance(event, AvailableImage)]
+    assert arrived[-1] == first.session_id
+    assert sender.counters.value(25) == 1
+
+
+def test_drivers_tell_each_other_their_names(world):
+    first = world.driver(
+        "10.0.0.1", resolver=Names(), driver_resolver_name="first", driver_resolver_interface="127.0.0.1"
+    ).driver
+    told = first.nouns.gossip.local
+    second = world.driver(
+        "10.0.0.2",
+        resolver=Names(),
+        driver_resolver_name="second",
+        driver_resolver_interface="127.0.0.1:0",
+        driver_resolver_bootstrap_neighbor=f"{told}",
+    ).driver
+
+    def knows(driver, name):
+        try:
+            return str(driver.nouns.resolver.resolve(name, "endpoint")) == "127.0.0.1"
+        except ChannelError:
+            return False
+
+    world.run_until(lambda: knows(first, "second") and knows(second, "first"), "names", step_ns=10 * MILLISECOND)

@@ -257,6 +257,80 @@ def test_a_multicast_stream_reaches_two_receivers(world):
     assert arrived == (messages, messages)
 
 
+def test_a_group_with_min_flow_control_connects_at_its_size_and_waits_for_the_slowest(world):
+    channel = "aeron:udp?endpoint=224.0.1.1:40456|interface=10.0.0.0/24"
+    sender = world.driver("10.0.0.1").client()
+    receivers = [world.driver(f"10.0.0.{i}").client() for i in (2, 3)]
+    ready = sender.call(
+        AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=f"{channel}|fc=min,g:/2,t:2s"
+    )
+    writer = sender.writer(ready)
+
+    def receivers_counted():
+        return next(c.value for c in sender.counters if c.label.startswith("fc-receivers: "))
+
+    subscribe(receivers[0], channel)
+    first = receivers[0].reader(receivers[0].wait(AvailableImage))
+    world.run(1_000_000_000)
+    assert receivers_counted() == 1
+    assert not writer.offer(b"")
+    subscribe(receivers[1], channel)
+    receivers[1].wait(AvailableImage)
+    world.run_until(lambda: receivers_counted() == 2, "both counted")
+    world.run_until(lambda: writer.offer(b""), "connected")
+
+    def first_reads():
+        while writer.offer(bytes(1000)):
+            pass
+        list(first.frames())
+        sender.keep_alive()
+        receivers[0].keep_alive()
+
+    for _ in range(500):
+        world.step()
+        first_reads()
+    assert first.position < 65536  # half a term at the one who does not read, and what is in its window
+    receivers[1].driver.close()
+
+    def passes():
+        first_reads()
+        return receivers_counted() == 1
+
+    world.run_until(passes, "the one that is gone is not waited for")
+
+
+def test_congestion_control_shrinks_the_window_after_a_loss_and_measures_the_round_trip(world):
+    def lossy(inner):
+        faults = wrap_faults(inner, seed=5)
+        faults.configure(receive=FaultDirection(loss=0.02))
+        return faults.transport
+
+    sender = world.driver("10.0.0.1").client()
+    receiver = world.driver("10.0.0.2", wrap=lossy, cubiccongestioncontrol_measurertt="true").client()
+    subscribe(receiver, CHANNEL + "|cc=cubic|rcv-wnd=32k")
+    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=CHANNEL)
+    image = receiver.wait(AvailableImage)
+    counters = {one.label.partition(":")[0]: one.id for one in receiver.counters if one.type_id == 10}
+    windows = set()
+    messages = payloads(600)
+    writer, reader, arrived = sender.writer(ready), receiver.reader(image), []
+    waiting = list(messages)
+
+    def turn():
+        while waiting and writer.offer(waiting[0]):
+            waiting.pop(0)
+        arrived.extend(reader.frames())
+        sender.keep_alive()
+        receiver.keep_alive()
+        windows.add(receiver.counters.value(counters["rcv-cc-cubic-wnd"]))
+        return len(arrived) == len(messages)
+
+    world.run_until(turn, "all messages")
+    assert arrived == messages
+    assert max(windows) > 10 * 1408 > min(windows)
+    assert receiver.counters.value(counters["rcv-cc-cubic-rtt"]) > 100_000  # what it began with
+
+
 def test_every_drop_reason_has_a_counter(world):
     client = world.driver("10.0.0.1").client()
 

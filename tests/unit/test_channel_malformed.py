@@ -45,10 +45,7 @@ def open_channel(data: bytes, role: str) -> UdpChannel | None:
         params = PublicationParams.parse(uri, PublicationDefaults(), lambda _: None)
     else:
         params = SubscriptionParams.parse(uri, SubscriptionDefaults())
-    channel = UdpChannel.resolve(params.udp, Host(), Host()) if params.udp else None
-    if channel and isinstance(params, PublicationParams):
-        params.check_flow_control(channel.has_group_semantics)
-    return channel
+    return UdpChannel.resolve(params.udp, Host(), Host()) if params.udp else None
 
 
 def cases() -> list[tuple[int, str, bytes]]:

@@ -214,7 +214,7 @@ def test_subscriptions_that_share_images_must_agree(option: str) -> None:
 
 @pytest.mark.parametrize(
     "parameter",
-    ["control-mode=manual", "response-correlation-id=3", "ssc=true"],
+    ["ats=true"],
 )
 def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: str) -> None:
     code, message = refusal(UDP + parameter)
@@ -225,7 +225,7 @@ def test_what_this_release_lacks_is_refused_by_name_for_publications(parameter: 
 
 @pytest.mark.parametrize(
     "parameter",
-    ["control-mode=response", "cc=cubic", "tether=false"],
+    ["ats=true"],
 )
 def test_what_this_release_lacks_is_refused_by_name_for_subscriptions(parameter: str) -> None:
     with pytest.raises(ChannelError, match=f"^{parameter} .*not supported by this release") as raised:
@@ -233,13 +233,27 @@ def test_what_this_release_lacks_is_refused_by_name_for_subscriptions(parameter:
     assert raised.value.code == ErrorCode.NOT_SUPPORTED
 
 
-@pytest.mark.parametrize("value", ["min,g:/3", "tagged,g:1001/2,t:1s,rrwm:4"])
-def test_flow_control_of_groups_is_refused_for_groups_and_ignored_by_unicast(value: str) -> None:
-    params = publication(UDP + f"fc={value}")
-    params.check_flow_control(False)
-    with pytest.raises(ChannelError, match=f"^fc={value} .*not supported by this release") as raised:
-        params.check_flow_control(True)
-    assert raised.value.code == ErrorCode.NOT_SUPPORTED
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("min", FlowControl("min", group_tag=7, group_min_size=1)),
+        ("min,g:/3", FlowControl("min", group_tag=7, group_min_size=3)),
+        ("min,t:10s", FlowControl("min", receiver_timeout_ns=10**10, group_tag=7, group_min_size=1)),
+        ("tagged,g:-5", FlowControl("tagged", group_tag=-5, group_min_size=1)),
+        ("tagged,g:1001/2,t:1s,rrwm:9", FlowControl("tagged", 9, 10**9, 1001, 2)),
+    ],
+)
+def test_flow_control_takes_what_it_does_not_say_from_the_driver(value: str, expected: FlowControl) -> None:
+    defaults = PublicationDefaults(flow_control=FlowControl(group_tag=7, group_min_size=1))
+    assert publication(UDP + f"fc={value}", defaults).flow_control == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["min,g:", "min,g:x", "min,g:/-1", "tagged,g:1/2/3", "min,t:soon", "max,g:/2", "min,"]
+)
+def test_flow_control_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(ChannelError, match="could not parse fc="):
+        publication(UDP + f"fc={value}")
 
 
 def test_one_channel_text_serves_both_sides_where_a_parameter_means_nothing() -> None:
@@ -267,7 +281,6 @@ def test_timestamps_at_offsets_that_mean_nothing_go_nowhere() -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        (UDP + "alias=d", ErrorCode.NOT_SUPPORTED),
         ("aeron-spy:" + UDP + "alias=d", ErrorCode.INVALID_CHANNEL),
         ("aeron:ipc", ErrorCode.GENERIC_ERROR),
         ("aeron:udp?control=a:1", ErrorCode.GENERIC_ERROR),
@@ -283,7 +296,7 @@ def test_destinations_are_refused_with_the_code_of_what_is_wrong(text: str, code
 
 
 def test_receive_destinations_may_be_spies_but_not_carry_socket_keys() -> None:
-    with pytest.raises(ChannelError, match="not supported"):
-        check_receive_destination(ChannelUri.parse("aeron-spy:" + UDP + "mtu=64"))
+    check_receive_destination(ChannelUri.parse("aeron-spy:" + UDP + "mtu=64"))
+    check_receive_destination(ChannelUri.parse("aeron:ipc?mtu=64"))
     with pytest.raises(ChannelError, match=r"^destinations must not contain the key: so-rcvbuf channel="):
         check_receive_destination(ChannelUri.parse(UDP + "so-rcvbuf=64k"))

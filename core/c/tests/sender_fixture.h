@@ -18,6 +18,7 @@
 #define INITIAL_TERM_ID 0x7ffffffe
 #define MTU_LENGTH 1408
 #define FIRST_DROP_COUNTER 46
+#define DESTINATIONS_COUNTER 79
 #define FIRST_COUNTER 80      /* pub-pos, pub-lmt, snd-pos, snd-lmt, snd-bpe, snd-naks-received */
 
 typedef struct fixture
@@ -39,6 +40,7 @@ typedef struct fixture
     int64_t start_position;
     bool is_multicast;
     bool is_exclusive;
+    uint8_t destinations;         /* FL_DESTINATIONS_* */
     int32_t max_resend;
     uint32_t threading_mode;
     uint32_t queues;              /* of the transport */
@@ -118,8 +120,10 @@ static inline void fixture_open(fixture_t *fixture)
     fixture_create_log(fixture, &fixture->log, "log", SESSION_ID);
     fixture->tail = fixture->start_position;
     fl_endpoint_params_t endpoint_params = {.mtu_length = MTU_LENGTH};
-    fixture->endpoint = fl_send_endpoint_open(
-        fixture->driver, fixture->script.binding, 3, &endpoint_params, fixture->is_multicast);
+    const fl_send_endpoint_params_t send_params = {.id = 3, .is_multicast = fixture->is_multicast,
+        .destinations = fixture->destinations, .destinations_counter_id = DESTINATIONS_COUNTER};
+    fixture->endpoint =
+        fl_send_endpoint_open(fixture->driver, fixture->script.binding, &endpoint_params, &send_params);
     CHECK(NULL != fixture->endpoint);
     const fl_publication_params_t params = fixture_params(fixture, &fixture->log, FIRST_COUNTER);
     fixture->publication = fl_publication_add(fixture->driver, fixture->endpoint, &params);

@@ -87,7 +87,8 @@ static void stream_make_driver(stream_t *s)
 static void stream_add_publication(stream_t *s, const fl_address_t *peer)
 {
     fl_endpoint_params_t endpoint_params = {.mtu_length = MTU, .peer = *peer, .bind = {.family = FL_FAMILY_IPV4}};
-    s->send_endpoint = fl_send_endpoint_open(s->driver, s->binding, 1, &endpoint_params, 0);
+    const fl_send_endpoint_params_t send_params = {.id = 1, .destinations_counter_id = -1};
+    s->send_endpoint = fl_send_endpoint_open(s->driver, s->binding, &endpoint_params, &send_params);
     CHECK(NULL != s->send_endpoint);
     s->publication_log = stream_make_log(s, "publication", FL_LOG_TYPE_EXCLUSIVE);
     const fl_publication_params_t params = {

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from framelane.driver.idle import IdleStrategy
 from framelane.driver.model import KEYS_BY_NAME, REMARKS, default_of, kind_of
+from framelane.driver.publication_table import publication_defaults
 from framelane.driver.settings import DriverSettings, Property, load_settings, parse_definition, read_property_file
 from framelane.driver.unsupported import UNSUPPORTED
 from framelane.driver.values import Duration, Size
@@ -233,12 +234,12 @@ def test_a_value_out_of_range_is_clamped_and_said():
         (["threading_mode=TURBO"], "expected one of AUTO, DEDICATED, SHARED_NETWORK, SHARED, INVOKER"),
         (["sender_wildcard_port_range=20 10"], "expected two ports"),
         (["reliable_stream=maybe"], "expected true, on or 1"),
-        (["multicast_flowcontrol_supplier=min"], "asks for flow control other than max for multicast channels"),
-        (["congestioncontrol_supplier=cubic"], "asks for congestion control other than the static window"),
-        (["driver_resolver_name=a"], "asks for driver name resolution"),
+        (["multicast_flowcontrol_supplier=slowest"], "expected one of max, min, tagged"),
+        (["congestioncontrol_supplier=reno"], "expected one of static, cubic"),
+        (["driver_resolver_interface=127.0.0.1"], "needs driver_resolver_name"),
+        (["name_resolver_init_args=a,b,c"], "is for name_resolver_supplier = csv_table"),
+        (["name_resolver_supplier=csv_table", "name_resolver_init_args=a,b,c|d,,e"], "row 'd,,e' is not name,"),
         (["udp_channel_transport_bindings_media=acme"], "name frame transports in transport.use"),
-        (["event_log=all"], "asks for event logging"),
-        (["tether_subscriptions=false"], "asks for untethered subscriptions"),
     ],
 )
 def test_values_that_make_a_start_fail(overrides, expected):
@@ -249,6 +250,20 @@ def test_a_timer_interval_above_the_default_untethered_timeouts_can_be_had():
     values = ["timer_interval=6s", "untethered_window_limit_timeout=7s", "untethered_resting_timeout=20s"]
     settings = load(overrides=[f"driver.{one}" for one in values])
     assert settings.driver.untethered_window_limit_timeout == 7_000_000_000
+
+
+def test_a_missing_feature_that_streams_do_not_need_is_ignored_with_a_warning():
+    settings = load(environ={"AERON_EVENT_LOG": "admin", "AERON_DRIVER_NATIVE_RESOURCE_AGENT_CPU_AFFINITY": "1"})
+    assert [warning.partition(":")[0] for warning in settings.warnings] == [
+        "driver.event_log = admin",
+        "driver.driver_native_resource_agent_cpu_affinity = 1",
+    ]
+
+
+def test_an_empty_value_in_the_environment_is_none():
+    settings = load(environ={"AERON_RECEIVER_GROUP_TAG": "", "AERON_DIR": "", "AERON_EVENT_LOG_DISABLE": ""})
+    assert settings.driver == load().driver
+    assert not settings.sources and not settings.warnings
 
 
 @pytest.mark.parametrize("key", sorted(UNSUPPORTED))
@@ -384,3 +399,20 @@ def test_other_text_is_an_error_and_never_anything_else(text):
             continue
         assert re.fullmatch(pattern, text.strip(), re.IGNORECASE)
         assert value >= 0
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        ("tagged", "tagged"),
+        ("aeron_max_multicast_flow_control_strategy_supplier", "max"),
+        ("aeron_min_flow_control_strategy_supplier", "min"),
+        ("aeron_tagged_multicast_flow_control_strategy_supplier", "tagged"),
+    ],
+)
+def test_short_names_and_symbols_of_flow_control_mean_the_same(name, strategy):
+    settings = load(overrides=[f"driver.multicast_flowcontrol_supplier={name}", "driver.flow_control_group_tag=7"])
+    defaults = publication_defaults(
+        settings.driver, mtu_length=1408, term_length=65536, window_length=0, counts_spies=True
+    )
+    assert (defaults.flow_control.strategy, defaults.flow_control.group_tag) == (strategy, 7)

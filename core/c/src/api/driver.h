@@ -115,6 +115,10 @@ typedef struct fl_driver_config
     int64_t nak_multicast_max_backoff_ns;
     int32_t nak_multicast_group_size;
     int32_t stream_session_limit;
+    int64_t cubic_initial_rtt_ns;
+    uint8_t cubic_measures_rtt;
+    uint8_t cubic_tcp_mode;
+    uint8_t reserved[6];
     /* conductor */
     int64_t publication_unblock_timeout_ns;
     int32_t system_counter_ids[46];
@@ -173,6 +177,7 @@ int fl_driver_next_command(fl_driver_t *driver, int32_t *type_id, uint8_t *buffe
 #define FL_OBJECT_PUBLICATION_ERROR 5
 #define FL_OBJECT_CONDUCTOR 6
 #define FL_OBJECT_TRANSPORTS 7
+#define FL_OBJECT_RESPONSE_SETUP 8
 
 /* Bits of publications, UDP and IPC. */
 #define FL_EVENT_PUBLICATION_LINGER 1      /* spies or IPC subscribers lose the image: announce, then unlink them */
@@ -180,6 +185,7 @@ int fl_driver_next_command(fl_driver_t *driver, int32_t *type_id, uint8_t *buffe
 #define FL_EVENT_PUBLICATION_REVOKED 4     /* revocation took effect */
 #define FL_EVENT_PUBLICATION_COOLED 8      /* IPC: the cool-down after a rejection is over: link subscribers again */
 #define FL_EVENT_PUBLICATION_INVALID 16    /* UDP: its log holds what is no frame of it, and the stream stays before that */
+#define FL_EVENT_PUBLICATION_CONNECTED 32  /* UDP, of a response channel: its receiver is there */
 /* Bits of images. */
 #define FL_EVENT_IMAGE_UNAVAILABLE 1       /* DRAINING -> LINGER: announce to its subscribers */
 #define FL_EVENT_IMAGE_DONE 2              /* remove it */
@@ -199,7 +205,8 @@ typedef struct fl_driver_event
     uint32_t mask;           /* FL_EVENT_* bits of that kind */
     int64_t id;              /* as given when the object was made; SETUP: the endpoint's id */
     /* SETUP: a stream without an image. Answer with fl_image_add or fl_receive_endpoint_refuse_setup.
-     * PUBLICATION_ERROR: an ERR frame that removed a receiver; id is the publication's. */
+     * PUBLICATION_ERROR: an ERR frame that removed a receiver; id is the publication's.
+     * RESPONSE_SETUP: who takes a request publication responds in this session; id is the publication's (wire 3.10). */
     int32_t session_id;
     int32_t stream_id;
     int32_t initial_term_id;
@@ -212,6 +219,7 @@ typedef struct fl_driver_event
     int32_t error_code;
     int64_t receiver_id;
     int64_t group_tag;
+    int64_t destination_id;  /* PUBLICATION_ERROR: of the destination that the receiver was given as; -1: it was not */
     fl_address_t source;
     uint32_t text_length;
     char text[1024];
@@ -241,13 +249,26 @@ int fl_driver_is_transport_gone(fl_driver_t *driver, fl_binding_t *binding);
 
 /* ---- send endpoints ---- */
 
+/* Who says where an endpoint sends to (wire 3.8). */
+#define FL_DESTINATIONS_NONE 0          /* its peer, in the parameters of the transport */
+#define FL_DESTINATIONS_MANUAL 1        /* fl_send_endpoint_add_destination */
+#define FL_DESTINATIONS_DYNAMIC 2       /* the receivers, by their status messages */
+
+typedef struct fl_send_endpoint_params
+{
+    int64_t id;                         /* the control plane's own, for messages */
+    uint8_t is_multicast;
+    uint8_t destinations;               /* FL_DESTINATIONS_* */
+    uint8_t reserved[2];
+    int32_t destinations_counter_id;    /* holds how many there are; -1: none does */
+} fl_send_endpoint_params_t;
+
 /* Open an endpoint on a transport of this driver and hand it to the sender.
  *
- * id       the control plane's own, for messages
  * params   in and out, see types.h; role is set here
  */
-fl_send_endpoint_t *fl_send_endpoint_open(
-    fl_driver_t *driver, fl_binding_t *binding, int64_t id, fl_endpoint_params_t *params, int is_multicast);
+fl_send_endpoint_t *fl_send_endpoint_open(fl_driver_t *driver, fl_binding_t *binding, fl_endpoint_params_t *params,
+    const fl_send_endpoint_params_t *send_params);
 
 /* Take the endpoint from its transport, whose device was lost, and close what it had open there: the address is free when
  * this returns. Publications live on without sending or hearing anything. Nothing if it is detached already. */
@@ -267,6 +288,19 @@ int fl_send_endpoint_local_address(fl_send_endpoint_t *endpoint, fl_address_t *a
 /* The peer's name resolves to another address now. A detached endpoint is attached with its peer in params. */
 int fl_send_endpoint_set_peer(fl_driver_t *driver, fl_send_endpoint_t *endpoint, const fl_address_t *peer);
 
+/* Give an endpoint a destination, by an id of the control plane's. An address of family FL_FAMILY_NONE is skipped until
+ * it is set. -FL_EINVAL: FL_DESTINATIONS_MANUAL is not who says so; -FL_EBUSY: there is no room for more. */
+int fl_send_endpoint_add_destination(
+    fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id, const fl_address_t *address);
+
+/* Its name resolves to another address now; and take it away. -FL_ENOENT: there is none with this id. */
+int fl_send_endpoint_set_destination(
+    fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id, const fl_address_t *address);
+int fl_send_endpoint_remove_destination(fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id);
+
+/* Monotonic time of the last status message from there, at first of its adding. -FL_ENOENT as well. */
+int64_t fl_send_endpoint_destination_activity(fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id);
+
 /* Monotonic time of the last accepted status message on any of its publications; for re-resolution (wire 5.9). */
 int64_t fl_send_endpoint_time_of_last_sm(fl_send_endpoint_t *endpoint);
 
@@ -274,6 +308,8 @@ int64_t fl_send_endpoint_time_of_last_sm(fl_send_endpoint_t *endpoint);
 
 #define FL_FLOW_CONTROL_UNICAST 0
 #define FL_FLOW_CONTROL_MAX 1
+#define FL_FLOW_CONTROL_MIN 2
+#define FL_FLOW_CONTROL_TAGGED 3
 
 typedef struct fl_publication_params
 {
@@ -288,7 +324,7 @@ typedef struct fl_publication_params
     uint8_t is_exclusive;
     uint8_t has_group_semantics;        /* GROUP flag in SETUP, pool of retransmit slots */
     uint8_t signal_eos;
-    uint8_t reserved;
+    uint8_t spies_simulate_connection;  /* spies alone make it connected, and it runs as fast as the first of them */
     int64_t linger_timeout_ns;
     int32_t publisher_position_counter_id;
     int32_t publisher_limit_counter_id;
@@ -297,7 +333,13 @@ typedef struct fl_publication_params
     int32_t sender_bpe_counter_id;
     int32_t sender_naks_received_counter_id;
     uint32_t timestamp_at;              /* byte of a frame at which the time of sending goes (wire 6); 0: it does not */
-    uint32_t reserved2;
+    int32_t group_min_size;             /* min and tagged flow control, as what follows (wire 3.6.3) */
+    int64_t group_tag;                  /* tagged: of the receivers that count */
+    int64_t receiver_timeout_ns;
+    int32_t receivers_counter_id;       /* holds how many receivers count; -1: none does */
+    uint8_t is_response;                /* sends to who asked for the last SETUP alone (wire 3.10) */
+    uint8_t wants_response;             /* SEND_RESPONSE flag in SETUP */
+    uint8_t reserved2[2];
 } fl_publication_params_t;
 
 /* Make a publication on an endpoint and hand it to the sender. Its events carry registration_id. */
@@ -309,6 +351,18 @@ int fl_publication_drain(fl_driver_t *driver, fl_publication_t *publication);
 
 /* The metadata's revoked byte was stored: end the publication at the producer position. */
 int fl_publication_revoke(fl_driver_t *driver, fl_publication_t *publication);
+
+/* Link a spy, which reads the publication's own log, in one step of the sender; as for IPC publications. It joins at
+ * the sender position.
+ *
+ * returns   the join position; -FL_EAGAIN if the publication takes no spies now (draining with nothing left, or over)
+ */
+int64_t fl_publication_link(
+    fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id, int32_t position_counter_id);
+int fl_publication_unlink(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id);
+
+/* Is a spy so far behind that it is given up if it is untethered (shm 9.9)? 1 or 0; -FL_ENOENT if it is not linked. */
+int fl_publication_is_behind(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id);
 
 /* Take it from the sender, in whatever state, and free it. The mapping is the control plane's again. */
 int fl_publication_remove(fl_driver_t *driver, fl_publication_t *publication);
@@ -347,6 +401,10 @@ int64_t fl_ipc_publication_link(
 int fl_ipc_publication_unlink(
     fl_driver_t *driver, fl_ipc_publication_t *publication, int64_t subscription_id);
 
+/* As fl_publication_is_behind, by the conductor agent. */
+int fl_ipc_publication_is_behind(
+    fl_driver_t *driver, fl_ipc_publication_t *publication, int64_t subscription_id);
+
 /* ---- receive endpoints ---- */
 
 typedef struct fl_receive_endpoint_params
@@ -367,6 +425,14 @@ typedef struct fl_receive_endpoint_params
 fl_receive_endpoint_t *fl_receive_endpoint_open(
     fl_driver_t *driver, fl_binding_t *binding, fl_endpoint_params_t *params,
     const fl_receive_endpoint_params_t *receive_params);
+
+/* Multi-destination subscriptions (wire 4.12): an endpoint that is never attached, and any number of members, up to
+ * 16, that are. Streams, interest, images, group tag and timestamps are the owner's; bind, control address and ttl a
+ * member's. Members are closed as any endpoint, before their owner. */
+fl_receive_endpoint_t *fl_receive_endpoint_new_owner(
+    fl_driver_t *driver, const fl_receive_endpoint_params_t *receive_params);
+fl_receive_endpoint_t *fl_receive_endpoint_open_member(fl_driver_t *driver, fl_receive_endpoint_t *owner,
+    fl_binding_t *binding, fl_endpoint_params_t *params, const fl_receive_endpoint_params_t *receive_params);
 
 /* As for send endpoints: sessions, images, their positions and timers go on. */
 int fl_receive_endpoint_detach(fl_driver_t *driver, fl_receive_endpoint_t *endpoint);
@@ -396,6 +462,10 @@ int fl_receive_endpoint_add_stream(
 int fl_receive_endpoint_remove_stream(
     fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int has_session_id, int32_t session_id);
 
+/* Ask for a SETUP of one session, at every control address that the endpoint has. */
+int fl_receive_endpoint_elicit_session(
+    fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int32_t session_id);
+
 /* No image will be made for a SETUP event: the next SETUP may ask again. */
 int fl_receive_endpoint_refuse_setup(
     fl_driver_t *driver, fl_receive_endpoint_t *endpoint, int32_t stream_id, int32_t session_id);
@@ -407,6 +477,7 @@ int fl_receive_endpoint_remove_cool_down(
 /* ---- images ---- */
 
 #define FL_CONGESTION_CONTROL_STATIC 0
+#define FL_CONGESTION_CONTROL_CUBIC 1
 
 typedef struct fl_image_params
 {
@@ -423,6 +494,8 @@ typedef struct fl_image_params
     int32_t rcv_hwm_counter_id;
     int32_t rcv_pos_counter_id;
     int32_t rcv_naks_sent_counter_id;
+    int32_t rtt_counter_id;             /* CUBIC: holds the round trip time, ns; -1: none does, as the next */
+    int32_t window_counter_id;          /* holds the window, bytes */
     int32_t reserved2;
 } fl_image_params_t;
 
@@ -432,10 +505,16 @@ fl_image_t *fl_image_add(
     fl_driver_t *driver, fl_receive_endpoint_t *endpoint, const fl_image_params_t *params,
     const int64_t *subscription_ids, const int32_t *position_counter_ids, uint32_t subscribers);
 
+/* Tell the publication of an image, with each status message timeout, in which session it is responded to; and tell
+ * it no more (wire 3.10). */
+int fl_image_respond(fl_driver_t *driver, fl_image_t *image, int32_t response_session_id);
+int fl_image_stop_responding(fl_driver_t *driver, fl_image_t *image);
+
 /* As for IPC publications, by the receiver. -FL_EAGAIN if the image takes no subscribers now. */
 int64_t fl_image_link(
     fl_driver_t *driver, fl_image_t *image, int64_t subscription_id, int32_t position_counter_id);
 int fl_image_unlink(fl_driver_t *driver, fl_image_t *image, int64_t subscription_id);
+int fl_image_is_behind(fl_driver_t *driver, fl_image_t *image, int64_t subscription_id);
 
 /* A subscriber rejects the image: it takes no more data and answers ERR in place of status messages (wire 4.11). */
 int fl_image_reject(fl_driver_t *driver, fl_image_t *image, const char *reason, uint32_t length);

@@ -255,3 +255,17 @@ int fl_ipc_publication_unlink(fl_driver_t *driver, fl_ipc_publication_t *publica
     fl_ipc_call_t call = {.publication = publication, .subscription_id = subscription_id};
     return (int)fl_driver_call(driver, FL_AGENT_CONDUCTOR, fl_ipc_call_unlink, &call);
 }
+
+static int64_t fl_ipc_call_is_behind(void *argument)
+{
+    const fl_ipc_call_t *call = argument;
+    const fl_ipc_publication_t *publication = call->publication;
+    return fl_subscribers_is_behind(&publication->subscribers, call->subscription_id, publication->consumer_position,
+        publication->window_length);
+}
+
+int fl_ipc_publication_is_behind(fl_driver_t *driver, fl_ipc_publication_t *publication, int64_t subscription_id)
+{
+    fl_ipc_call_t call = {.publication = publication, .subscription_id = subscription_id};
+    return (int)fl_driver_call(driver, FL_AGENT_CONDUCTOR, fl_ipc_call_is_behind, &call);
+}

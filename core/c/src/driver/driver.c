@@ -314,7 +314,8 @@ int fl_driver_next_event(fl_driver_t *driver, fl_driver_event_t *event)
         return 0;
     }
     driver->taken = object->next;
-    if (FL_OBJECT_SETUP == object->kind || FL_OBJECT_PUBLICATION_ERROR == object->kind)
+    if (FL_OBJECT_SETUP == object->kind || FL_OBJECT_PUBLICATION_ERROR == object->kind ||
+        FL_OBJECT_RESPONSE_SETUP == object->kind)
     {
         fl_notice_read((fl_notice_t *)object, event);
     }

@@ -95,6 +95,24 @@ static inline void fl_subscribers_append(
     subscribers->entries[subscribers->count++] = *entry;
 }
 
+/* Has a subscriber, as last read, left less than a quarter of the window that lies before a position (shm 9.9)?
+ *
+ * returns   1 or 0, or -FL_ENOENT if it is not linked
+ * thread    the owner's
+ */
+static inline int fl_subscribers_is_behind(
+    const fl_subscribers_t *subscribers, int64_t subscription_id, int64_t position, int64_t window_length)
+{
+    for (uint32_t i = 0; i < subscribers->count; i++)
+    {
+        if (subscribers->entries[i].subscription_id == subscription_id)
+        {
+            return subscribers->entries[i].position <= position - window_length + window_length / 4;
+        }
+    }
+    return -FL_ENOENT;
+}
+
 /* Remove a subscriber, keeping no order. Returns 0, or -FL_ENOENT if it is not linked. Thread: the owner's. */
 static inline int fl_subscribers_remove(fl_subscribers_t *subscribers, int64_t subscription_id)
 {

@@ -28,23 +28,35 @@ static const fl_congestion_control_ops_t fl_static_ops = {
     .free = fl_static_free,
 };
 
+static fl_congestion_control_t *fl_static_new(const fl_congestion_control_params_t *params)
+{
+    fl_congestion_control_t *control = calloc(1, sizeof(*control));
+    if (NULL != control)
+    {
+        control->ops = &fl_static_ops;
+        control->max_window_length = control->initial_window_length = fl_congestion_control_max_window(params);
+    }
+    return control;
+}
+
 fl_congestion_control_t *fl_congestion_control_new(uint32_t kind, const fl_congestion_control_params_t *params)
 {
-    if (FL_CONGESTION_CONTROL_STATIC != kind)
+    fl_congestion_control_t *control = NULL;
+    switch (kind)
     {
-        fl_error(FL_EINVAL, "congestion control %u is none of FL_CONGESTION_CONTROL_*", kind);
-        return NULL;
+        case FL_CONGESTION_CONTROL_STATIC:
+            control = fl_static_new(params);
+            break;
+        case FL_CONGESTION_CONTROL_CUBIC:
+            control = fl_cubic_new(params);
+            break;
+        default:
+            fl_error(FL_EINVAL, "congestion control %u is none of FL_CONGESTION_CONTROL_*", kind);
+            return NULL;
     }
-    fl_congestion_control_t *control = calloc(1, sizeof(*control));
     if (NULL == control)
     {
         fl_error(FL_ENOMEM, "no memory for congestion control");
-        return NULL;
     }
-    const int32_t half_term = params->term_length / 2;
-    control->ops = &fl_static_ops;
-    control->max_window_length =
-        params->initial_window_length < half_term ? params->initial_window_length : half_term;
-    control->initial_window_length = control->max_window_length;
     return control;
 }

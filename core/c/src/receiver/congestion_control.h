@@ -6,6 +6,7 @@
 #ifndef FL_RECEIVER_CONGESTION_CONTROL_H
 #define FL_RECEIVER_CONGESTION_CONTROL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -52,6 +53,12 @@ typedef struct fl_congestion_control_params
     int32_t term_length;
     int32_t mtu_length;
     int64_t now_ns;
+    /* CUBIC */
+    int64_t initial_rtt_ns;
+    bool measures_rtt;
+    bool tcp_mode;
+    _Atomic int64_t *rtt_counter;       /* NULL: none, as the next */
+    _Atomic int64_t *window_counter;
 } fl_congestion_control_params_t;
 
 /* Make a strategy.
@@ -61,5 +68,15 @@ typedef struct fl_congestion_control_params
  * thread    control
  */
 fl_congestion_control_t *fl_congestion_control_new(uint32_t kind, const fl_congestion_control_params_t *params);
+
+/* The most that any strategy may advertise. */
+static inline int32_t fl_congestion_control_max_window(const fl_congestion_control_params_t *params)
+{
+    const int32_t half_term = params->term_length / 2;
+    return params->initial_window_length < half_term ? params->initial_window_length : half_term;
+}
+
+/* In cubic.c. NULL: no memory. */
+fl_congestion_control_t *fl_cubic_new(const fl_congestion_control_params_t *params);
 
 #endif

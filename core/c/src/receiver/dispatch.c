@@ -32,9 +32,10 @@ static void fl_dispatch_data_without_image(fl_receive_endpoint_t *endpoint, cons
         NULL != fl_receive_endpoint_add_setup(endpoint, stream_id, session_id, FL_SESSION_PENDING_SETUP,
             now_ns + FL_SETUP_TIMEOUT_NS, run->local))
     {
+        fl_receive_endpoint_t *member = endpoint->members[endpoint->receiving->slot];
         const fl_peer_t source = {.address = run->peer->address};
-        fl_receive_endpoint_elicit(endpoint, stream_id, session_id,
-            fl_receive_endpoint_has_fixed_control(endpoint) ? &endpoint->control : &source, run->local);
+        fl_receive_endpoint_elicit(member, stream_id, session_id,
+            fl_receive_endpoint_has_fixed_control(member) ? &member->control : &source, run->local);
     }
 }
 
@@ -92,6 +93,7 @@ static bool fl_dispatch_ask_for_image(
     content->flags = frame->header.flags;
     content->source = run->peer->address;
     session->state = FL_SESSION_INIT_IN_PROGRESS;
+    endpoint->setups[session->setup_index].slot = endpoint->receiving->slot;
     endpoint->setups[session->setup_index].local =
         NULL != run->local ? *run->local : (fl_address_t){.family = FL_FAMILY_NONE};
     fl_notice_raise(notice, &receiver->context->events);
@@ -102,9 +104,10 @@ static void fl_dispatch_new_setup(
     fl_receive_endpoint_t *endpoint, const fl_setup_frame_t *frame, fl_session_t *session, const fl_run_t *run)
 {
     const int32_t system_ttl = 1;
-    const int32_t own_ttl = 0 == endpoint->ttl ? system_ttl : endpoint->ttl;
+    const fl_receive_endpoint_t *member = endpoint->receiving;
+    const int32_t own_ttl = 0 == member->ttl ? system_ttl : member->ttl;
     const bool is_known = NULL != session;
-    if (is_known && endpoint->is_multicast && frame->ttl > own_ttl)
+    if (is_known && member->is_multicast && frame->ttl > own_ttl)
     {
         fl_count(endpoint->receiver->context, FL_COUNTER_POSSIBLE_TTL_ASYMMETRY, 1);
     }
@@ -222,12 +225,15 @@ static uint32_t fl_dispatch_datagram(
 
 void fl_receive_endpoint_on_run(fl_sink_t *sink, const fl_run_t *run, int64_t now_ns)
 {
-    fl_receive_endpoint_t *endpoint = (fl_receive_endpoint_t *)sink;
+    fl_receive_endpoint_t *member = (fl_receive_endpoint_t *)sink;
+    fl_receive_endpoint_t *endpoint = member->owner;
     uint32_t offset = 0;
-    if (endpoint->has_control)
+    endpoint->receiving = member;
+    endpoint->run = run;
+    if (member->has_control)
     {
         /* Relaxed: the control thread compares it with a limit of seconds. */
-        atomic_store_explicit(&endpoint->time_of_last_run_ns, now_ns, memory_order_relaxed);
+        atomic_store_explicit(&member->time_of_last_run_ns, now_ns, memory_order_relaxed);
     }
     do
     {

@@ -25,11 +25,41 @@ typedef struct fl_image_block
     const fl_image_stamps_t *stamps;   /* NULL: none; else a block is one datagram */
 } fl_image_block_t;
 
+void fl_image_connect(
+    fl_image_t *image, uint32_t slot, const fl_address_t *source, const fl_address_t *local, int64_t now_ns)
+{
+    fl_image_connection_t *connection = &image->connections[slot];
+    *connection = (fl_image_connection_t){.is_known = true, .time_of_last_activity_ns = now_ns};
+    if (NULL != source)
+    {
+        connection->source.address = *source;
+        connection->time_of_last_frame_ns = now_ns;
+    }
+    if (NULL != local)
+    {
+        connection->local = *local;
+    }
+    image->connection_count = slot < image->connection_count ? image->connection_count : slot + 1;
+}
+
+/* The connection by which the run that is being taken came. */
+static inline fl_image_connection_t *fl_image_connection(fl_image_t *image, int64_t now_ns)
+{
+    const fl_receive_endpoint_t *endpoint = image->endpoint;
+    fl_image_connection_t *connection = &image->connections[endpoint->receiving->slot];
+    if (__builtin_expect(!connection->is_known, 0))
+    {
+        fl_image_connect(image, endpoint->receiving->slot, &endpoint->run->peer->address, endpoint->run->local, now_ns);
+    }
+    return connection;
+}
+
 static inline void fl_image_refresh(fl_image_t *image, int64_t now_ns)
 {
+    fl_image_connection_t *connection = fl_image_connection(image, now_ns);
     image->time_of_last_packet_ns = now_ns;
-    image->connections[0].time_of_last_activity_ns = now_ns;
-    image->connections[0].time_of_last_frame_ns = now_ns;
+    connection->time_of_last_activity_ns = now_ns;
+    connection->time_of_last_frame_ns = now_ns;
 }
 
 /* What was received up to `end` may open, move or close a gap. */
@@ -101,15 +131,21 @@ static inline void fl_image_write(fl_image_t *image, fl_image_block_t *block)
     block->length = 0;
 }
 
-static void fl_image_on_end_of_stream(fl_image_t *image, uint8_t flags, int64_t position)
+/* Sources that are only expected, at a control address, have nothing to end. */
+static bool fl_image_is_open_at(const fl_image_connection_t *connection)
 {
-    fl_image_connection_t *connection = &image->connections[0];
+    return connection->is_known && 0 != connection->time_of_last_frame_ns && !connection->is_end_of_stream;
+}
+
+static void fl_image_on_end_of_stream(fl_image_t *image, uint8_t flags, int64_t position, int64_t now_ns)
+{
+    fl_image_connection_t *connection = fl_image_connection(image, now_ns);
     connection->is_end_of_stream = true;
     connection->end_of_stream_position = position;
     int64_t highest = 0;
     for (uint32_t i = 0; i < image->connection_count; i++)
     {
-        if (!image->connections[i].is_end_of_stream)
+        if (fl_image_is_open_at(&image->connections[i]))
         {
             return;
         }
@@ -143,7 +179,7 @@ static void fl_image_on_heartbeat(fl_image_t *image, uint8_t flags, int64_t posi
     fl_image_refresh(image, now_ns);
     if (0 != (flags & FL_DATA_FLAG_EOS) && !image->is_end_of_stream)
     {
-        fl_image_on_end_of_stream(image, flags, position);
+        fl_image_on_end_of_stream(image, flags, position, now_ns);
         fl_image_extend(image, position);
     }
     else if (position > image->hwm)
@@ -158,7 +194,7 @@ static void fl_image_on_under_run(fl_image_t *image, int64_t position, int64_t n
     fl_receiver_drop(image->receiver, FL_DROP_UNDER_RUN);
     if (position >= image->last_sm_position - image->max_window_length)
     {
-        image->connections[0].time_of_last_activity_ns = now_ns;
+        fl_image_connection(image, now_ns)->time_of_last_activity_ns = now_ns;
     }
 }
 
@@ -245,7 +281,8 @@ static inline void fl_image_insert_datagram(
  * together, so they have one timestamp of the transport's, and each a reading of the clock. */
 static uint32_t fl_image_insert_stamped(fl_image_t *image, const fl_run_t *run, uint32_t offset, int64_t now_ns)
 {
-    fl_receive_endpoint_t *endpoint = image->endpoint;
+    const fl_receive_endpoint_t *endpoint = image->endpoint;
+    const fl_receive_endpoint_t *member = endpoint->receiving;
     fl_receiver_t *receiver = image->receiver;
     fl_clock_t *clock = receiver->context->clock;
     fl_image_stamps_t stamps = {
@@ -259,7 +296,7 @@ static uint32_t fl_image_insert_stamped(fl_image_t *image, const fl_run_t *run, 
         {
             stamps.media_ns = run->timestamp_ns;
         }
-        else if (endpoint->stamps_arrival)
+        else if (member->stamps_arrival)
         {
             stamps.media_ns = fl_poll_set_arrival(&receiver->polls, clock);
         }
@@ -287,10 +324,10 @@ static uint32_t fl_image_insert_stamped(fl_image_t *image, const fl_run_t *run, 
     }
     while (left > 0 && fl_is_data_datagram(datagram, left < run->segment_length ? left : run->segment_length) &&
         fl_data_key(datagram) == key);
-    if (is_missing && NULL != endpoint->unstamped_counter)
+    if (is_missing && NULL != member->unstamped_counter)
     {
         /* Relaxed: a figure with one writer that publishes nothing else. */
-        atomic_fetch_add_explicit(endpoint->unstamped_counter, datagrams, memory_order_relaxed);
+        atomic_fetch_add_explicit(member->unstamped_counter, datagrams, memory_order_relaxed);
     }
     return run->length - left;
 }
@@ -321,7 +358,7 @@ uint32_t fl_image_insert(fl_image_t *image, const fl_run_t *run, uint32_t offset
 
 void fl_image_on_setup(fl_image_t *image, int64_t now_ns)
 {
-    image->connections[0].time_of_last_activity_ns = now_ns;
+    fl_image_connection(image, now_ns)->time_of_last_activity_ns = now_ns;
 }
 
 void fl_image_on_rttm(fl_image_t *image, const fl_rttm_frame_t *frame, int64_t now_ns)

@@ -21,7 +21,7 @@
 #include "receiver/receiver.h"
 #include "shm/log_buffer.h"
 
-#define FL_IMAGE_CONNECTIONS 1                   /* one destination; multi-destination subscriptions have more */
+#define FL_IMAGE_CONNECTIONS FL_ENDPOINT_MEMBERS  /* by the slot of the member */
 #define FL_IMAGE_CLEAN_PER_CYCLE (256 * 1024)
 #define FL_IMAGE_SCAN_PER_CYCLE (1024 * 1024)    /* most bytes that one gap scan walks */
 #define FL_IMAGE_DRAIN_SM_TIMEOUTS 5             /* end-of-stream status messages before LINGER (wire 4.10) */
@@ -37,8 +37,9 @@ typedef enum fl_image_state
 /* A way by which the stream arrives and feedback returns (wire 4.4). */
 typedef struct fl_image_connection
 {
-    fl_peer_t source;                /* of the SETUP; takes the feedback unless the endpoint has a control address */
-    fl_address_t local;              /* where the SETUP came to; family FL_FAMILY_NONE: unknown */
+    bool is_known;                   /* the stream was heard there, or feedback goes to a control address */
+    fl_peer_t source;                /* of the first frame; takes feedback unless the member has a control address */
+    fl_address_t local;              /* where that came to; family FL_FAMILY_NONE: unknown */
     bool is_end_of_stream;
     int64_t end_of_stream_position;
     int64_t time_of_last_activity_ns;
@@ -83,7 +84,7 @@ struct fl_image
     fl_congestion_control_t *congestion_control;
     fl_loss_detector_t loss_detector;
     fl_image_connection_t connections[FL_IMAGE_CONNECTIONS];
-    uint32_t connection_count;
+    uint32_t connection_count;       /* those beyond are not known */
     int32_t active_transport_count;
 
     _Atomic int64_t *hwm_counter;
@@ -98,6 +99,8 @@ struct fl_image
     bool is_loss_report_full;
     fl_loss_record_t *loss_record;
 
+    bool is_responding;              /* RSP_SETUP goes out with each status message timeout (wire 3.10) */
+    int32_t response_session_id;
     int64_t sm_deadline_ns;
     int64_t state_deadline_ns;       /* DRAINING: earliest LINGER; LINGER: DONE */
     fl_timer_t sm_timer;             /* lazily re-armed: fires, sees sm_deadline_ns moved, and goes on */
@@ -134,6 +137,10 @@ static inline bool fl_is_data_datagram(const uint8_t *datagram, uint32_t length)
 uint32_t fl_image_insert(fl_image_t *image, const fl_run_t *run, uint32_t offset, int64_t now_ns);
 
 /* A SETUP, or a round trip time measurement, for an image that exists. */
+/* Note a connection. source, local: NULL for one with a control address, which nothing came from yet. */
+void fl_image_connect(
+    fl_image_t *image, uint32_t slot, const fl_address_t *source, const fl_address_t *local, int64_t now_ns);
+
 void fl_image_on_setup(fl_image_t *image, int64_t now_ns);
 void fl_image_on_rttm(fl_image_t *image, const fl_rttm_frame_t *frame, int64_t now_ns);
 
@@ -160,6 +167,7 @@ int fl_image_track(fl_image_t *image, int64_t now_ns);
 int fl_image_send_feedback(fl_image_t *image, int64_t now_ns);
 
 void fl_image_send_nak(fl_image_t *image, int64_t position, int32_t length, int64_t now_ns);
+void fl_image_send_response_setup(fl_image_t *image, int64_t now_ns);
 void fl_image_send_rttm(fl_image_t *image, uint8_t flags, int64_t echo_timestamp, int64_t now_ns);
 
 /* ---- image_state.c: life cycle (wire 4.10). Thread: receiver ---- */

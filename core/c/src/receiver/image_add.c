@@ -11,6 +11,7 @@ typedef struct fl_image_call
 {
     fl_receiver_t *receiver;
     fl_image_t *image;
+    const fl_address_t *source;
     void *memory;                  /* of the active list; allocated by the control thread; out: what it is to free */
     uint32_t capacity;
     fl_session_t *sessions;        /* likewise, of the endpoint's sessions */
@@ -91,6 +92,11 @@ static int fl_image_init(
         .term_length = log->term_length,
         .mtu_length = log->mtu_length,
         .now_ns = fl_clock_nano_now(context->clock),
+        .initial_rtt_ns = context->config.cubic_initial_rtt_ns,
+        .measures_rtt = context->config.cubic_measures_rtt,
+        .tcp_mode = context->config.cubic_tcp_mode,
+        .rtt_counter = fl_driver_counter(context, params->rtt_counter_id),
+        .window_counter = fl_driver_counter(context, params->window_counter_id),
     };
     image->congestion_control = fl_congestion_control_new(params->congestion_control, &control_params);
     image->hwm_counter = fl_driver_counter(context, params->rcv_hwm_counter_id);
@@ -119,8 +125,6 @@ static int fl_image_init(
     image->overrun_threshold = position + log->term_length / 2;
     image->next_sm_window = image->congestion_control->initial_window_length;
     image->max_window_length = image->congestion_control->max_window_length;
-    image->connections[0].source.address = params->source;
-    image->connection_count = 1;
     fl_image_init_nak_delay(image, &context->config, params);
     return 0;
 }
@@ -172,15 +176,20 @@ static void fl_image_silence_older(fl_image_t *image)
     }
 }
 
-static void fl_image_attach(fl_image_t *image)
+static void fl_image_attach(fl_image_t *image, const fl_address_t *source, int64_t now_ns)
 {
     fl_receive_endpoint_t *endpoint = image->endpoint;
     fl_image_silence_older(image);
     fl_session_t *session = fl_session_map_put(&endpoint->sessions, image->stream_id, image->session_id);
     if (FL_SESSION_PENDING_SETUP == session->state || FL_SESSION_INIT_IN_PROGRESS == session->state)
     {
-        image->connections[0].local = endpoint->setups[session->setup_index].local;
+        const fl_setup_t *setup = &endpoint->setups[session->setup_index];
+        fl_image_connect(image, setup->slot, source, &setup->local, now_ns);
         fl_receive_endpoint_remove_setup(endpoint, session);
+    }
+    else
+    {
+        fl_image_connect(image, 0, source, NULL, now_ns);
     }
     session->state = FL_SESSION_ACTIVE;
     session->image = image;
@@ -211,11 +220,9 @@ static int64_t fl_image_call_add(void *argument)
         receiver->active_capacity = call->capacity;
         call->memory = old;
     }
-    fl_image_attach(image);
+    fl_image_attach(image, call->source, now_ns);
     receiver->image_count++;
     image->time_of_last_packet_ns = now_ns;
-    image->connections[0].time_of_last_activity_ns = now_ns;
-    image->connections[0].time_of_last_frame_ns = now_ns;
     fl_counter_set(image->hwm_counter, image->hwm);
     fl_counter_set(image->rebuild_counter, image->rebuild_position);
     for (uint32_t i = 0; i < image->subscribers.count; i++)
@@ -233,7 +240,7 @@ fl_image_t *fl_image_add(fl_driver_t *driver, fl_receive_endpoint_t *endpoint, c
     const int64_t *subscription_ids, const int32_t *position_counter_ids, uint32_t subscribers)
 {
     fl_image_t *image = calloc(1, sizeof(*image));
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image};
+    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .source = &params->source};
     if (NULL == image)
     {
         fl_error(FL_ENOMEM, "no memory for image %lld", (long long)params->correlation_id);

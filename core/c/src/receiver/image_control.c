@@ -15,6 +15,7 @@ typedef struct fl_image_call
     void *memory;                  /* of the subscribers; allocated by the control thread; out: what it is to free */
     uint32_t capacity;
     int64_t subscription_id;
+    int32_t session_id;            /* of responses */
     _Atomic int64_t *position;
     char *text;                    /* likewise; why the image is rejected */
     int32_t text_length;
@@ -91,6 +92,51 @@ int fl_image_unlink(fl_driver_t *driver, fl_image_t *image, int64_t subscription
 {
     fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .subscription_id = subscription_id};
     return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_unlink, &call);
+}
+
+static int64_t fl_image_call_is_behind(void *argument)
+{
+    const fl_image_call_t *call = argument;
+    fl_image_t *image = call->image;
+    int64_t lowest;
+    int64_t highest;
+    fl_subscribers_read(&image->subscribers, image->rebuild_position, &lowest, &highest);
+    return fl_subscribers_is_behind(&image->subscribers, call->subscription_id, highest, image->next_sm_window);
+}
+
+int fl_image_is_behind(fl_driver_t *driver, fl_image_t *image, int64_t subscription_id)
+{
+    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .subscription_id = subscription_id};
+    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_is_behind, &call);
+}
+
+/* ---- response channels ---- */
+
+static int64_t fl_image_call_respond(void *argument)
+{
+    fl_image_call_t *call = argument;
+    call->image->is_responding = true;
+    call->image->response_session_id = call->session_id;
+    fl_image_send_response_setup(call->image, fl_clock_nano_now(call->receiver->context->clock));
+    return 0;
+}
+
+int fl_image_respond(fl_driver_t *driver, fl_image_t *image, int32_t response_session_id)
+{
+    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .session_id = response_session_id};
+    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_respond, &call);
+}
+
+static int64_t fl_image_call_stop_responding(void *argument)
+{
+    ((fl_image_call_t *)argument)->image->is_responding = false;
+    return 0;
+}
+
+int fl_image_stop_responding(fl_driver_t *driver, fl_image_t *image)
+{
+    fl_image_call_t call = {.receiver = &driver->receiver, .image = image};
+    return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_stop_responding, &call);
 }
 
 /* ---- rejection and loss ---- */

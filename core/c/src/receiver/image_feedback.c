@@ -11,19 +11,20 @@
  */
 static int fl_image_send(fl_image_t *image, const uint8_t *frame, size_t length, int64_t now_ns, int64_t *sent)
 {
-    fl_receive_endpoint_t *endpoint = image->endpoint;
     int result = 0;
     *sent = 0;
     for (uint32_t i = 0; !image->is_silent && i < image->connection_count; i++)
     {
         fl_image_connection_t *connection = &image->connections[i];
-        if (now_ns - connection->time_of_last_activity_ns > FL_CONNECTION_TIMEOUT_NS)
+        fl_receive_endpoint_t *member = image->endpoint->members[i];
+        if (NULL == member || !connection->is_known ||
+            now_ns - connection->time_of_last_activity_ns > FL_CONNECTION_TIMEOUT_NS)
         {
             continue;
         }
         const fl_peer_t *peer =
-            fl_receive_endpoint_has_fixed_control(endpoint) ? &endpoint->control : &connection->source;
-        const int status = fl_receive_endpoint_send(endpoint, frame, length, peer, &connection->local);
+            fl_receive_endpoint_has_fixed_control(member) ? &member->control : &connection->source;
+        const int status = fl_receive_endpoint_send(member, frame, length, peer, &connection->local);
         if (0 == status)
         {
             (*sent)++;
@@ -90,6 +91,15 @@ void fl_image_send_nak(fl_image_t *image, int64_t position, int32_t length, int6
     fl_image_send(image, frame, frame_length, now_ns, &sent);   /* what is not sent now is sent after the retry delay */
     image->receiver->sums.naks += sent;
     fl_counter_add_single(image->naks_sent_counter, sent);
+}
+
+void fl_image_send_response_setup(fl_image_t *image, int64_t now_ns)
+{
+    uint8_t frame[FL_RSP_SETUP_LENGTH];
+    int64_t sent;
+    const size_t length =
+        fl_rsp_setup_encode(frame, image->session_id, image->stream_id, image->response_session_id);
+    fl_image_send(image, frame, length, now_ns, &sent);
 }
 
 void fl_image_send_rttm(fl_image_t *image, uint8_t flags, int64_t echo_timestamp, int64_t now_ns)

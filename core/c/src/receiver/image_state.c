@@ -14,7 +14,9 @@ void fl_image_update_active_transports(fl_image_t *image, int64_t now_ns)
     int32_t count = 0;
     for (uint32_t i = 0; i < image->connection_count; i++)
     {
-        count += now_ns - image->connections[i].time_of_last_frame_ns < liveness_ns ? 1 : 0;
+        const fl_image_connection_t *connection = &image->connections[i];
+        const bool is_heard = connection->is_known && 0 != connection->time_of_last_frame_ns;
+        count += is_heard && now_ns - connection->time_of_last_frame_ns < liveness_ns ? 1 : 0;
     }
     if (count != image->active_transport_count)
     {
@@ -140,6 +142,10 @@ static void fl_image_on_sm_timer(fl_timer_t *timer, int64_t now_ns)
     fl_image_t *image = fl_image_of_timer(timer, offsetof(fl_image_t, sm_timer));
     const int64_t timeout_ns = image->receiver->context->config.status_message_timeout_ns;
     fl_image_update_active_transports(image, now_ns);
+    if (image->is_responding)
+    {
+        fl_image_send_response_setup(image, now_ns);
+    }
     if (now_ns >= image->sm_deadline_ns && 0 == fl_image_send_feedback(image, now_ns))
     {
         fl_receiver_activate(image->receiver, image);   /* no room: tried again in every cycle */

@@ -30,8 +30,9 @@ void fl_receive_endpoint_elicit(fl_receive_endpoint_t *endpoint, int32_t stream_
     const fl_peer_t *peer, const fl_address_t *local)
 {
     uint8_t frame[FL_SM_GROUP_TAG_LENGTH];
+    const fl_receive_endpoint_t *owner = endpoint->owner;
     const size_t length = fl_sm_encode(frame, FL_SM_FLAG_SEND_SETUP, session_id, stream_id, 0, 0, 0,
-        endpoint->receiver_id, fl_receive_endpoint_group_tag(endpoint));
+        owner->receiver_id, fl_receive_endpoint_group_tag(owner));
     if (0 == fl_receive_endpoint_send(endpoint, frame, length, peer, local))
     {
         endpoint->receiver->sums.status_messages++;
@@ -49,7 +50,8 @@ fl_session_t *fl_receive_endpoint_add_setup(fl_receive_endpoint_t *endpoint, int
         return NULL;
     }
     fl_setup_t *setup = &endpoint->setups[endpoint->setup_count];
-    *setup = (fl_setup_t){.stream_id = stream_id, .session_id = session_id, .deadline_ns = deadline_ns};
+    *setup = (fl_setup_t){.stream_id = stream_id, .session_id = session_id, .deadline_ns = deadline_ns,
+        .slot = endpoint->receiving->slot};
     if (NULL != local)
     {
         setup->local = *local;
@@ -119,7 +121,8 @@ static void fl_receive_endpoint_on_control_timer(fl_timer_t *timer, int64_t now_
 {
     fl_receive_endpoint_t *endpoint =
         (fl_receive_endpoint_t *)((uint8_t *)timer - offsetof(fl_receive_endpoint_t, control_timer));
-    if (NULL != endpoint->interest && endpoint->interest->count > 0)
+    const fl_interest_t *interest = endpoint->owner->interest;
+    if (NULL != interest && interest->count > 0)
     {
         fl_receive_endpoint_elicit(endpoint, 0, 0, &endpoint->control, NULL);
     }

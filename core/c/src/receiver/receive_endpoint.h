@@ -13,19 +13,30 @@
 #define FL_SETUP_TIMEOUT_NS INT64_C(1000000000)        /* of an elicitation, and between periodic ones */
 #define FL_CONNECTION_TIMEOUT_NS INT64_C(5000000000)   /* wire 4.4 */
 
+#define FL_ENDPOINT_MEMBERS 16                         /* destinations of a multi-destination subscription */
+
 /* A session in state PENDING_SETUP or INIT_IN_PROGRESS. */
 typedef struct fl_setup
 {
     int32_t stream_id;
     int32_t session_id;
     int64_t deadline_ns;                /* PENDING_SETUP: when the elicitation lapses */
-    fl_address_t local;                 /* where its datagram came to; family FL_FAMILY_NONE: unknown */
+    uint32_t slot;                      /* of the member that its datagram came to */
+    fl_address_t local;                 /* where there; family FL_FAMILY_NONE: unknown */
 } fl_setup_t;
+
+/* Most endpoints are alone: their own owner, and the one member. The endpoint of a multi-destination subscription is
+ * never attached to a transport: its members are, one for each destination, and it owns what they have in common (wire
+ * 4.12). What is below `owner` is used in the owner alone, what begins with `control` in each member. */
 
 struct fl_receive_endpoint
 {
     fl_attachment_t attachment;         /* first: its sink is the context of the transport's runs */
     fl_receiver_t *receiver;
+    fl_receive_endpoint_t *owner;
+    fl_receive_endpoint_t *members[FL_ENDPOINT_MEMBERS];   /* by slot; NULL: none */
+    const fl_receive_endpoint_t *receiving;                /* the member whose run is being taken, */
+    const fl_run_t *run;                                   /* and that run */
     uint64_t last_key;                  /* of last_image, as in fl_data_key() */
     fl_image_t *last_image;             /* took the last data; NULL: none */
     bool is_stamping;                   /* timestamps go into frames (wire 6) */
@@ -38,16 +49,18 @@ struct fl_receive_endpoint
     int64_t receiver_id;
     int64_t group_tag;
     bool has_group_tag;
+    uint32_t media_timestamp_at;        /* FL_TIMESTAMP_NOWHERE: none */
+    uint32_t channel_timestamp_at;
+    fl_timer_t setup_timer;             /* earliest lapse */
+
+    fl_peer_t control;                  /* multicast or has_control */
+    uint32_t slot;
     bool is_multicast;
     bool has_control;                   /* not multicast: feedback goes to `control`, and elicitation is periodic */
     int32_t ttl;
     bool stamps_arrival;                /* the transport does not say that it stamps: the time of the poll counts */
-    uint32_t media_timestamp_at;        /* FL_TIMESTAMP_NOWHERE: none */
-    uint32_t channel_timestamp_at;
     _Atomic int64_t *unstamped_counter; /* NULL: not counted */
     _Atomic int64_t time_of_last_run_ns; /* with has_control: for re-resolution; else of the opening */
-    fl_peer_t control;                  /* multicast or has_control */
-    fl_timer_t setup_timer;             /* earliest lapse */
     fl_timer_t control_timer;
 };
 

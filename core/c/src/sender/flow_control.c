@@ -1,5 +1,7 @@
 #include "sender/flow_control.h"
 
+#include <stdlib.h>
+
 #include "api/driver.h"
 #include "util/error.h"
 
@@ -49,15 +51,41 @@ static const fl_flow_control_ops_t fl_flow_control_max = {
     .has_required_receivers = fl_flow_control_max_has_required_receivers,
 };
 
-int fl_flow_control_init(fl_flow_control_t *flow, uint32_t kind)
+static fl_flow_control_t *fl_flow_control_max_new(void)
 {
-    switch (kind)
+    fl_flow_control_t *flow = malloc(sizeof(*flow));
+    if (NULL != flow)
+    {
+        flow->ops = &fl_flow_control_max;
+    }
+    return flow;
+}
+
+fl_flow_control_t *fl_flow_control_new(const fl_flow_control_params_t *params)
+{
+    fl_flow_control_t *flow = NULL;
+    switch (params->kind)
     {
         case FL_FLOW_CONTROL_UNICAST:
         case FL_FLOW_CONTROL_MAX:
-            flow->ops = &fl_flow_control_max;
-            return 0;
+            flow = fl_flow_control_max_new();
+            break;
+        case FL_FLOW_CONTROL_MIN:
+        case FL_FLOW_CONTROL_TAGGED:
+            flow = fl_flow_control_group_new(params, FL_FLOW_CONTROL_TAGGED == params->kind);
+            break;
         default:
-            return fl_error(FL_EINVAL, "flow control is of kind %u, which is neither unicast nor max", kind);
+            fl_error(FL_EINVAL, "flow control is of kind %u, which is none of FL_FLOW_CONTROL_*", params->kind);
+            return NULL;
     }
+    if (NULL == flow)
+    {
+        fl_error(FL_ENOMEM, "no memory for flow control");
+    }
+    return flow;
+}
+
+void fl_flow_control_free(fl_flow_control_t *flow)
+{
+    free(flow);
 }

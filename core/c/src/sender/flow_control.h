@@ -2,6 +2,7 @@
 #ifndef FL_SENDER_FLOW_CONTROL_H
 #define FL_SENDER_FLOW_CONTROL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -45,7 +46,24 @@ struct fl_flow_control
     const fl_flow_control_ops_t *ops;
 };
 
-/* Make the strategy of a kind, FL_FLOW_CONTROL_*. Returns 0, or -FL_EINVAL with text. */
-int fl_flow_control_init(fl_flow_control_t *flow, uint32_t kind);
+/* Receivers that min and tagged know at once. Ids come off the wire, so the memory is bounded; one more is not waited
+ * for. */
+#define FL_FLOW_CONTROL_RECEIVERS 128
+
+typedef struct fl_flow_control_params
+{
+    uint32_t kind;                      /* FL_FLOW_CONTROL_* */
+    int32_t group_min_size;             /* min and tagged, as what follows */
+    int64_t group_tag;                  /* tagged: of the receivers that count */
+    int64_t receiver_timeout_ns;
+    _Atomic int64_t *receivers_counter; /* holds how many there are; NULL: none does */
+} fl_flow_control_params_t;
+
+/* Make a strategy. Returns NULL with error text: no memory, or an unknown kind. Thread: control. */
+fl_flow_control_t *fl_flow_control_new(const fl_flow_control_params_t *params);
+void fl_flow_control_free(fl_flow_control_t *flow);
+
+/* In flow_control_group.c: min, and with `is_tagged` tagged. NULL: no memory. */
+fl_flow_control_t *fl_flow_control_group_new(const fl_flow_control_params_t *params, bool is_tagged);
 
 #endif

@@ -17,10 +17,28 @@ void fl_publication_seek(fl_publication_t *publication)
 
 /* ---- what goes out ---- */
 
-bool fl_publication_send_frame(fl_publication_t *publication, const uint8_t *frame, size_t length)
+/* Give runs to the endpoint. A response publication without a receiver has nobody to send to. */
+static int fl_publication_send(fl_publication_t *publication, fl_run_t *runs, uint32_t count, int64_t now_ns)
+{
+    if (__builtin_expect(publication->is_response, 0))
+    {
+        if (FL_FAMILY_NONE == publication->response_peer.address.family)
+        {
+            return 0;
+        }
+        for (uint32_t i = 0; i < count; i++)
+        {
+            runs[i].peer = &publication->response_peer;
+        }
+    }
+    return fl_send_endpoint_send(publication->endpoint, runs, count, now_ns);
+}
+
+bool fl_publication_send_frame(
+    fl_publication_t *publication, const uint8_t *frame, size_t length, int64_t now_ns)
 {
     fl_run_t run = {.data = frame, .length = (uint32_t)length, .segment_length = (uint32_t)length};
-    if (1 != fl_send_endpoint_send(publication->endpoint, &run, 1))
+    if (1 != fl_publication_send(publication, &run, 1, now_ns))
     {
         publication->sender->cycle.short_sends++;
         return false;
@@ -39,9 +57,11 @@ static void fl_publication_send_setup(fl_publication_t *publication, int64_t now
         fl_log_term_id(log, publication->sender_position), log->term_length, log->mtu_length, publication->ttl);
     if (publication->is_setup_elicited)
     {
-        publication->flow.ops->on_setup_sent(&publication->flow, publication->sender_limit, now_ns);
+        publication->flow->ops->on_setup_sent(publication->flow, publication->sender_limit, now_ns);
     }
-    if (fl_publication_send_frame(publication, frame, length) && publication->liveness.count > 0)
+    const bool has_target =
+        !publication->is_response || FL_FAMILY_NONE != publication->response_peer.address.family;
+    if (has_target && fl_publication_send_frame(publication, frame, length, now_ns) && publication->liveness.count > 0)
     {
         publication->is_setup_elicited = false;
     }
@@ -66,7 +86,7 @@ void fl_publication_send_heartbeat(fl_publication_t *publication, int64_t now_ns
     }
     const size_t length = fl_heartbeat_encode(frame, flags, fl_log_term_offset(log, publication->sender_position),
         log->session_id, log->stream_id, fl_log_term_id(log, publication->sender_position));
-    if (fl_publication_send_frame(publication, frame, length))
+    if (fl_publication_send_frame(publication, frame, length, now_ns))
     {
         publication->time_of_last_send_ns = now_ns;
         fl_count(publication->sender->context, FL_COUNTER_HEARTBEATS_SENT, 1);
@@ -76,7 +96,7 @@ void fl_publication_send_heartbeat(fl_publication_t *publication, int64_t now_ns
 /* Scan from a position and send what was found, in one call of the transport. Returns the extent that left, or
  * -FL_EAGAIN if there was something to send and the transport took none of it. */
 static int64_t fl_publication_send_runs(
-    fl_publication_t *publication, fl_scan_t *scan, int64_t position, int64_t limit)
+    fl_publication_t *publication, fl_scan_t *scan, int64_t position, int64_t limit, int64_t now_ns)
 {
     const fl_log_t *log = publication->log;
     uint8_t *term = fl_log_term(log, position);
@@ -93,7 +113,7 @@ static int64_t fl_publication_send_runs(
             fl_clock_epoch_now(publication->sender->context->clock));
     }
     const int64_t extent =
-        fl_scan_accept(scan, fl_send_endpoint_send(publication->endpoint, scan->runs, scan->run_count));
+        fl_scan_accept(scan, fl_publication_send(publication, scan->runs, scan->run_count, now_ns));
     publication->sender->cycle.short_sends += extent < scan->extent;
     publication->sender->cycle.bytes_sent += scan->accepted_bytes;
     return extent > 0 ? extent : -FL_EAGAIN;
@@ -134,7 +154,7 @@ static int64_t fl_publication_send_data(fl_publication_t *publication, int64_t n
     }
     fl_scan_t scan;
     const int64_t extent = fl_publication_send_runs(
-        publication, &scan, publication->sender_position, fl_min(window, publication->burst_length));
+        publication, &scan, publication->sender_position, fl_min(window, publication->burst_length), now_ns);
     if (extent <= 0)
     {
         if (0 == extent && FL_SCAN_FULL == scan.end)
@@ -169,7 +189,8 @@ bool fl_publication_can_resend(const fl_publication_t *publication, int64_t posi
     return position >= 0 && lowest <= position && position < publication->sender_position;
 }
 
-int64_t fl_publication_resend(fl_publication_t *publication, int64_t position, int64_t length, int64_t *bytes)
+int64_t fl_publication_resend(
+    fl_publication_t *publication, int64_t position, int64_t length, int64_t *bytes, int64_t now_ns)
 {
     if (!fl_publication_can_resend(publication, position))
     {
@@ -177,7 +198,7 @@ int64_t fl_publication_resend(fl_publication_t *publication, int64_t position, i
     }
     fl_scan_t scan;
     const int64_t extent = fl_publication_send_runs(publication, &scan, position,
-        fl_min(fl_min(length, publication->sender_position - position), publication->burst_length));
+        fl_min(fl_min(length, publication->sender_position - position), publication->burst_length), now_ns);
     if (extent > 0)
     {
         fl_driver_context_t *context = publication->sender->context;

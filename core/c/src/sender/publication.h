@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "driver/subscribers.h"
 #include "protocol/frames.h"
 #include "sender/flow_control.h"
 #include "sender/liveness.h"
@@ -41,7 +42,7 @@ struct fl_publication
     int64_t setup_deadline_ns;              /* a SETUP goes out later than this; FL_NEVER_NS: none is wanted */
     int64_t sender_position;
     int64_t sender_limit;
-    bool is_limit_due;                      /* pub-lmt or cleaning has to follow something that changed */
+    bool is_limit_due;                      /* pub-lmt or cleaning has to follow something that changed, or spies */
     uint8_t state;                          /* fl_publication_state_t */
     bool is_back_pressured;                 /* this episode is counted */
     bool is_end_of_stream;                  /* ended, and everything was sent */
@@ -77,14 +78,18 @@ struct fl_publication
     bool is_connected;
     bool is_exclusive;
     bool is_revoked;
+    bool spies_simulate_connection;
     bool signal_eos;
     bool has_received_unicast_eos;
     int32_t ttl;
     uint8_t setup_flags;
+    bool is_response;                       /* sends to response_peer alone, once there is one (wire 3.10) */
+    fl_peer_t response_peer;                /* who asked for the last SETUP; of family FL_FAMILY_NONE: nobody yet */
     uint32_t timestamp_at;                  /* of the time of sending in a frame; FL_TIMESTAMP_NOWHERE: none is put */
     int64_t resend_limit;                   /* bytes of one NAK that are sent again */
     fl_timer_t timer;                       /* heartbeat, liveness of receivers, states: at least every 100 ms */
-    fl_flow_control_t flow;
+    fl_subscribers_t spies;                 /* who read the log itself (wire 3.11) */
+    fl_flow_control_t *flow;
     fl_liveness_t liveness;
     fl_object_t object;
 };
@@ -101,7 +106,8 @@ int64_t fl_publication_do_work(fl_publication_t *publication, int64_t now_ns);
  * bytes    grows by what was sent
  * returns  the extent that was sent; 0 if nothing there can be sent; -FL_EAGAIN if the transport took nothing
  */
-int64_t fl_publication_resend(fl_publication_t *publication, int64_t position, int64_t length, int64_t *bytes);
+int64_t fl_publication_resend(
+    fl_publication_t *publication, int64_t position, int64_t length, int64_t *bytes, int64_t now_ns);
 
 /* Is a position one that a NAK may ask for: sent, and neither cleaned nor about to be (wire 3.7)? */
 bool fl_publication_can_resend(const fl_publication_t *publication, int64_t position);
@@ -109,17 +115,18 @@ bool fl_publication_can_resend(const fl_publication_t *publication, int64_t posi
 void fl_publication_send_heartbeat(fl_publication_t *publication, int64_t now_ns);
 
 /* Send a frame of the driver's own to where the data goes. Returns whether the transport took it. */
-bool fl_publication_send_frame(fl_publication_t *publication, const uint8_t *frame, size_t length);
+bool fl_publication_send_frame(
+    fl_publication_t *publication, const uint8_t *frame, size_t length, int64_t now_ns);
 
 /* Set next_frame after the sender position was set. */
 void fl_publication_seek(fl_publication_t *publication);
 
 /* ---- publication_life.c ---- */
 
-/* Move pub-lmt and clean, as far as a cycle may. */
+/* Follow the spies, move pub-lmt and clean, as far as a cycle may. */
 void fl_publication_update_limit(fl_publication_t *publication);
 
-/* The receivers changed: is it connected, and what follows from that. */
+/* Receivers or spies changed: is it connected, and what follows from that. */
 void fl_publication_update_connected(fl_publication_t *publication);
 
 /* Read the producer position, believe what is possible, and store pub-pos. */
@@ -131,6 +138,9 @@ void fl_publication_set_sender_limit(fl_publication_t *publication, int64_t limi
 /* The sender position moved, or the end did. */
 void fl_publication_update_end_of_stream(fl_publication_t *publication);
 
+/* Does it take a spy now: ACTIVE, or DRAINING with others and unsent data (shm 9.4)? */
+bool fl_publication_takes_spies(const fl_publication_t *publication);
+
 void fl_publication_drain_now(fl_publication_t *publication);
 void fl_publication_revoke_now(fl_publication_t *publication, int64_t now_ns);
 void fl_publication_on_timer(fl_timer_t *timer, int64_t now_ns);
@@ -140,11 +150,12 @@ void fl_publication_on_timer(fl_timer_t *timer, int64_t now_ns);
 /* Each returns FL_TAKEN, or the reason for which the frame does nothing, FL_DROP_*. length: of the datagram. */
 #define FL_TAKEN (-1)
 
-int fl_publication_on_status_message(
-    fl_publication_t *publication, const fl_sm_frame_t *frame, size_t length, int64_t now_ns);
+int fl_publication_on_status_message(fl_publication_t *publication, const fl_sm_frame_t *frame, size_t length,
+    const fl_address_t *source, int64_t now_ns);
 int fl_publication_on_nak(fl_publication_t *publication, const fl_nak_frame_t *frame, int64_t now_ns);
 int fl_publication_on_error(
     fl_publication_t *publication, const fl_err_frame_t *frame, const fl_address_t *source, int64_t now_ns);
-int fl_publication_on_rttm(fl_publication_t *publication, const fl_rttm_frame_t *frame);
+int fl_publication_on_response_setup(fl_publication_t *publication, const fl_rsp_setup_frame_t *frame);
+int fl_publication_on_rttm(fl_publication_t *publication, const fl_rttm_frame_t *frame, int64_t now_ns);
 
 #endif

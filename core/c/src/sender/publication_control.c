@@ -4,6 +4,7 @@
 
 #include "driver/driver.h"
 #include "sender/publication.h"
+#include "shm/counters.h"
 #include "util/error.h"
 
 #define FL_CACHE_LINE 64
@@ -139,9 +140,25 @@ static int fl_publication_find_counters(
     return 0;
 }
 
+static int fl_publication_make_flow_control(
+    fl_publication_t *publication, fl_driver_context_t *context, const fl_publication_params_t *params)
+{
+    const fl_flow_control_params_t flow = {
+        .kind = params->flow_control,
+        .group_min_size = params->group_min_size,
+        .group_tag = params->group_tag,
+        .receiver_timeout_ns = params->receiver_timeout_ns,
+        .receivers_counter = fl_driver_counter(context, params->receivers_counter_id),
+    };
+    publication->flow = fl_flow_control_new(&flow);
+    return NULL == publication->flow ? -FL_EINVAL : 0;
+}
+
 static void fl_publication_free(fl_publication_t *publication)
 {
+    fl_flow_control_free(publication->flow);
     fl_retransmit_destroy(&publication->retransmit);
+    free(publication->spies.entries);
     free(publication);
 }
 
@@ -188,9 +205,12 @@ fl_publication_t *fl_publication_add(
         .checked_position = start,
         .linger_timeout_ns = params->linger_timeout_ns,
         .is_exclusive = params->is_exclusive,
+        .spies_simulate_connection = params->spies_simulate_connection,
         .signal_eos = params->signal_eos,
         .ttl = params->ttl,
-        .setup_flags = params->has_group_semantics ? FL_SETUP_FLAG_GROUP : 0,
+        .setup_flags = (uint8_t)((params->has_group_semantics ? FL_SETUP_FLAG_GROUP : 0) |
+            (params->wants_response ? FL_SETUP_FLAG_SEND_RESPONSE : 0)),
+        .is_response = params->is_response,
         .timestamp_at = params->timestamp_at,
         .resend_limit = resend_length * params->retransmit_window_multiple,
         .object = {.kind = FL_OBJECT_PUBLICATION, .id = params->registration_id},
@@ -199,7 +219,7 @@ fl_publication_t *fl_publication_add(
     fl_timer_init(&publication->timer, fl_publication_on_timer);
     fl_publication_seek(publication);
     fl_publication_call_t call = {.sender = &driver->sender, .publication = publication};
-    if (fl_flow_control_init(&publication->flow, params->flow_control) < 0 ||
+    if (fl_publication_make_flow_control(publication, &driver->context, params) < 0 ||
         fl_publication_find_counters(publication, &driver->context, params) < 0 ||
         fl_retransmit_init(&publication->retransmit, params->has_group_semantics ? (uint32_t)params->max_resend : 1,
             params->has_group_semantics, config->retransmit_delay_ns, config->retransmit_linger_ns) < 0)
@@ -225,6 +245,87 @@ fl_publication_t *fl_publication_add(
 failed:
     fl_publication_free(publication);
     return NULL;
+}
+
+/* ---- spies ---- */
+
+typedef struct fl_spy_call
+{
+    fl_publication_t *publication;
+    int64_t subscription_id;
+    _Atomic int64_t *position;
+    fl_subscriber_t *larger;        /* allocated by the control thread; out: what it is to free */
+    uint32_t capacity;
+} fl_spy_call_t;
+
+static int64_t fl_publication_call_link(void *argument)
+{
+    fl_spy_call_t *call = argument;
+    fl_publication_t *publication = call->publication;
+    if (!fl_publication_takes_spies(publication))
+    {
+        return -FL_EAGAIN;
+    }
+    const fl_subscriber_t spy = {call->subscription_id, publication->sender_position, call->position};
+    fl_counter_set(call->position, spy.position);
+    fl_subscribers_append(&publication->spies, &call->larger, call->capacity, &spy);
+    publication->is_limit_due = true;
+    fl_publication_update_connected(publication);
+    return spy.position;
+}
+
+int64_t fl_publication_link(
+    fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id, int32_t position_counter_id)
+{
+    fl_spy_call_t call = {
+        .publication = publication,
+        .subscription_id = subscription_id,
+        .position = fl_driver_counter(&driver->context, position_counter_id),
+    };
+    if (NULL == call.position)
+    {
+        return fl_error(FL_EINVAL, "subscriber position: %d is no counter of this driver", position_counter_id);
+    }
+    const int result = fl_subscribers_reserve(&publication->spies, &call.larger, &call.capacity);
+    if (result < 0)
+    {
+        return result;
+    }
+    const int64_t position = fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_link, &call);
+    free(call.larger);
+    return position;
+}
+
+static int64_t fl_publication_call_unlink(void *argument)
+{
+    fl_spy_call_t *call = argument;
+    const int result = fl_subscribers_remove(&call->publication->spies, call->subscription_id);
+    if (0 == result && FL_PUBLICATION_DONE != call->publication->state)
+    {
+        call->publication->is_limit_due = true;     /* the lowest position may have moved */
+        fl_publication_update_connected(call->publication);
+    }
+    return result;
+}
+
+int fl_publication_unlink(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id)
+{
+    fl_spy_call_t call = {.publication = publication, .subscription_id = subscription_id};
+    return (int)fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_unlink, &call);
+}
+
+static int64_t fl_publication_call_is_behind(void *argument)
+{
+    const fl_spy_call_t *call = argument;
+    const fl_publication_t *publication = call->publication;
+    return fl_subscribers_is_behind(
+        &publication->spies, call->subscription_id, publication->sender_position, publication->window_length);
+}
+
+int fl_publication_is_behind(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id)
+{
+    fl_spy_call_t call = {.publication = publication, .subscription_id = subscription_id};
+    return (int)fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_is_behind, &call);
 }
 
 /* ---- end of life ---- */

@@ -12,7 +12,7 @@ static void fl_publication_on_setup_elicited(
     {
         publication->is_setup_elicited = true;
         publication->setup_deadline_ns = publication->time_of_last_setup_ns + FL_SETUP_INTERVAL_NS;
-        publication->flow.ops->on_setup_elicited(&publication->flow, status, now_ns);
+        publication->flow->ops->on_setup_elicited(publication->flow, status, now_ns);
     }
 }
 
@@ -27,7 +27,8 @@ static void fl_publication_on_status(fl_publication_t *publication, const fl_sta
         fl_liveness_touch(&publication->liveness, status->receiver_id, now_ns);
     }
     /* A receiver that comes back after its end takes the early end back too. */
-    publication->has_received_unicast_eos = status->is_end_of_stream && !publication->endpoint->is_multicast;
+    publication->has_received_unicast_eos =
+        status->is_end_of_stream && !fl_send_endpoint_has_group(publication->endpoint);
     if (!publication->has_initial_connection)
     {
         publication->has_initial_connection = true;
@@ -42,7 +43,7 @@ static void fl_publication_on_status(fl_publication_t *publication, const fl_sta
     const int32_t burst = half_window < most ? half_window : most;
     publication->burst_length = burst > least ? burst : least;
     fl_publication_set_sender_limit(publication,
-        publication->flow.ops->on_status_message(&publication->flow, status, publication->sender_limit, now_ns));
+        publication->flow->ops->on_status_message(publication->flow, status, publication->sender_limit, now_ns));
     fl_publication_update_connected(publication);
     if (publication->has_received_unicast_eos && FL_PUBLICATION_LINGER == publication->state)
     {
@@ -50,8 +51,8 @@ static void fl_publication_on_status(fl_publication_t *publication, const fl_sta
     }
 }
 
-int fl_publication_on_status_message(
-    fl_publication_t *publication, const fl_sm_frame_t *frame, size_t length, int64_t now_ns)
+int fl_publication_on_status_message(fl_publication_t *publication, const fl_sm_frame_t *frame, size_t length,
+    const fl_address_t *source, int64_t now_ns)
 {
     const fl_log_t *log = publication->log;
     fl_driver_context_t *context = publication->sender->context;
@@ -72,17 +73,27 @@ int fl_publication_on_status_message(
     {
         status.group_tag = frame->group_tag;
     }
-    if (0 != (frame->header.flags & FL_SM_FLAG_SEND_SETUP))
-    {
-        fl_publication_on_setup_elicited(publication, &status, now_ns);
-        return FL_TAKEN;
-    }
+    const bool asks_for_setup = 0 != (frame->header.flags & FL_SM_FLAG_SEND_SETUP);
     const int64_t half_term = log->term_length / 2;
-    if (status.position < 0 || status.position < publication->sender_position - half_term ||
-        status.position > publication->sender_position + half_term)
+    if (!asks_for_setup && (status.position < 0 || status.position < publication->sender_position - half_term ||
+        status.position > publication->sender_position + half_term))
     {
         fl_count(context, FL_COUNTER_STATUS_MESSAGES_REJECTED, 1);
         return FL_DROP_SM_REJECTED;
+    }
+    fl_destinations_t *destinations = publication->endpoint->destinations;
+    if (NULL != destinations)
+    {
+        fl_destinations_on_status_message(destinations, frame->receiver_id, source, now_ns);
+    }
+    if (asks_for_setup)
+    {
+        if (publication->is_response)
+        {
+            publication->response_peer = (fl_peer_t){.address = *source};
+        }
+        fl_publication_on_setup_elicited(publication, &status, now_ns);
+        return FL_TAKEN;
     }
     /* Relaxed: the control plane reads it now and then, and it publishes nothing else. */
     atomic_store_explicit(&publication->endpoint->time_of_last_sm_ns, now_ns, memory_order_relaxed);
@@ -130,7 +141,7 @@ int fl_publication_on_error(
         return FL_DROP_ERR_FIELDS;
     }
     fl_count(context, FL_COUNTER_ERROR_FRAMES_RECEIVED, 1);
-    publication->flow.ops->on_error(&publication->flow, frame->receiver_id, now_ns);
+    publication->flow->ops->on_error(publication->flow, frame->receiver_id, now_ns);
     if (!fl_liveness_has(&publication->liveness, frame->receiver_id))
     {
         return FL_TAKEN;
@@ -150,6 +161,7 @@ int fl_publication_on_error(
     event->receiver_id = frame->receiver_id;
     event->group_tag = 0 != (frame->header.flags & FL_ERR_FLAG_HAS_GROUP_TAG) ? frame->group_tag : 0;
     event->source = *source;
+    event->destination_id = fl_send_endpoint_destination_of(publication->endpoint, frame->receiver_id, source);
     event->text_length = (uint32_t)frame->error_length;
     memcpy(event->text, frame->text, event->text_length);
     fl_notice_raise(notice, &context->events);
@@ -158,7 +170,25 @@ int fl_publication_on_error(
     return FL_TAKEN;
 }
 
-int fl_publication_on_rttm(fl_publication_t *publication, const fl_rttm_frame_t *frame)
+int fl_publication_on_response_setup(fl_publication_t *publication, const fl_rsp_setup_frame_t *frame)
+{
+    if (0 == (publication->setup_flags & FL_SETUP_FLAG_SEND_RESPONSE))
+    {
+        return FL_DROP_TYPE;   /* nobody asked */
+    }
+    /* Without a notice the next one tells: they come until somebody answers. */
+    fl_notice_t *notice = fl_notice_take(&publication->sender->notices, FL_OBJECT_RESPONSE_SETUP);
+    if (NULL != notice)
+    {
+        notice->content.id = publication->object.id;
+        notice->content.stream_id = publication->log->stream_id;
+        notice->content.session_id = frame->response_session_id;
+        fl_notice_raise(notice, &publication->sender->context->events);
+    }
+    return FL_TAKEN;
+}
+
+int fl_publication_on_rttm(fl_publication_t *publication, const fl_rttm_frame_t *frame, int64_t now_ns)
 {
     uint8_t reply[FL_RTTM_LENGTH];
     if (0 == (frame->header.flags & FL_RTTM_FLAG_REPLY))
@@ -167,6 +197,6 @@ int fl_publication_on_rttm(fl_publication_t *publication, const fl_rttm_frame_t 
     }
     const size_t length = fl_rttm_encode(reply, 0, publication->log->session_id, publication->log->stream_id,
         frame->echo_timestamp, 0, frame->receiver_id);
-    fl_publication_send_frame(publication, reply, length);
+    fl_publication_send_frame(publication, reply, length, now_ns);
     return FL_TAKEN;
 }

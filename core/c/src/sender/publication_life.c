@@ -40,28 +40,61 @@ void fl_publication_update_publisher_position(fl_publication_t *publication)
     fl_i64_store_release(publication->publisher_position_counter, publication->publisher_position);
 }
 
+/* Nobody is there to send to: what the first spy has read counts as sent, and none of it is (wire 3.2). */
+static void fl_publication_run_freely(fl_publication_t *publication, int64_t position)
+{
+    if (position > publication->sender_position)
+    {
+        publication->sender_position = position;
+        fl_publication_seek(publication);
+        /* Release: pairs with the acquire of whoever follows the sender. */
+        fl_i64_store_release(publication->sender_position_counter, position);
+        fl_publication_set_sender_limit(publication, position);
+        fl_publication_update_end_of_stream(publication);
+    }
+}
+
+/* Returns the lowest position of sender and spies. */
+static int64_t fl_publication_follow_spies(fl_publication_t *publication)
+{
+    int64_t lowest;
+    int64_t highest;
+    if (FL_PUBLICATION_ACTIVE == publication->state)
+    {
+        fl_publication_update_publisher_position(publication);
+    }
+    fl_subscribers_read(&publication->spies, publication->publisher_position, &lowest, &highest);
+    if (publication->spies_simulate_connection && 0 == publication->liveness.count)
+    {
+        fl_publication_run_freely(publication, highest);
+    }
+    return lowest < publication->sender_position ? lowest : publication->sender_position;
+}
+
 void fl_publication_update_limit(fl_publication_t *publication)
 {
+    const bool has_spies = publication->spies.count > 0 && publication->state <= FL_PUBLICATION_DRAINING;
+    const int64_t consumed = has_spies ? fl_publication_follow_spies(publication) : publication->sender_position;
     if (FL_PUBLICATION_ACTIVE != publication->state)
     {
-        publication->is_limit_due = false;
+        publication->is_limit_due = has_spies;
         return;
     }
     /* The term behind the sender stays, for retransmits. */
     const int64_t term_length = publication->log->term_length;
-    const int64_t clean_target = publication->sender_position - term_length;
+    const int64_t clean_target = consumed - term_length;
     if (clean_target - publication->clean_position >= FL_CLEAN_STEP)
     {
         publication->clean_position =
             fl_log_clean(publication->log, publication->clean_position, clean_target, FL_CLEAN_PER_CYCLE);
     }
-    publication->is_limit_due = clean_target - publication->clean_position >= FL_CLEAN_STEP;
+    publication->is_limit_due = has_spies || clean_target - publication->clean_position >= FL_CLEAN_STEP;
 
     if (publication->is_connected)
     {
         /* Up to two terms past the clean position, a clean term is left for messages that begin before the limit. */
         const int64_t cleaned = publication->clean_position + 2 * term_length;
-        const int64_t wanted = publication->sender_position + publication->window_length;
+        const int64_t wanted = consumed + publication->window_length;
         const int64_t limit = wanted < cleaned ? wanted : cleaned;
         if (limit > publication->publisher_limit)
         {
@@ -77,13 +110,20 @@ void fl_publication_update_limit(fl_publication_t *publication)
 
 void fl_publication_update_connected(fl_publication_t *publication)
 {
-    const bool is_connected = !publication->is_revoked && publication->liveness.count > 0 &&
-        publication->flow.ops->has_required_receivers(&publication->flow);
+    const bool has_receivers =
+        publication->liveness.count > 0 && publication->flow->ops->has_required_receivers(publication->flow);
+    const bool has_simulated = publication->spies_simulate_connection && publication->spies.count > 0;
+    const bool is_connected = !publication->is_revoked && (has_receivers || has_simulated);
     if (is_connected != publication->is_connected)
     {
         publication->is_connected = is_connected;
         fl_publication_update_limit(publication);
         fl_log_set_connected(publication->log, is_connected);
+        if (publication->is_response && is_connected)
+        {
+            fl_object_raise(
+                &publication->sender->context->events, &publication->object, FL_EVENT_PUBLICATION_CONNECTED);
+        }
     }
 }
 
@@ -128,6 +168,13 @@ static void fl_publication_finish(fl_publication_t *publication)
     publication->retransmit.pending = 0;
     publication->is_limit_due = false;
     fl_object_raise(&publication->sender->context->events, &publication->object, FL_EVENT_PUBLICATION_DONE);
+}
+
+bool fl_publication_takes_spies(const fl_publication_t *publication)
+{
+    return FL_PUBLICATION_ACTIVE == publication->state ||
+        (FL_PUBLICATION_DRAINING == publication->state && publication->spies.count > 0 &&
+            !publication->is_end_of_stream);
 }
 
 void fl_publication_drain_now(fl_publication_t *publication)
@@ -187,12 +234,22 @@ static void fl_publication_unblock(fl_publication_t *publication, int64_t now_ns
 
 /* ---- the timer ---- */
 
-/* Everything is out, or nobody is left to take it. Otherwise what nobody completes any more is repaired; what cannot
- * be, because its length is unknown or it is no frame of the stream, ends the stream before it. */
+static bool fl_publication_have_spies_finished(fl_publication_t *publication)
+{
+    int64_t lowest;
+    int64_t highest;
+    fl_subscribers_read(&publication->spies, publication->publisher_position, &lowest, &highest);
+    return lowest >= publication->end_of_stream_position;   /* INT64_MAX without spies */
+}
+
+/* Everything is out, or nobody is left to take it, and the spies have read it. Otherwise what nobody completes any more
+ * is repaired; what cannot be, because its length is unknown or it is no frame of the stream, ends the stream before
+ * it. */
 static void fl_publication_check_drained(fl_publication_t *publication, int64_t now_ns)
 {
     const fl_driver_config_t *config = &publication->sender->context->config;
-    if (publication->is_end_of_stream || 0 == publication->liveness.count)
+    if ((publication->is_end_of_stream || 0 == publication->liveness.count) &&
+        fl_publication_have_spies_finished(publication))
     {
         fl_publication_linger(publication, now_ns, 0);
         return;
@@ -253,7 +310,7 @@ void fl_publication_on_timer(fl_timer_t *timer, int64_t now_ns)
     if (now_ns - publication->time_of_last_send_ns > FL_HEARTBEAT_INTERVAL_NS)
     {
         fl_publication_set_sender_limit(publication,
-            publication->flow.ops->on_idle(&publication->flow, publication->sender_limit, now_ns));
+            publication->flow->ops->on_idle(publication->flow, publication->sender_limit, now_ns));
         if (publication->has_initial_connection)
         {
             fl_publication_send_heartbeat(publication, now_ns);

@@ -73,7 +73,8 @@ int64_t fl_retransmit_work(fl_retransmit_t *retransmit, fl_publication_t *public
         {
             continue;
         }
-        const int64_t extent = fl_publication_resend(publication, action->next, action->end - action->next, &bytes);
+        const int64_t extent =
+            fl_publication_resend(publication, action->next, action->end - action->next, &bytes, now_ns);
         if (-FL_EAGAIN == extent)
         {
             continue;

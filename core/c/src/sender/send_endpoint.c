@@ -31,8 +31,10 @@ static fl_publication_t *fl_send_endpoint_find(const fl_send_endpoint_t *endpoin
 }
 
 /* A status message for a stream that is not here is normal: session and stream 0 ask for any (wire 9.2 item 15). It
- * counts as received, and its fields are held against the longest term there is (wire 3.6.1). */
-static int fl_send_endpoint_on_unknown_status(fl_send_endpoint_t *endpoint, const fl_sm_frame_t *frame)
+ * counts as received, and its fields are held against the longest term there is (wire 3.6.1). Its sender is a
+ * destination all the same (wire 3.8). */
+static int fl_send_endpoint_on_unknown_status(
+    fl_send_endpoint_t *endpoint, const fl_sm_frame_t *frame, const fl_address_t *source, int64_t now_ns)
 {
     fl_driver_context_t *context = endpoint->sender->context;
     if (fl_sm_check(frame, FL_LOG_TERM_LENGTH_MAX) < 0)
@@ -41,6 +43,11 @@ static int fl_send_endpoint_on_unknown_status(fl_send_endpoint_t *endpoint, cons
         return FL_DROP_SM_FIELDS;
     }
     fl_count(context, FL_COUNTER_STATUS_MESSAGES_RECEIVED, 1);
+    if (NULL != endpoint->destinations)
+    {
+        fl_destinations_on_status_message(endpoint->destinations, frame->receiver_id, source, now_ns);
+        return FL_TAKEN;
+    }
     return FL_DROP_NO_PUBLICATION;
 }
 
@@ -60,30 +67,35 @@ static int fl_send_endpoint_on_datagram(
         case FL_FRAME_NAK:
         case FL_FRAME_ERR:
         case FL_FRAME_RTTM:
+        case FL_FRAME_RSP_SETUP:
             break;
         case FL_FRAME_PAD:
         case FL_FRAME_DATA:
         case FL_FRAME_SETUP:
             return FL_DROP_WRONG_SIDE;
         default:
-            return FL_DROP_TYPE;   /* RES has a socket of its own; RSP_SETUP is for response channels (wire 3.10) */
+            return FL_DROP_TYPE;   /* RES has a socket of its own */
     }
     fl_publication_t *publication = fl_send_endpoint_find(endpoint, datagram);
     if (NULL == publication)
     {
-        return FL_FRAME_SM == type ? fl_send_endpoint_on_unknown_status(endpoint, (const fl_sm_frame_t *)datagram)
-                                   : FL_DROP_NO_PUBLICATION;
+        return FL_FRAME_SM == type
+            ? fl_send_endpoint_on_unknown_status(endpoint, (const fl_sm_frame_t *)datagram, source, now_ns)
+            : FL_DROP_NO_PUBLICATION;
     }
     switch (type)
     {
         case FL_FRAME_SM:
-            return fl_publication_on_status_message(publication, (const fl_sm_frame_t *)datagram, length, now_ns);
+            return fl_publication_on_status_message(
+                publication, (const fl_sm_frame_t *)datagram, length, source, now_ns);
         case FL_FRAME_NAK:
             return fl_publication_on_nak(publication, (const fl_nak_frame_t *)datagram, now_ns);
         case FL_FRAME_ERR:
             return fl_publication_on_error(publication, (const fl_err_frame_t *)datagram, source, now_ns);
+        case FL_FRAME_RSP_SETUP:
+            return fl_publication_on_response_setup(publication, (const fl_rsp_setup_frame_t *)datagram);
         default:
-            return fl_publication_on_rttm(publication, (const fl_rttm_frame_t *)datagram);
+            return fl_publication_on_rttm(publication, (const fl_rttm_frame_t *)datagram, now_ns);
     }
 }
 

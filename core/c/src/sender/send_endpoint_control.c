@@ -6,10 +6,14 @@
 #include "transport/address.h"
 #include "util/error.h"
 
+#define FL_MTU_OF_ANY_ROUTE 1440      /* UDP payload of Ethernet over IPv6, in whole frames */
+
 typedef struct fl_send_endpoint_call
 {
     fl_send_endpoint_t *endpoint;
     const fl_peer_t *peer;
+    const fl_address_t *address;
+    int64_t id;
 } fl_send_endpoint_call_t;
 
 static int64_t fl_send_endpoint_call_set_peer(void *argument)
@@ -21,7 +25,10 @@ static int64_t fl_send_endpoint_call_set_peer(void *argument)
 
 void fl_send_endpoint_bound_runs(const fl_send_endpoint_t *endpoint, fl_scan_bounds_t *bounds)
 {
-    bounds->max_run_segments = endpoint->max_run_segments > 1 ? endpoint->max_run_segments : 1;
+    /* Segments are not fragmented, and nobody can tell what routes destinations will be reached by. */
+    const bool may_need_fragments = NULL != endpoint->destinations && bounds->mtu_length > FL_MTU_OF_ANY_ROUTE;
+    bounds->max_run_segments =
+        endpoint->max_run_segments > 1 && !may_need_fragments ? endpoint->max_run_segments : 1;
     bounds->max_run_length = endpoint->max_run_length;
 }
 
@@ -32,38 +39,71 @@ static void fl_send_endpoint_on_attached(fl_attachment_t *attachment, const fl_e
     endpoint->max_run_length = granted->max_run_length;
     fl_peer_forget(&endpoint->peers[0]);
     fl_peer_forget(&endpoint->peers[1]);
+    if (NULL != endpoint->destinations)
+    {
+        fl_destinations_forget_caches(endpoint->destinations);
+    }
     const fl_sender_t *sender = endpoint->sender;
     for (uint32_t i = 0; i < sender->publication_count; i++)
     {
         if (sender->publications[i]->endpoint == endpoint)
         {
             fl_send_endpoint_bound_runs(endpoint, &sender->publications[i]->bounds);
+            fl_peer_forget(&sender->publications[i]->response_peer);
         }
     }
 }
 
-fl_send_endpoint_t *fl_send_endpoint_open(
-    fl_driver_t *driver, fl_binding_t *binding, int64_t id, fl_endpoint_params_t *params, int is_multicast)
+static void fl_send_endpoint_free(fl_send_endpoint_t *endpoint)
+{
+    fl_publication_table_destroy(&endpoint->publications);
+    free(endpoint->destinations);
+    free(endpoint);
+}
+
+static int fl_send_endpoint_init(
+    fl_send_endpoint_t *endpoint, fl_driver_t *driver, const fl_send_endpoint_params_t *send_params)
+{
+    if (fl_publication_table_init(&endpoint->publications, 1) < 0)
+    {
+        return -FL_ENOMEM;
+    }
+    if (FL_DESTINATIONS_NONE != send_params->destinations)
+    {
+        endpoint->destinations = fl_destinations_new(FL_DESTINATIONS_DYNAMIC == send_params->destinations,
+            fl_driver_counter(&driver->context, send_params->destinations_counter_id));
+        if (NULL == endpoint->destinations)
+        {
+            return -FL_ENOMEM;
+        }
+    }
+    fl_attachment_init(&endpoint->attachment, FL_ROLE_SENDER, send_params->id, fl_send_endpoint_on_run,
+        fl_send_endpoint_on_attached);
+    endpoint->sender = &driver->sender;
+    endpoint->is_multicast = send_params->is_multicast;
+    atomic_init(&endpoint->time_of_last_sm_ns, fl_clock_nano_now(driver->context.clock));
+    return 0;
+}
+
+fl_send_endpoint_t *fl_send_endpoint_open(fl_driver_t *driver, fl_binding_t *binding, fl_endpoint_params_t *params,
+    const fl_send_endpoint_params_t *send_params)
 {
     fl_send_endpoint_t *endpoint = calloc(1, sizeof(*endpoint));
-    if (NULL == endpoint || fl_publication_table_init(&endpoint->publications, 1) < 0)
+    if (NULL == endpoint || fl_send_endpoint_init(endpoint, driver, send_params) < 0)
     {
-        fl_error(FL_ENOMEM, "send endpoint %lld: no memory", (long long)id);
-        free(endpoint);
-        return NULL;
+        fl_error(FL_ENOMEM, "send endpoint %lld: no memory", (long long)send_params->id);
+        goto failed;
     }
-    fl_attachment_init(
-        &endpoint->attachment, FL_ROLE_SENDER, id, fl_send_endpoint_on_run, fl_send_endpoint_on_attached);
-    endpoint->sender = &driver->sender;
-    endpoint->is_multicast = is_multicast;
-    atomic_init(&endpoint->time_of_last_sm_ns, fl_clock_nano_now(driver->context.clock));
-    if (fl_attachment_attach(driver, &endpoint->attachment, binding, params) < 0)
+    if (0 == fl_attachment_attach(driver, &endpoint->attachment, binding, params))
     {
-        fl_publication_table_destroy(&endpoint->publications);
-        free(endpoint);
-        return NULL;
+        return endpoint;
     }
-    return endpoint;
+failed:
+    if (NULL != endpoint)
+    {
+        fl_send_endpoint_free(endpoint);
+    }
+    return NULL;
 }
 
 int fl_send_endpoint_detach(fl_driver_t *driver, fl_send_endpoint_t *endpoint)
@@ -85,8 +125,7 @@ int fl_send_endpoint_close(fl_driver_t *driver, fl_send_endpoint_t *endpoint)
             (long long)endpoint->attachment.id, endpoint->publications.count);
     }
     const int result = fl_attachment_detach(driver, &endpoint->attachment);
-    fl_publication_table_destroy(&endpoint->publications);
-    free(endpoint);
+    fl_send_endpoint_free(endpoint);
     return result;
 }
 
@@ -113,4 +152,82 @@ int fl_send_endpoint_set_peer(fl_driver_t *driver, fl_send_endpoint_t *endpoint,
 int64_t fl_send_endpoint_time_of_last_sm(fl_send_endpoint_t *endpoint)
 {
     return atomic_load_explicit(&endpoint->time_of_last_sm_ns, memory_order_relaxed);
+}
+
+/* ---- destinations ---- */
+
+static int64_t fl_send_endpoint_call_add_destination(void *argument)
+{
+    fl_send_endpoint_call_t *call = argument;
+    fl_send_endpoint_t *endpoint = call->endpoint;
+    return fl_destinations_add(endpoint->destinations, call->id, call->address,
+        fl_clock_nano_now(endpoint->sender->context->clock));
+}
+
+static int64_t fl_send_endpoint_call_set_destination(void *argument)
+{
+    fl_send_endpoint_call_t *call = argument;
+    fl_destination_t *destination = fl_destinations_find(call->endpoint->destinations, call->id);
+    if (NULL == destination)
+    {
+        return -FL_ENOENT;
+    }
+    destination->peer = (fl_peer_t){.address = *call->address};
+    destination->has_receiver_id = false;
+    return 0;
+}
+
+static int64_t fl_send_endpoint_call_remove_destination(void *argument)
+{
+    fl_send_endpoint_call_t *call = argument;
+    return fl_destinations_remove(call->endpoint->destinations, call->id);
+}
+
+static int64_t fl_send_endpoint_call_destination_activity(void *argument)
+{
+    fl_send_endpoint_call_t *call = argument;
+    const fl_destination_t *destination = fl_destinations_find(call->endpoint->destinations, call->id);
+    return NULL == destination ? -FL_ENOENT : destination->time_of_last_activity_ns;
+}
+
+/* Have the sender do one of these. */
+static int64_t fl_send_endpoint_call_destination(fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id,
+    const fl_address_t *address, int64_t (*call_of_sender)(void *))
+{
+    fl_send_endpoint_call_t call = {.endpoint = endpoint, .address = address, .id = id};
+    if (NULL == endpoint->destinations || endpoint->destinations->is_dynamic)
+    {
+        return fl_error(FL_EINVAL, "send endpoint %lld takes no destinations", (long long)endpoint->attachment.id);
+    }
+    return fl_driver_call(driver, FL_AGENT_SENDER, call_of_sender, &call);
+}
+
+int fl_send_endpoint_add_destination(
+    fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id, const fl_address_t *address)
+{
+    const int result = (int)fl_send_endpoint_call_destination(
+        driver, endpoint, id, address, fl_send_endpoint_call_add_destination);
+    return -FL_EBUSY == result
+        ? fl_error(FL_EBUSY, "send endpoint %lld has %d destinations, which is all that it can have",
+              (long long)endpoint->attachment.id, FL_DESTINATIONS_MAX)
+        : result;
+}
+
+int fl_send_endpoint_set_destination(
+    fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id, const fl_address_t *address)
+{
+    return (int)fl_send_endpoint_call_destination(
+        driver, endpoint, id, address, fl_send_endpoint_call_set_destination);
+}
+
+int fl_send_endpoint_remove_destination(fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id)
+{
+    return (int)fl_send_endpoint_call_destination(
+        driver, endpoint, id, NULL, fl_send_endpoint_call_remove_destination);
+}
+
+int64_t fl_send_endpoint_destination_activity(fl_driver_t *driver, fl_send_endpoint_t *endpoint, int64_t id)
+{
+    return fl_send_endpoint_call_destination(
+        driver, endpoint, id, NULL, fl_send_endpoint_call_destination_activity);
 }

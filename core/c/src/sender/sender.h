@@ -23,7 +23,7 @@ typedef struct fl_sender
     fl_driver_context_t *context;
     fl_poll_set_t polls;                    /* of transports with a queue for the sender alone */
     fl_timer_wheel_t wheel;
-    fl_notice_pool_t notices;               /* PUBLICATION_ERROR */
+    fl_notice_pool_t notices;               /* PUBLICATION_ERROR and RESPONSE_SETUP */
     fl_publication_t **publications;        /* dense; visited once a cycle from a rotating start */
     uint32_t publication_count;
     uint32_t publication_capacity;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from framelane.channel.addresses import parse_host_port
+from framelane.channel.addresses import HostPort, parse_host_port
 from framelane.channel.errors import ChannelError, ErrorCode
 from framelane.channel.uri import ChannelUri, Media
 
@@ -11,11 +11,11 @@ __all__ = ["check_receive_destination", "check_send_destination"]
 _FORBIDDEN_KEYS = ("mtu", "rcv-wnd", "so-rcvbuf", "so-sndbuf", "response-correlation-id")
 
 
-def check_send_destination(uri: ChannelUri) -> None:
+def check_send_destination(uri: ChannelUri) -> HostPort:
     """Check a destination for a publication.
 
-    :raises ChannelError: INVALID_CHANNEL or GENERIC_ERROR for what can be no destination; NOT_SUPPORTED for one that
-        could, since this release has no multi-destination publications.
+    :returns: where it is.
+    :raises ChannelError: INVALID_CHANNEL or GENERIC_ERROR for what can be none.
     """
     if uri.is_spy:
         raise ChannelError(ErrorCode.INVALID_CHANNEL, f"Aeron spies are invalid as send destinations: {uri}")
@@ -23,16 +23,19 @@ def check_send_destination(uri: ChannelUri) -> None:
     if uri.media is not Media.UDP or endpoint is None:
         raise ChannelError(ErrorCode.GENERIC_ERROR, f"incorrect URI format for destination: {uri}")
     _check_keys(uri)
-    if parse_host_port(endpoint, "endpoint").port == 0:
+    host_port = parse_host_port(endpoint, "endpoint")
+    if host_port.port == 0:
         raise ChannelError(ErrorCode.GENERIC_ERROR, f"a destination cannot have port 0: {uri}")
-    raise _not_supported(uri)
+    return host_port
 
 
 def check_receive_destination(uri: ChannelUri) -> None:
-    """Check a destination for a subscription; as :func:`check_send_destination`, but spies and IPC may be one."""
+    """Check a destination for a subscription; IPC and spies may be one.
+
+    :raises ChannelError: INVALID_CHANNEL for what can be none.
+    """
     if uri.media is Media.UDP and not uri.is_spy:
         _check_keys(uri)
-    raise _not_supported(uri)
 
 
 def _check_keys(uri: ChannelUri) -> None:
@@ -43,9 +46,3 @@ def _check_keys(uri: ChannelUri) -> None:
         raise ChannelError(
             ErrorCode.INVALID_CHANNEL, f"destinations must not contain the key: {forbidden[0]} channel={uri}"
         )
-
-
-def _not_supported(uri: ChannelUri) -> ChannelError:
-    return ChannelError(
-        ErrorCode.NOT_SUPPORTED, f"destinations (control-mode=manual) are not supported by this release: {uri}"
-    )

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from framelane.channel.errors import ChannelError, ErrorCode
 from framelane.channel.flow_control import FlowControl, flow_control_of
 from framelane.channel.start_position import FRAME_ALIGNMENT, StartPosition
-from framelane.channel.udp_params import UdpParams, parse_tags
+from framelane.channel.udp_params import ControlMode, UdpParams, parse_tags
 from framelane.channel.unsupported import Role, check_supported
 from framelane.channel.untethered import UntetheredTimeouts, untethered_timeouts_of
 from framelane.channel.uri import ChannelUri, Media
@@ -24,8 +24,7 @@ _TERM_LENGTH_MAX = 1024 * 1024 * 1024
 _MAX_RESEND = 256
 
 _TAG_PREFIX = "tag:"
-_UNICAST_RETRANSMIT_WINDOW_MULTIPLE = 16
-_GROUP_RETRANSMIT_WINDOW_MULTIPLE = 4
+NO_CORRELATION_ID = -1
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class PublicationDefaults:
     is_sparse: bool = True
     spies_simulate_connection: bool = False
     max_resend: int = 16
+    unicast_retransmit_window_multiple: int = 16
+    flow_control: FlowControl = field(default_factory=FlowControl)
     untethered: UntetheredTimeouts = field(default_factory=UntetheredTimeouts)
 
 
@@ -76,6 +77,9 @@ class PublicationParams:
     :ivar has_mtu_length: the channel gave it, by itself or through ``session-id=tag:``; so for ``has_term_length``.
     :ivar start: ``None``: position 0 of a random initial term id.
     :ivar publication_window_length: in force, bytes.
+    :ivar response_correlation_id: of the response subscription, for a request; of the request's image, for a response;
+        -1: neither.
+    :ivar is_prototype: a response to nothing yet: it only makes its endpoint.
     """
 
     uri: ChannelUri
@@ -94,7 +98,20 @@ class PublicationParams:
     spies_simulate_connection: bool
     flow_control: FlowControl
     max_resend: int
+    unicast_retransmit_window_multiple: int
     untethered: UntetheredTimeouts
+    response_correlation_id: int
+    is_prototype: bool
+
+    @property
+    def is_response(self) -> bool:
+        """Whether it responds to an image and sends to that image's publisher alone (wire 3.10)."""
+        return self.udp is not None and self.udp.control_mode is ControlMode.RESPONSE
+
+    @property
+    def wants_response(self) -> bool:
+        """Whether it is a request, which asks its receiver for a response publication."""
+        return not self.is_response and self.response_correlation_id != NO_CORRELATION_ID
 
     @classmethod
     def parse(cls, uri: ChannelUri, defaults: PublicationDefaults, find_tagged: FindTagged) -> Self:
@@ -114,6 +131,9 @@ class PublicationParams:
         given_term_length = tagged.term_length if tagged else size_of(uri, "term-length")
         mtu_length = _check_mtu(defaults.mtu_length if given_mtu_length is None else given_mtu_length)
         term_length = _check_term_length(defaults.term_length if given_term_length is None else given_term_length)
+        response_correlation_id, is_prototype = _response_of(uri)
+        if is_prototype:
+            term_length = _TERM_LENGTH_MIN
         linger_timeout_ns = duration_of(uri, "linger")
         bool_of(uri, "ats", False)
         spies_simulate_connection = bool_of(uri, "ssc", defaults.spies_simulate_connection)
@@ -133,21 +153,13 @@ class PublicationParams:
             signals_eos=bool_of(uri, "eos", True),
             is_sparse=bool_of(uri, "sparse", defaults.is_sparse),
             spies_simulate_connection=spies_simulate_connection,
-            flow_control=flow_control_of(uri) if is_udp else FlowControl(),
+            flow_control=flow_control_of(uri, defaults.flow_control) if is_udp else defaults.flow_control,
             max_resend=_max_resend_of(uri, defaults),
+            unicast_retransmit_window_multiple=defaults.unicast_retransmit_window_multiple,
             untethered=untethered_timeouts_of(uri, defaults.untethered),
+            response_correlation_id=response_correlation_id,
+            is_prototype=is_prototype,
         )
-
-    def check_flow_control(self, has_group_semantics: bool) -> None:
-        """Check the strategy of a channel with resolved addresses; plain unicast has its own (wire 3.6.2).
-
-        :raises ChannelError: NOT_SUPPORTED.
-        """
-        if has_group_semantics and self.flow_control.strategy != "max":
-            raise ChannelError(
-                ErrorCode.NOT_SUPPORTED,
-                f"fc={self.uri.get('fc')} (min and tagged flow control) is not supported by this release: {self.uri}",
-            )
 
     def retransmit_slots(self, has_group_semantics: bool) -> int:
         """Return how many retransmits may be under way at once (wire 3.7)."""
@@ -156,8 +168,8 @@ class PublicationParams:
     def retransmit_window_multiple(self, has_group_semantics: bool) -> int:
         """Return how many windows one NAK may ask for (wire 3.7)."""
         if not has_group_semantics:
-            return _UNICAST_RETRANSMIT_WINDOW_MULTIPLE
-        return self.flow_control.retransmit_window_multiple or _GROUP_RETRANSMIT_WINDOW_MULTIPLE
+            return self.unicast_retransmit_window_multiple
+        return self.flow_control.retransmit_window_multiple
 
     def check_send_buffer(self, granted: int) -> None:
         """Check that a datagram fits the socket's send buffer.
@@ -209,6 +221,16 @@ def _session_of(uri: ChannelUri, find_tagged: FindTagged) -> tuple[int | None, E
     if tagged is None:
         raise ChannelError(ErrorCode.GENERIC_ERROR, f"session-id={value} must reference a network publication")
     return tagged.session_id, tagged
+
+
+def _response_of(uri: ChannelUri) -> tuple[int, bool]:
+    value = uri.get("response-correlation-id")
+    if value == "prototype":
+        return NO_CORRELATION_ID, True
+    correlation_id = int64_of(uri, "response-correlation-id")
+    if correlation_id is not None and correlation_id < NO_CORRELATION_ID:
+        raise unparsable("response-correlation-id", str(value))
+    return NO_CORRELATION_ID if correlation_id is None else correlation_id, False
 
 
 def _check_mtu(mtu_length: int) -> int:

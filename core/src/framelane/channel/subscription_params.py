@@ -36,19 +36,23 @@ class SubscriptionDefaults:
 
     is_reliable: bool = True
     is_rejoin: bool = True
+    is_tethered: bool = True
     is_sparse: bool = True
     group: Group = Group.INFER
     receiver_window_length: int = 128 * 1024
     group_tag: int | None = None
+    congestion_control: str = "static"
     untethered: UntetheredTimeouts = field(default_factory=UntetheredTimeouts)
 
 
 @dataclass(frozen=True)
 class SubscriptionParams:
-    """What a channel asks for a subscription, defaults filled in. All subscriptions are tethered.
+    """What a channel asks for a subscription, defaults filled in.
 
     :ivar udp: ``None`` for IPC.
     :ivar session_id: ``None``: all sessions.
+    :ivar is_tethered: ``False``: it may be given up while it holds back others (shm 9.9).
+    :ivar congestion_control: ``static`` or ``cubic``.
     :ivar nak_delay_ns: ``None``: the driver's.
     """
 
@@ -57,6 +61,7 @@ class SubscriptionParams:
     session_id: int | None
     is_reliable: bool
     is_rejoin: bool
+    is_tethered: bool
     is_sparse: bool
     is_response: bool
     group: Group
@@ -75,7 +80,6 @@ class SubscriptionParams:
         udp = UdpParams.parse(uri) if uri.media is Media.UDP else None
         if udp:
             udp.check_subscription()
-        bool_of(uri, "tether", True)
         bool_of(uri, "ats", False)
         check_supported(uri, Role.of(uri, is_publication=False))
         group_tag = int64_of(uri, "gtag")
@@ -85,11 +89,12 @@ class SubscriptionParams:
             session_id=int32_of(uri, "session-id"),
             is_reliable=bool_of(uri, "reliable", defaults.is_reliable),
             is_rejoin=bool_of(uri, "rejoin", defaults.is_rejoin),
+            is_tethered=bool_of(uri, "tether", defaults.is_tethered),
             is_sparse=bool_of(uri, "sparse", defaults.is_sparse),
             is_response=uri.get("control-mode") == ControlMode.RESPONSE,
             group=_group_of(uri, defaults),
             receiver_window_length=_window_of(uri, defaults),
-            congestion_control=_congestion_control_of(uri),
+            congestion_control=_congestion_control_of(uri, defaults),
             nak_delay_ns=duration_of(uri, "nak-delay"),
             group_tag=defaults.group_tag if group_tag is None else group_tag,
             untethered=untethered_timeouts_of(uri, defaults.untethered),
@@ -145,8 +150,8 @@ def _window_of(uri: ChannelUri, defaults: SubscriptionDefaults) -> int:
     return window
 
 
-def _congestion_control_of(uri: ChannelUri) -> str:
+def _congestion_control_of(uri: ChannelUri, defaults: SubscriptionDefaults) -> str:
     value = uri.get("cc")
-    if value not in (None, "static"):
+    if value not in (None, "static", "cubic"):
         raise unparsable("cc", str(value))
-    return "static"
+    return value or defaults.congestion_control

@@ -140,7 +140,12 @@ class UdpChannel:
     @property
     def has_group_semantics(self) -> bool:
         """More than one receiver is to be expected: multicast and multi-destination."""
-        return self.is_multicast or self.params.control_mode in (ControlMode.DYNAMIC, ControlMode.MANUAL)
+        return self.is_multicast or self.is_multi_destination
+
+    @property
+    def is_multi_destination(self) -> bool:
+        """A publication sends to destinations that it is given or learns, and not to its endpoint (wire 3.8)."""
+        return not self.is_multicast and self.params.control_mode in (ControlMode.DYNAMIC, ControlMode.MANUAL)
 
     @property
     def send_bind(self) -> Address:
@@ -149,8 +154,11 @@ class UdpChannel:
 
     @property
     def send_peer(self) -> Address | None:
-        """Where a publication sends to; ``None`` without an endpoint."""
-        return self.data if self.params.endpoint else None
+        """Where a publication sends to; ``None`` without an endpoint, with destinations, and for responses."""
+        is_told = self.is_multi_destination or (
+            self.params.control_mode is ControlMode.RESPONSE and not self.is_multicast
+        )
+        return self.data if self.params.endpoint and not is_told else None
 
     @property
     def receive_bind(self) -> Address:

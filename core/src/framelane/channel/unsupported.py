@@ -50,15 +50,7 @@ def _is(*values: str) -> Callable[[str], bool]:
     return lambda value: value in values
 
 
-REFUSALS = (
-    Refusal("control-mode", Role.UDP, "multi-destination", _is("dynamic", "manual")),
-    Refusal("control-mode", Role.ANY, "response channels", _is("response")),
-    Refusal("response-correlation-id", Role.PUBLICATION, "response channels", lambda value: value != "-1"),
-    Refusal("cc", Role.UDP_SUBSCRIPTION, "CUBIC congestion control", _is("cubic")),
-    Refusal("ssc", Role.UDP_PUBLICATION, "spies", _is("true")),
-    Refusal("tether", Role.SUBSCRIPTION, "untethered subscriptions", _is("false")),
-    Refusal("ats", Role.UDP, "the encrypted transport", _is("true")),
-)
+REFUSALS = (Refusal("ats", Role.UDP, "the encrypted transport", _is("true")),)
 
 
 def check_supported(uri: ChannelUri, role: Role) -> None:
@@ -66,8 +58,6 @@ def check_supported(uri: ChannelUri, role: Role) -> None:
 
     :raises ChannelError: NOT_SUPPORTED, naming the parameter.
     """
-    if uri.is_spy:
-        raise ChannelError(ErrorCode.NOT_SUPPORTED, f"aeron-spy: (spies) is not supported by this release: {uri}")
     for refusal in REFUSALS:
         value = uri.get(refusal.key)
         if value is not None and role in refusal.roles and refusal.refuses(value):

@@ -12,7 +12,7 @@ __all__ = ["UntetheredTimeouts", "untethered_timeouts_of"]
 
 @dataclass(frozen=True)
 class UntetheredTimeouts:
-    """In nanoseconds. They end up in the log buffer's metadata; only ``tether=false`` gives them an effect.
+    """In nanoseconds. A publication's, and the first subscription's of an image, count for its untethered subscribers.
 
     :ivar linger_ns: ``None`` in defaults: the window limit timeout in force.
     """

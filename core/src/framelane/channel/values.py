@@ -14,6 +14,7 @@ __all__ = [
     "duration_of",
     "int32_of",
     "int64_of",
+    "parse_duration",
     "parse_integer",
     "size_of",
     "unparsable",
@@ -59,10 +60,16 @@ def duration_of(uri: ChannelUri, key: str) -> int | None:
     value = uri.get(key)
     if value is None:
         return None
-    match = _DURATION.fullmatch(value)
-    if not match:
+    duration = parse_duration(value)
+    if duration is None:
         raise unparsable(key, value)
-    return min(int(match[1]) * _DURATION_UNITS[match[2].lower()], INT64_MAX)
+    return duration
+
+
+def parse_duration(text: str) -> int | None:
+    """Return nanoseconds, at most 2^63-1; ``None`` if the text is no duration."""
+    match = _DURATION.fullmatch(text)
+    return min(int(match[1]) * _DURATION_UNITS[match[2].lower()], INT64_MAX) if match else None
 
 
 def bool_of(uri: ChannelUri, key: str, default: bool) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from framelane.driver.model import DriverSettings, default_of, kind_of
+from framelane.driver.name_entries import parse_name_table
 from framelane.driver.unsupported import UNSUPPORTED
 from framelane.driver.values import GIB, INT64_MAX, KIB
 
@@ -53,6 +54,7 @@ def check(settings: DriverSettings) -> Iterator[tuple[str, str]]:
             yield greater, f"is not above {lesser} = {kind_of(lesser).show(getattr(settings, lesser))}"
     if settings.nak_unicast_delay * settings.nak_unicast_retry_delay_ratio > INT64_MAX:
         yield "nak_unicast_retry_delay_ratio", "times nak_unicast_delay is more than 64 bits of nanoseconds"
+    yield from _check_name_table(settings)
     if settings.driver_resolver_interface is not None and settings.driver_resolver_name is None:
         yield "driver_resolver_interface", "needs driver_resolver_name"
 
@@ -63,11 +65,29 @@ def check(settings: DriverSettings) -> Iterator[tuple[str, str]]:
             yield f"{agent}_idle_strategy_init_args", str(error)
 
 
-def find_unsupported(settings: DriverSettings) -> Iterator[tuple[str, str]]:
-    """Yield (key, what is wrong) for every setting that asks for a feature which this driver does not have."""
+def _check_name_table(settings: DriverSettings) -> Iterator[tuple[str, str]]:
+    for key in ("name_resolver_init_args", "name_resolver_csv_lookup_table_args"):
+        text: str | None = getattr(settings, key)
+        if text is None:
+            continue
+        if settings.name_resolver_supplier != "csv_table":
+            yield key, "is for name_resolver_supplier = csv_table"
+            continue
+        try:
+            parse_name_table(text)
+        except ValueError as error:
+            yield key, str(error)
+
+
+def find_unsupported(settings: DriverSettings, *, ignored: bool) -> Iterator[tuple[str, str]]:
+    """Yield (key, what is wrong) for every setting that asks for a feature which this driver does not have.
+
+    :param ignored: those that are ignored, else those that make the start fail.
+    """
     for key, unsupported in UNSUPPORTED.items():
         value, default = getattr(settings, key), default_of(key)
-        if value != default and value not in unsupported.same_as_default:
+        is_asked = value != default and value not in unsupported.same_as_default
+        if is_asked and unsupported.is_ignored == ignored:
             what = f"asks for {unsupported.feature}, which this driver does not have"
             instead = unsupported.instead or f"leave it at {kind_of(key).show(default) or 'nothing'}"
             yield key, f"{what}; {instead}"

@@ -8,12 +8,14 @@ from framelane._native import lib
 from framelane.channel import ChannelUri, Media, SessionIds, decode_channel
 from framelane.driver.clients import Clients
 from framelane.driver.counters import STATIC_OWNER
+from framelane.driver.destinations import ReceiveDestinations, SendDestinations
 from framelane.driver.errors import CommandError, error_code
 from framelane.driver.events import wire_bytes, wire_text
 from framelane.driver.images import Images
 from framelane.driver.ipc_publications import IpcPublications
 from framelane.driver.links import Links
 from framelane.driver.lost_endpoints import LostEndpoints
+from framelane.driver.name_gossip import SERVICE_INTERVAL_NS, NameGossip
 from framelane.driver.names import TimedResolver
 from framelane.driver.native import PlaneEvent
 from framelane.driver.publications import NetworkPublications
@@ -24,6 +26,7 @@ from framelane.driver.services import Services
 from framelane.driver.subscriptions import Subscriptions
 from framelane.driver.termination import Termination
 from framelane.driver.transports import Transports
+from framelane.driver.untethered import UntetheredLinks
 from framelane.errors import NativeError
 from framelane.protocol import commands
 from framelane.protocol.commands import Command, decode_command
@@ -53,15 +56,19 @@ class Nouns:
     clients: Clients
     links: Links
     subscriptions: Subscriptions
+    untethered_links: UntetheredLinks
     ipc_publications: IpcPublications
     publications: NetworkPublications
     images: Images
+    destinations: SendDestinations
+    receive_destinations: ReceiveDestinations
     send_endpoints: SendEndpoints
     receive_endpoints: ReceiveEndpoints
     transports: Transports
     lost_endpoints: LostEndpoints
     sessions: SessionIds
     resolver: TimedResolver
+    gossip: NameGossip | None
     termination: Termination
 
 
@@ -79,8 +86,10 @@ class Conductor:
     def cycle(self, timeout_ns: int) -> int:
         """Wait for work, and do it; returns how much there was."""
         wanted = lib.FL_WAIT_EVENT | (lib.FL_WAIT_COMMAND if self._commands.is_idle else 0)
-        self._services.plane.wait(wanted, min(timeout_ns, self._nouns.lost_endpoints.longest_wait_ns))
-        work = 0
+        longest_ns = min(timeout_ns, self._nouns.lost_endpoints.longest_wait_ns)
+        gossip = self._nouns.gossip
+        self._services.plane.wait(wanted, longest_ns if gossip is None else min(longest_ns, SERVICE_INTERVAL_NS))
+        work = 0 if gossip is None else gossip.service()
         while work < _EVENTS_A_CYCLE and (event := self._services.plane.next_event()) is not None:
             self._guarded(event)
             work += 1
@@ -168,6 +177,19 @@ class Conductor:
                 nouns.termination.request(command.client_id, command.token)
             case commands.RejectImage():
                 self._reject_image(command)
+            case commands.AddDestination():
+                yield from nouns.destinations.add(command)
+                self._succeed(command)
+            case commands.RemoveDestination():
+                yield from nouns.destinations.remove(command)
+                self._succeed(command)
+            case commands.RemoveDestinationById():
+                nouns.destinations.remove_by_id(command)
+                self._succeed(command)
+            case commands.AddReceiveDestination():
+                yield from nouns.receive_destinations.add(command)
+            case commands.RemoveReceiveDestination():
+                yield from nouns.receive_destinations.remove(command)
             case commands.GetNextAvailableSessionId():
                 live = nouns.ipc_publications.sessions(command.stream_id) | nouns.publications.sessions(
                     command.stream_id
@@ -176,8 +198,7 @@ class Conductor:
                 self._services.events.send(answer)
             case _:
                 raise CommandError(
-                    ErrorCode.NOT_SUPPORTED,
-                    f"{type(command).TYPE.name} (multi-destination) is not supported by this release",
+                    ErrorCode.NOT_SUPPORTED, f"{type(command).TYPE.name} is not supported by this release"
                 )
 
     def _succeed(self, command: Command) -> None:
@@ -199,14 +220,16 @@ class Conductor:
         if uri.media is Media.IPC:
             yield from nouns.ipc_publications.add(command, uri, nouns.publications.find_tagged, nouns.subscriptions)
         else:
-            yield from nouns.publications.add(command, uri)
+            yield from nouns.publications.add(command, uri, nouns.images.find, nouns.subscriptions)
 
     def _add_subscription(self, command: commands.AddSubscription) -> Steps[None]:
         nouns = self._nouns
         self._check_new(command)
         uri = ChannelUri.parse(decode_channel(wire_bytes(command.channel)))
-        if uri.media is Media.IPC:
+        if uri.media is Media.IPC and not uri.is_spy:
             nouns.subscriptions.add_ipc(command, uri, nouns.clients, nouns.ipc_publications)
+        elif uri.is_spy:
+            yield from nouns.subscriptions.add_spy(command, uri, nouns.clients, nouns.publications)
         else:
             yield from nouns.subscriptions.add_network(command, uri, nouns.clients, nouns.images)
 
@@ -259,7 +282,12 @@ class Conductor:
     def _on_event(self, event: PlaneEvent) -> None:
         nouns = self._nouns
         if event.kind == lib.FL_OBJECT_PUBLICATION:
+            self._follow_response(event)
             nouns.publications.on_event(event)
+        elif event.kind == lib.FL_OBJECT_RESPONSE_SETUP:
+            request = nouns.publications.find(event.id)
+            if request is not None and request.params.wants_response:
+                nouns.subscriptions.respond(request.params.response_correlation_id, event.session_id, nouns.images)
         elif event.kind == lib.FL_OBJECT_IPC_PUBLICATION:
             nouns.ipc_publications.on_event(event, nouns.subscriptions)
         elif event.kind == lib.FL_OBJECT_IMAGE:
@@ -278,11 +306,19 @@ class Conductor:
             if event.mask & lib.FL_EVENT_CONDUCTOR_TIMER:
                 self._on_timer()
 
+    def _follow_response(self, event: PlaneEvent) -> None:
+        """A response publication has its receiver, or is over: who sent the request need not be told of it any more."""
+        response = self._nouns.publications.find(event.id)
+        over = lib.FL_EVENT_PUBLICATION_CONNECTED | lib.FL_EVENT_PUBLICATION_LINGER | lib.FL_EVENT_PUBLICATION_DONE
+        if response is not None and response.params.is_response and event.mask & over:
+            self._nouns.images.stop_responding(response.params.response_correlation_id, response.session_id)
+
     def _on_timer(self) -> None:
         """Do what is due on a timer pass, in the order of shm 9.11; the agents do theirs on their own."""
         nouns = self._nouns
         for part in (
             nouns.clients.on_timer,
+            nouns.untethered_links.on_timer,
             nouns.send_endpoints.on_timer,
             nouns.receive_endpoints.on_timer,
             self._services.storage.on_timer,
@@ -298,6 +334,8 @@ class Conductor:
         """Free everything, after the agents have stopped and slow work has ended."""
         nouns = self._nouns
         self._commands.close()
+        if nouns.gossip is not None:
+            nouns.gossip.close()
         nouns.images.close()
         nouns.subscriptions.close()
         nouns.ipc_publications.close()

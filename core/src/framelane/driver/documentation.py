@@ -30,7 +30,9 @@ def settings_table() -> str:
         if key in REMARKS:
             meaning += f" ({REMARKS[key]})"
         if key in UNSUPPORTED:
-            meaning += f" *Only at its default: other values need {UNSUPPORTED[key].feature}.*"
+            unsupported = UNSUPPORTED[key]
+            effect = "Ignored with a warning" if unsupported.is_ignored else "Only at its default"
+            meaning += f" *{effect}: other values need {unsupported.feature}.*"
         lines.append(f"| `{key}` | `{environment_name(key)}` | {kind.name} | {shown} | {kind.accepts} | {meaning} |")
     return "\n".join(lines)
 

@@ -76,6 +76,7 @@ class Endpoint(Generic[P]):
     counter_ids: list[int]  #: status, local address, and those of the verdict
     timestamps_id: int | None = None  #: counter about receive timestamps, which the data plane writes to
     references: int = 0
+    owner: Endpoint[P] | None = None  #: of which it is one destination
 
     @property
     def channel_status_id(self) -> int:
@@ -138,9 +139,11 @@ class Endpoints(ABC, Generic[P]):
         registration_id: int,
         mtu_length: int,
         open_in_plane: Callable[[Any, int, EndpointParams], tuple[P, OpenedEndpoint]],
+        owner: Endpoint[P] | None = None,
     ) -> Steps[Endpoint[P]]:
         """Choose a transport and open an endpoint on it; whatever fails leaves nothing behind.
 
+        :param owner: of which it is one destination; nobody else can join it then.
         :param open_in_plane: takes the transport's binding, the endpoint's id, and the parameters.
         """
         choice, transport = yield from self._transports.choose(self._wanted(channel, mtu_length))
@@ -156,7 +159,7 @@ class Endpoints(ABC, Generic[P]):
             params = self._params(channel, bind, mtu_length)
             plane, opened = open_in_plane(transport.binding, identifier, params)
             local = self._side.local_address(plane)
-            self._show_active(counter_ids, channel, local, registration_id)
+            self._show_active(counter_ids, channel, local, registration_id, owner)
             chosen = with_clock(choice.chosen, params, opened)
             counter_ids += show_verdict(self._services.counters, chosen, counter_ids[0])
             endpoint = Endpoint(
@@ -170,16 +173,19 @@ class Endpoints(ABC, Generic[P]):
                 max_datagram=transport.capabilities.max_datagram,
                 taken=taken,
                 counter_ids=counter_ids,
+                owner=owner,
             )
             endpoint.timestamps_id = self._count_timestamps(endpoint)
         except BaseException:
             if plane is not None:
                 self._side.close(plane)
             self._free_counters(counter_ids)
+            self._forget(identifier)
             self._give_back(taken)
             raise
         self._by_id[identifier] = endpoint
-        self._table.add(endpoint)
+        if owner is None:
+            self._table.add(endpoint)
         self._transports.count_fallback(endpoint.chosen, 1)
         self._note(endpoint)
         return endpoint
@@ -234,6 +240,9 @@ class Endpoints(ABC, Generic[P]):
         """Have the data plane count about receive timestamps if the channel wants them; returns the counter's id."""
         return None
 
+    def _forget(self, identifier: int) -> None:
+        """Let go of what a side keeps for an endpoint that is gone, or was not opened."""
+
     def _note(self, endpoint: Endpoint[P]) -> None:
         if endpoint.opened.note:
             self._services.errors.note(f"{endpoint.channel.uri}: {endpoint.opened.note}")
@@ -248,7 +257,7 @@ class Endpoints(ABC, Generic[P]):
     def close(self) -> None:
         """Close what is left, such as an endpoint that a command waited with when the driver ended."""
         self._background.close()
-        for endpoint in list(self):
+        for endpoint in reversed(list(self)):  # destinations before their owners
             self._side.close(endpoint.plane)
             self._remove(endpoint)
 
@@ -269,17 +278,28 @@ class Endpoints(ABC, Generic[P]):
         for counter_id in reversed(counter_ids):
             self._services.counters.free(counter_id)
 
-    def _show_active(self, counter_ids: list[int], channel: UdpChannel, local: Address | None, owner: int) -> None:
-        """Label the status with the bound address, allocate the local address, and set both to active (shm 5.6)."""
+    def _show_active(
+        self,
+        counter_ids: list[int],
+        channel: UdpChannel,
+        local: Address | None,
+        registration_id: int,
+        owner: Endpoint[P] | None,
+    ) -> None:
+        """Label the status with the bound address, allocate the local address, and set both to active (shm 5.6).
+
+        Clients know the local address by the status of the channel that they asked for, which is the owner's.
+        """
         counters, status_id = self._services.counters, counter_ids[0]
         bound = "" if local is None else str(local)
+        clients_id = status_id if owner is None else owner.channel_status_id
         counters.update_label(status_id, f"{self._side.prefix}-channel: {channel.uri} {bound}")
         counter_ids.append(
             counters.allocate(
                 CounterType.LOCAL_SOCKET_ADDRESS,
-                LocalAddressKey(status_id, bound).encode(),
-                f"{self._side.prefix}-local-sockaddr: {status_id} {bound}",
-                registration_id=owner,
+                LocalAddressKey(clients_id, bound).encode(),
+                f"{self._side.prefix}-local-sockaddr: {clients_id} {bound}",
+                registration_id=registration_id,
                 value=ChannelStatus.ACTIVE,
             )
         )
@@ -287,10 +307,12 @@ class Endpoints(ABC, Generic[P]):
 
     def _remove(self, endpoint: Endpoint[P]) -> None:
         del self._by_id[endpoint.identifier]
-        self._table.remove(endpoint)
+        if endpoint.owner is None:
+            self._table.remove(endpoint)
         self._give_back(endpoint.taken)
         self._transports.count_fallback(endpoint.chosen, -1)
         self._free_counters(endpoint.counter_ids)
+        self._forget(endpoint.identifier)
         if endpoint.timestamps_id is not None:
             self._services.counters.free(endpoint.timestamps_id)
 
@@ -399,6 +421,10 @@ class Endpoints(ABC, Generic[P]):
                 is_name = name is not None and parse_ip(name.host) is None
                 if is_name and now_ns - self._heard_ns(endpoint) >= IDLE_BEFORE_RERESOLUTION_NS:
                     self._background.start(self._resolve(endpoint))
+                self._resolve_more(endpoint, now_ns)
+
+    def _resolve_more(self, endpoint: Endpoint[P], now_ns: int) -> None:
+        """Begin to resolve what else has names on an endpoint."""
 
     def _resolve(self, endpoint: Endpoint[P]) -> Steps[None]:
         try:

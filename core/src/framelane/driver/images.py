@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from framelane._native import lib
-from framelane.channel import Group
+from framelane.channel import Group, UntetheredTimeouts
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
 from framelane.driver.links import Link, Links
@@ -25,6 +25,9 @@ from framelane.shm.loss_report import LossReport
 __all__ = ["Image", "Images"]
 
 _SETUP_HAS_GROUP = 0x40  # wire 2.6
+_SETUP_SENDS_RESPONSE = 0x80
+_CONGESTION_CONTROLS = {"static": lib.FL_CONGESTION_CONTROL_STATIC, "cubic": lib.FL_CONGESTION_CONTROL_CUBIC}
+_CUBIC_COUNTERS = ("rcv-cc-cubic-rtt", "rcv-cc-cubic-wnd")
 _MIN_MTU_LENGTH = 32
 _MAX_MTU_LENGTH = 65504
 
@@ -33,7 +36,7 @@ _MAX_MTU_LENGTH = 65504
 class Image:
     """One image; a source of subscriptions.
 
-    :ivar counter_ids: high-water mark, receiver position, NAKs sent.
+    :ivar counter_ids: high-water mark, receiver position, NAKs sent; with CUBIC round trip time and window.
     """
 
     correlation_id: int
@@ -42,12 +45,20 @@ class Image:
     endpoint: ReceiveEndpoint
     channel: str  #: of the first matching subscription
     is_rejoin: bool
+    untethered: UntetheredTimeouts  #: of the first matching subscription
     source_identity: str
     log: LogFile
     counter_ids: list[int]
     data_plane: DataPlane
     plane: PlaneImage
+    wants_response: bool = False  #: its publication asked for a response publication (wire 3.10)
+    response_session_id: int | None = None  #: which it is told of
     links: dict[int, Link] = field(default_factory=dict)
+
+    def respond(self, session_id: int) -> None:
+        """Tell the publication the session of the responses, until they are received."""
+        self.response_session_id = session_id
+        self.data_plane.image_respond(self.plane, session_id)
 
     def link(self, subscription_id: int, counter_id: int) -> int:
         """See :class:`framelane.driver.links.Source`."""
@@ -56,6 +67,10 @@ class Image:
     def unlink(self, subscription_id: int) -> None:
         """See :class:`framelane.driver.links.Source`."""
         self.data_plane.image_unlink(self.plane, subscription_id)
+
+    def is_behind(self, subscription_id: int) -> bool:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.data_plane.image_is_behind(self.plane, subscription_id)
 
 
 class Images:
@@ -79,6 +94,17 @@ class Images:
 
     def __iter__(self) -> Iterator[Image]:
         return iter(list(self._images.values()))
+
+    def find(self, correlation_id: int) -> Image | None:
+        """Return an image by what clients know it by."""
+        return self._images.get(correlation_id)
+
+    def stop_responding(self, correlation_id: int, session_id: int) -> None:
+        """The responses in a session are received, or over: their request's publication need not be told of them."""
+        image = self._images.get(correlation_id)
+        if image is not None and image.response_session_id == session_id:
+            image.response_session_id = None
+            self._services.plane.image_stop_responding(image.plane)
 
     def on(self, endpoint: ReceiveEndpoint) -> Iterator[Image]:
         """Return the images of an endpoint."""
@@ -133,6 +159,7 @@ class Images:
             counter_ids = self._allocate_counters(correlation_id, event, first)
             position_ids = self._links.reserve(matching)
             position = _term_count(event) * event.term_length + event.term_offset
+            is_cubic = first.params.congestion_control == "cubic"
             plane = services.plane.image_add(
                 endpoint.plane,
                 log.native,
@@ -140,7 +167,7 @@ class Images:
                 ImageParams(
                     correlation_id=correlation_id,
                     initial_window_length=first.params.receiver_window_length,
-                    congestion_control=lib.FL_CONGESTION_CONTROL_STATIC,
+                    congestion_control=_CONGESTION_CONTROLS[first.params.congestion_control],
                     join_position=position,
                     is_reliable=first.params.is_reliable,
                     treat_as_group=_is_group(first, endpoint, event),
@@ -148,6 +175,8 @@ class Images:
                     rcv_hwm_counter_id=counter_ids[0],
                     rcv_pos_counter_id=counter_ids[1],
                     rcv_naks_sent_counter_id=counter_ids[2],
+                    rtt_counter_id=counter_ids[3] if is_cubic else -1,
+                    window_counter_id=counter_ids[4] if is_cubic else -1,
                 ),
                 [(one.registration_id, counter) for one, counter in zip(matching, position_ids, strict=True)],
             )
@@ -164,11 +193,13 @@ class Images:
             endpoint=endpoint,
             channel=first.channel,
             is_rejoin=first.params.is_rejoin,
+            untethered=first.params.untethered,
             source_identity=str(event.source),
             log=log,
             counter_ids=counter_ids,
             data_plane=services.plane,
             plane=plane,
+            wants_response=bool(event.flags & _SETUP_SENDS_RESPONSE),
         )
         self._links.show_first(matching, position_ids, image, position)
         return True
@@ -194,7 +225,7 @@ class Images:
             rejoin=first.params.is_rejoin,
             reliable=first.params.is_reliable,
             sparse=first.params.is_sparse,
-            tether=True,
+            tether=first.params.is_tethered,
         )
         return self._services.storage.buffers.fill(params, endpoint.channel.params)
 
@@ -210,6 +241,8 @@ class Images:
                 (CounterType.RECEIVER_NAKS_SENT, "rcv-naks-sent", 0),
             ):
                 allocated.append(counters.allocate_stream(type_id, name, stream, owner_id=first.client_id, value=value))
+            for name in _CUBIC_COUNTERS if first.params.congestion_control == "cubic" else ():
+                allocated.append(counters.allocate_stream(CounterType.PER_IMAGE, name, stream, owner_id=-1))
         except BaseException:
             for counter_id in reversed(allocated):
                 counters.free(counter_id)

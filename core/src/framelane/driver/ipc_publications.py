@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from framelane._native import lib
-from framelane.channel import ChannelUri, PublicationParams, SessionIds
+from framelane.channel import ChannelUri, PublicationParams, SessionIds, UdpChannel
 from framelane.channel.publication_params import FindTagged
 from framelane.driver.clients import Clients
 from framelane.driver.events import wire_text
-from framelane.driver.links import Link, Links
+from framelane.driver.links import Links
 from framelane.driver.native import DataPlane, IpcPublicationParams, PlaneEvent, PlaneIpcPublication
 from framelane.driver.publication import (
     Publication,
@@ -35,17 +35,15 @@ _IPC_ADDRESS = bytes([1, 0, 0, 127]).ljust(16, b"\0")
 
 @dataclass(eq=False)
 class IpcPublication(Publication):
-    """One IPC publication; a source of subscriptions."""
+    """One IPC publication."""
 
     data_plane: DataPlane = field(kw_only=True)
     plane: PlaneIpcPublication = field(kw_only=True)
-    links: dict[int, Link] = field(default_factory=dict)
-    source_identity: str = IPC_SOURCE_IDENTITY
 
     @property
-    def correlation_id(self) -> int:
-        """What clients know its images by."""
-        return self.registration_id
+    def spied_by(self) -> UdpChannel | None:
+        """See :class:`framelane.driver.publication.Publication`."""
+        return None
 
     def link(self, subscription_id: int, counter_id: int) -> int:
         """See :class:`framelane.driver.links.Source`."""
@@ -54,6 +52,10 @@ class IpcPublication(Publication):
     def unlink(self, subscription_id: int) -> None:
         """See :class:`framelane.driver.links.Source`."""
         self.data_plane.ipc_publication_unlink(self.plane, subscription_id)
+
+    def is_behind(self, subscription_id: int) -> bool:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.data_plane.ipc_publication_is_behind(self.plane, subscription_id)
 
     def _drain(self) -> None:
         self.data_plane.ipc_publication_drain(self.plane)
@@ -67,6 +69,10 @@ class LinksSubscribers(Protocol):
 
     def link_ipc(self, publication: IpcPublication) -> None:
         """Link all matching subscriptions that are not linked yet."""
+        ...
+
+    def respond_ipc(self, registration_id: int, session_id: int) -> None:
+        """Let a subscription for responses match their session, and no other."""
         ...
 
 
@@ -99,17 +105,20 @@ class IpcPublications(PublicationTable[IpcPublication]):
         """
         is_exclusive = isinstance(command, AddExclusivePublication)
         params = PublicationParams.parse(uri, self._defaults, find_tagged)
-        publication = None if is_exclusive else self._find(command.stream_id)
+        publication = None if is_exclusive else self._find(command.stream_id, params)
         is_new = publication is None
         if publication is not None:
             params.check_matches(publication)
         else:
             publication = yield from self._make(command, params, is_exclusive)
         self._answer(command, publication, -1, is_new=is_new)
+        request = self._publications.get(params.response_correlation_id)
+        if request is not None and is_new:
+            subscriptions.respond_ipc(request.params.response_correlation_id, publication.session_id)
         subscriptions.link_ipc(publication)
 
-    def _find(self, stream_id: int) -> IpcPublication | None:
-        return next((one for one in self if one.can_be_joined(stream_id)), None)
+    def _find(self, stream_id: int, params: PublicationParams) -> IpcPublication | None:
+        return next((one for one in self if one.can_be_joined(stream_id, params)), None)
 
     def _make(
         self, command: PublicationCommand, params: PublicationParams, is_exclusive: bool
@@ -118,9 +127,8 @@ class IpcPublications(PublicationTable[IpcPublication]):
         session_id = self._choose_session_id(params, self.sessions(stream_id), stream_id)
         start = choose_start(params, services.random)
         registration_id = command.correlation_id
-        log = yield from services.storage.create_publication(
-            log_params(command, params, session_id, start, services.settings.file_page_size)
-        )
+        metadata = log_params(command, params, session_id, start, services.settings.file_page_size)
+        log = yield from services.storage.create_publication(services.storage.buffers.fill(metadata, None))
         counter_ids: list[int] = []
         with self._freed_on_failure(log, counter_ids):
             position = start.position(params.term_length)
@@ -198,8 +206,6 @@ class IpcPublications(PublicationTable[IpcPublication]):
             subscriptions.link_ipc(publication)
         if event.mask & lib.FL_EVENT_PUBLICATION_LINGER:
             publication.state = PublicationState.LINGER
-            self._links.announce_unavailable(publication)
-            for link in list(publication.links.values()):
-                self._links.unlink(link)
+            self._links.end(publication)
         if event.mask & lib.FL_EVENT_PUBLICATION_DONE:
             self._discard(publication)

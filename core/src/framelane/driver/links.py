@@ -1,4 +1,4 @@
-"""Links between subscriptions and what they read: images and IPC publications (shm 9.4).
+"""Links between subscriptions and what they read: images, and publications of this driver (shm 9.4).
 
 Linking takes two steps. The owning agent chooses the join position and stores it in a counter that readers do not see
 yet; from then on the subscriber holds back cleaning. Then the counter is shown and the client is told. However long
@@ -7,10 +7,12 @@ the control plane pauses in between, the subscriber misses nothing.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from framelane.channel import UntetheredTimeouts
 from framelane.driver.events import wire_text
 from framelane.driver.native import NOT_THERE, TRY_AGAIN
 from framelane.driver.services import Services
@@ -23,14 +25,15 @@ from framelane.shm.counter_types import CounterType
 if TYPE_CHECKING:
     from framelane.driver.subscriptions import Subscription
 
-__all__ = ["Link", "Links", "Source"]
+__all__ = ["Link", "LinkState", "Links", "Source"]
 
 
 class Source(Protocol):
     """What a subscription reads.
 
-    :ivar correlation_id: of an image, or the registration id of an IPC publication.
+    :ivar correlation_id: of an image, or the registration id of a publication.
     :ivar links: by the registration id of the subscription.
+    :ivar untethered: timeouts of its untethered subscribers.
     """
 
     @property
@@ -45,6 +48,8 @@ class Source(Protocol):
     def source_identity(self) -> str: ...
     @property
     def links(self) -> dict[int, Link]: ...
+    @property
+    def untethered(self) -> UntetheredTimeouts: ...
 
     def link(self, subscription_id: int, counter_id: int) -> int:
         """Let the owning agent link a subscriber; returns the join position.
@@ -57,14 +62,32 @@ class Source(Protocol):
         """Let the owning agent unlink a subscriber."""
         ...
 
+    def is_behind(self, subscription_id: int) -> bool:
+        """Ask the owning agent whether a subscriber is so far behind that it is given up if it is untethered."""
+        ...
+
+
+class LinkState(enum.Enum):
+    """How an untethered subscriber is (shm 9.9); a tethered one is always ``ACTIVE``."""
+
+    ACTIVE = enum.auto()
+    LINGER = enum.auto()  #: the client was told that the image is gone, and may still look at it
+    RESTING = enum.auto()  #: the owning agent has let go of it; it comes back
+    ENDED = enum.auto()  #: the source is over
+
 
 @dataclass(eq=False)
 class Link:
-    """One subscription reading one source."""
+    """One subscription reading one source.
+
+    :ivar since_ns: when an untethered one came into its state, or was last seen where it should be.
+    """
 
     subscription: Subscription
     source: Source
     counter_id: int
+    since_ns: int
+    state: LinkState = LinkState.ACTIVE
 
 
 class Links:
@@ -135,16 +158,21 @@ class Links:
             owner_id=subscription.client_id,
             reference_id=source.correlation_id,
         )
-        link = Link(subscription, source, counter_id)
+        link = Link(subscription, source, counter_id, self._services.clock.nano())
         source.links[subscription.registration_id] = link
         subscription.links.append(link)
+        self.announce_available(link)
+
+    def announce_available(self, link: Link) -> None:
+        """Tell a subscriber that it may read a source."""
+        source = link.source
         self._services.events.send(
             AvailableImage(
                 correlation_id=source.correlation_id,
                 session_id=source.session_id,
                 stream_id=source.stream_id,
-                subscription_registration_id=subscription.registration_id,
-                subscriber_position_counter_id=counter_id,
+                subscription_registration_id=link.subscription.registration_id,
+                subscriber_position_counter_id=link.counter_id,
                 log_file=wire_text(str(source.log.path)),
                 source_identity=source.source_identity,
             )
@@ -153,14 +181,26 @@ class Links:
     def announce_unavailable(self, source: Source) -> None:
         """Tell every subscriber of a source that its image is gone."""
         for link in source.links.values():
-            self._services.events.send(
-                UnavailableImage(
-                    correlation_id=source.correlation_id,
-                    subscription_registration_id=link.subscription.registration_id,
-                    stream_id=source.stream_id,
-                    channel=wire_text(link.subscription.channel),
-                )
+            if link.state is LinkState.ACTIVE:
+                self.announce_gone(link, link.subscription.channel)
+            link.state = LinkState.ENDED
+
+    def announce_gone(self, link: Link, channel: str) -> None:
+        """Tell one subscriber that its image is gone."""
+        self._services.events.send(
+            UnavailableImage(
+                correlation_id=link.source.correlation_id,
+                subscription_registration_id=link.subscription.registration_id,
+                stream_id=link.source.stream_id,
+                channel=wire_text(channel),
             )
+        )
+
+    def end(self, source: Source) -> None:
+        """The source has ended: tell its subscribers, and undo their links."""
+        self.announce_unavailable(source)
+        for link in list(source.links.values()):
+            self.unlink(link)
 
     def unlink(self, link: Link) -> None:
         """Undo a link. No event (shm 9.4). The owning agent may have dropped the subscriber on its own."""

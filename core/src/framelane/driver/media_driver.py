@@ -21,6 +21,8 @@ from framelane.channel import Interfaces, NameResolver, NetlinkInterfaces, Sessi
 from framelane.driver.clients import Clients
 from framelane.driver.clock import Clock
 from framelane.driver.conductor import Conductor, Nouns
+from framelane.driver.counters import Counters
+from framelane.driver.destinations import ReceiveDestinations, SendDestinations
 from framelane.driver.errors import ErrorRecorder
 from framelane.driver.events import Events
 from framelane.driver.images import Images
@@ -30,7 +32,9 @@ from framelane.driver.links import Links
 from framelane.driver.log import logger
 from framelane.driver.lost_endpoints import LostEndpoints
 from framelane.driver.model import DriverSettings, kind_of
-from framelane.driver.names import TimedResolver
+from framelane.driver.name_entries import parse_name_table
+from framelane.driver.name_table import NameTable
+from framelane.driver.names import TimedResolver, make_gossip
 from framelane.driver.native import DataPlane
 from framelane.driver.plane_config import plane_config, resolve_threading_mode
 from framelane.driver.privileges import check_access, check_identity, drop_privileges, identity_name
@@ -46,6 +50,7 @@ from framelane.driver.storage import Storage
 from framelane.driver.subscriptions import Subscriptions
 from framelane.driver.termination import Termination, validator_named
 from framelane.driver.transports import Transports, TransportSource
+from framelane.driver.untethered import UntetheredLinks
 from framelane.errors import FramelaneError
 
 __all__ = ["MediaDriver", "Surroundings"]
@@ -170,9 +175,9 @@ class MediaDriver:
             random=random,
             next_correlation_id=files.ring.next_correlation_id,
         )
-        resolver = TimedResolver(
-            surroundings.resolver or SystemNameResolver(), clock, settings.driver_name_resolver_threshold
-        )
+        inner = _with_table(surroundings.resolver or SystemNameResolver(), settings, counters)
+        gossip = make_gossip(services, inner)
+        resolver = TimedResolver(gossip or inner, clock, settings.driver_name_resolver_threshold)
         interfaces = surroundings.interfaces or NetlinkInterfaces()
         if self._installed is not None:
             interfaces = InterfacesAndDevices(interfaces, self._installed)
@@ -189,19 +194,27 @@ class MediaDriver:
             settings.publication_reserved_session_id_low,
             settings.publication_reserved_session_id_high,
         )
+        publications = NetworkPublications(services, clients, links, send_endpoints, sessions, resolver, interfaces)
+        ipc_publications = IpcPublications(services, clients, links, sessions)
         self.nouns = Nouns(
             clients=clients,
             links=links,
             subscriptions=subscriptions,
-            ipc_publications=IpcPublications(services, clients, links, sessions),
-            publications=NetworkPublications(services, clients, send_endpoints, sessions, resolver, interfaces),
+            untethered_links=UntetheredLinks(services, links, subscriptions),
+            ipc_publications=ipc_publications,
+            publications=publications,
             images=Images(services, links, receive_endpoints, subscriptions, files.loss_report),
+            destinations=SendDestinations(publications, send_endpoints, resolver),
+            receive_destinations=ReceiveDestinations(
+                services, subscriptions, receive_endpoints, ipc_publications, publications, resolver, interfaces
+            ),
             send_endpoints=send_endpoints,
             receive_endpoints=receive_endpoints,
             transports=transports,
             lost_endpoints=lost_endpoints,
             sessions=sessions,
             resolver=resolver,
+            gossip=gossip,
             termination=Termination(validator_named(settings.driver_termination_validator), self._terminate),
         )
         self._conductor = Conductor(services, self.nouns)
@@ -347,6 +360,14 @@ class MediaDriver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _with_table(resolver: NameResolver, settings: DriverSettings, counters: Counters) -> NameResolver:
+    """Return the name resolver that the settings ask for, over the host's."""
+    if settings.name_resolver_supplier != "csv_table":
+        return resolver
+    text = settings.name_resolver_init_args or settings.name_resolver_csv_lookup_table_args or ""
+    return NameTable(parse_name_table(text), counters, resolver)
 
 
 def configuration_lines(settings: ResolvedSettings) -> list[str]:

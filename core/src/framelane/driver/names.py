@@ -1,4 +1,4 @@
-"""Name resolution, and how long it takes (counters 32 and 33)."""
+"""Which name resolution a driver has, and how long it takes (counters 32 and 33)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,37 @@ from framelane.channel import NameResolver
 from framelane.channel.addresses import IpAddress
 from framelane.driver.clock import Clock
 from framelane.driver.counters import Counters
+from framelane.driver.name_gossip import GossipSettings, NameGossip
+from framelane.driver.services import Services
 from framelane.shm.system_counters import SystemCounter
 
-__all__ = ["TimedResolver"]
+__all__ = ["TimedResolver", "make_gossip"]
+
+
+def make_gossip(services: Services, inner: NameResolver) -> NameGossip | None:
+    """Return what tells other drivers this one's name, if it has one.
+
+    :raises ConfigError: if the settings are none, or its socket cannot be bound.
+    """
+    settings = services.settings
+    if settings.driver_resolver_name is None or settings.driver_resolver_interface is None:
+        return None
+    return NameGossip(
+        GossipSettings(
+            name=settings.driver_resolver_name,
+            interface=settings.driver_resolver_interface,
+            bootstrap=settings.driver_resolver_bootstrap_neighbor or "",
+            mtu_length=settings.mtu_length,
+            neighbour_timeout_ns=settings.driver_resolver_neighbor_timeout,
+            self_interval_ns=settings.driver_resolver_self_resolution_interval,
+            neighbour_interval_ns=settings.driver_resolver_neighbor_resolution_interval,
+            bootstrap_interval_ns=settings.driver_resolver_bootstrap_neighbor_resolution_interval,
+        ),
+        inner,
+        services.counters,
+        services.clock,
+        services.slow_work,
+    )
 
 
 class TimedResolver:

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NewType
 
 from framelane._native import ffi, lib
+from framelane.driver.plane_params import (
+    EndpointParams,
+    ImageParams,
+    IpcPublicationParams,
+    NetworkPublicationParams,
+    OpenedEndpoint,
+    PlaneEvent,
+    ReceiveEndpointParams,
+    SendEndpointParams,
+)
 from framelane.errors import NativeError
 from framelane.netstack.holders import describe_holders
 from framelane.transport.address import Address
@@ -31,6 +40,7 @@ __all__ = [
     "PlaneReceiveEndpoint",
     "PlaneSendEndpoint",
     "ReceiveEndpointParams",
+    "SendEndpointParams",
     "NOT_THERE",
     "TRY_AGAIN",
 ]
@@ -54,122 +64,6 @@ def _native_address(address: Address | None) -> Any:
     if address is not None:
         address.store(native)
     return native
-
-
-@dataclass(frozen=True)
-class EndpointParams:
-    """What ``open_endpoint`` is asked for (``fl_endpoint_params_t``)."""
-
-    bind: Address
-    peer: Address | None = None
-    interface_address: Address | None = None
-    interface_index: int = 0
-    flags: int = 0
-    ttl: int = 0
-    mtu_length: int = 0
-    send_buffer_length: int = 0
-    receive_buffer_length: int = 0
-
-
-@dataclass(frozen=True)
-class OpenedEndpoint:
-    """What ``open_endpoint`` granted."""
-
-    max_run_segments: int
-    max_run_length: int
-    send_buffer_granted: int
-    receive_buffer_granted: int
-    note: str
-    receive_clock: int  #: ``FL_CLOCK_*``
-
-
-@dataclass(frozen=True)
-class ReceiveEndpointParams:
-    """``fl_receive_endpoint_params_t``."""
-
-    id: int
-    is_multicast: bool
-    control: Address | None
-    has_control: bool
-    group_tag: int | None
-    ttl: int
-    media_timestamp_at: int
-    channel_timestamp_at: int
-
-
-@dataclass(frozen=True)
-class NetworkPublicationParams:
-    """``fl_publication_params_t`` but for the log; fields are named as there."""
-
-    registration_id: int
-    start_position: int
-    publication_window_length: int
-    max_resend: int
-    retransmit_window_multiple: int
-    ttl: int
-    flow_control: int
-    is_exclusive: bool
-    has_group_semantics: bool
-    signal_eos: bool
-    linger_timeout_ns: int
-    publisher_position_counter_id: int
-    publisher_limit_counter_id: int
-    sender_position_counter_id: int
-    sender_limit_counter_id: int
-    sender_bpe_counter_id: int
-    sender_naks_received_counter_id: int
-    timestamp_at: int
-
-
-@dataclass(frozen=True)
-class IpcPublicationParams:
-    """``fl_ipc_publication_params_t`` but for the log."""
-
-    registration_id: int
-    start_position: int
-    publication_window_length: int
-    is_exclusive: bool
-    publisher_position_counter_id: int
-    publisher_limit_counter_id: int
-
-
-@dataclass(frozen=True)
-class ImageParams:
-    """``fl_image_params_t`` but for the log and the source."""
-
-    correlation_id: int
-    initial_window_length: int
-    congestion_control: int
-    join_position: int
-    is_reliable: bool
-    treat_as_group: bool
-    nak_delay_ns: int
-    rcv_hwm_counter_id: int
-    rcv_pos_counter_id: int
-    rcv_naks_sent_counter_id: int
-
-
-@dataclass(frozen=True)
-class PlaneEvent:
-    """``fl_driver_event_t``; fields that its kind does not fill are zero."""
-
-    kind: int
-    mask: int
-    id: int
-    session_id: int = 0
-    stream_id: int = 0
-    initial_term_id: int = 0
-    active_term_id: int = 0
-    term_offset: int = 0
-    term_length: int = 0
-    mtu_length: int = 0
-    ttl: int = 0
-    flags: int = 0
-    error_code: int = 0
-    receiver_id: int = 0
-    group_tag: int = 0
-    source: Address | None = None
-    text: str = ""
 
 
 class DataPlane:
@@ -252,6 +146,7 @@ class DataPlane:
             error_code=event.error_code,
             receiver_id=event.receiver_id,
             group_tag=event.group_tag,
+            destination_id=event.destination_id,
             source=Address.from_native(event.source),
             text=bytes(ffi.buffer(event.text, min(event.text_length, 1024))).decode("utf-8", "replace"),
         )
@@ -283,12 +178,12 @@ class DataPlane:
         return bool(lib.fl_driver_is_transport_gone(self._driver, binding))
 
     def send_endpoint_open(
-        self, binding: Any, identifier: int, params: EndpointParams, is_multicast: bool
+        self, binding: Any, params: EndpointParams, send: SendEndpointParams
     ) -> tuple[PlaneSendEndpoint, OpenedEndpoint]:
         """Open a send endpoint and hand it to the sender."""
-        native = _endpoint_params(params)
+        native, native_send = _endpoint_params(params), ffi.new("fl_send_endpoint_params_t *", vars(send))
         with _naming_holders(params.bind):
-            endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, identifier, native, is_multicast))
+            endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, native, native_send))
         return PlaneSendEndpoint(endpoint), _opened(native)
 
     def send_endpoint_detach(self, endpoint: PlaneSendEndpoint) -> None:
@@ -315,6 +210,25 @@ class DataPlane:
         """Send to another address from now on."""
         _check(lib.fl_send_endpoint_set_peer(self._driver, endpoint, _native_address(peer)))
 
+    def send_endpoint_add_destination(self, endpoint: PlaneSendEndpoint, identifier: int, to: Address | None) -> None:
+        """Send to one more destination.
+
+        :param to: ``None``: its name does not resolve.
+        """
+        _check(lib.fl_send_endpoint_add_destination(self._driver, endpoint, identifier, _native_address(to)))
+
+    def send_endpoint_set_destination(self, endpoint: PlaneSendEndpoint, identifier: int, to: Address) -> None:
+        """Send to another address in place of a destination's."""
+        _check(lib.fl_send_endpoint_set_destination(self._driver, endpoint, identifier, _native_address(to)))
+
+    def send_endpoint_remove_destination(self, endpoint: PlaneSendEndpoint, identifier: int) -> None:
+        """Send to a destination no more."""
+        _check(lib.fl_send_endpoint_remove_destination(self._driver, endpoint, identifier))
+
+    def send_endpoint_destination_activity(self, endpoint: PlaneSendEndpoint, identifier: int) -> int:
+        """Return the monotonic time of a destination's last status message, at first of its adding."""
+        return _check(lib.fl_send_endpoint_destination_activity(self._driver, endpoint, identifier))
+
     def send_endpoint_time_of_last_sm(self, endpoint: PlaneSendEndpoint) -> int:
         """Return the monotonic time of the last accepted status message, nanoseconds."""
         return int(lib.fl_send_endpoint_time_of_last_sm(endpoint))
@@ -323,24 +237,25 @@ class DataPlane:
         self, binding: Any, params: EndpointParams, receive: ReceiveEndpointParams
     ) -> tuple[PlaneReceiveEndpoint, OpenedEndpoint]:
         """Open a receive endpoint and hand it to the receiver."""
-        native = _endpoint_params(params)
-        native_receive = ffi.new(
-            "fl_receive_endpoint_params_t *",
-            {
-                "id": receive.id,
-                "is_multicast": receive.is_multicast,
-                "has_group_tag": receive.group_tag is not None,
-                "has_control": receive.has_control,
-                "group_tag": receive.group_tag or 0,
-                "control": _native_address(receive.control)[0],
-                "ttl": receive.ttl,
-                "media_timestamp_at": receive.media_timestamp_at,
-                "channel_timestamp_at": receive.channel_timestamp_at,
-            },
-        )
+        native, native_receive = _endpoint_params(params), _receive_endpoint_params(receive)
         with _naming_holders(params.bind):
             endpoint = _pointer(lib.fl_receive_endpoint_open(self._driver, binding, native, native_receive))
         return PlaneReceiveEndpoint(endpoint), _opened(native)
+
+    def receive_endpoint_new_owner(self, receive: ReceiveEndpointParams) -> PlaneReceiveEndpoint:
+        """Make the endpoint of a multi-destination subscription, which is on no transport."""
+        return PlaneReceiveEndpoint(
+            _pointer(lib.fl_receive_endpoint_new_owner(self._driver, _receive_endpoint_params(receive)))
+        )
+
+    def receive_endpoint_open_member(
+        self, owner: PlaneReceiveEndpoint, binding: Any, params: EndpointParams, receive: ReceiveEndpointParams
+    ) -> tuple[PlaneReceiveEndpoint, OpenedEndpoint]:
+        """Open one of its destinations and hand it to the receiver."""
+        native, native_receive = _endpoint_params(params), _receive_endpoint_params(receive)
+        with _naming_holders(params.bind):
+            member = _pointer(lib.fl_receive_endpoint_open_member(self._driver, owner, binding, native, native_receive))
+        return PlaneReceiveEndpoint(member), _opened(native)
 
     def receive_endpoint_detach(self, endpoint: PlaneReceiveEndpoint) -> None:
         """Take it from a transport whose device was lost; its images live on."""
@@ -367,6 +282,10 @@ class DataPlane:
         """Return the address it is bound to."""
         _check(lib.fl_receive_endpoint_local_address(endpoint, self._address))
         return Address.from_native(self._address)
+
+    def receive_endpoint_elicit_session(self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int) -> None:
+        """Ask for a SETUP of one session at the endpoint's control addresses."""
+        _check(lib.fl_receive_endpoint_elicit_session(self._driver, endpoint, stream_id, session_id))
 
     def receive_endpoint_time_of_last_run(self, endpoint: PlaneReceiveEndpoint) -> int:
         """Return the monotonic time of the last datagrams for an explicit control address, nanoseconds."""
@@ -421,6 +340,24 @@ class DataPlane:
         """The metadata says that it is revoked."""
         _check(lib.fl_publication_revoke(self._driver, publication))
 
+    def publication_link(self, publication: PlanePublication, subscription_id: int, position_counter_id: int) -> int:
+        """Link a spy; returns its join position.
+
+        :raises NativeError: with :data:`TRY_AGAIN` if it takes no spies now.
+        """
+        return _check(lib.fl_publication_link(self._driver, publication, subscription_id, position_counter_id))
+
+    def publication_unlink(self, publication: PlanePublication, subscription_id: int) -> None:
+        """Unlink a spy."""
+        _check(lib.fl_publication_unlink(self._driver, publication, subscription_id))
+
+    def publication_is_behind(self, publication: PlanePublication, subscription_id: int) -> bool:
+        """Whether a spy is so far behind that it is given up if it is untethered.
+
+        :raises NativeError: with :data:`NOT_THERE` if it is not linked.
+        """
+        return bool(_check(lib.fl_publication_is_behind(self._driver, publication, subscription_id)))
+
     def publication_remove(self, publication: PlanePublication) -> None:
         """Take it from the sender and free it."""
         _check(lib.fl_publication_remove(self._driver, publication))
@@ -459,6 +396,10 @@ class DataPlane:
         """Unlink a subscriber."""
         _check(lib.fl_ipc_publication_unlink(self._driver, publication, subscription_id))
 
+    def ipc_publication_is_behind(self, publication: PlaneIpcPublication, subscription_id: int) -> bool:
+        """As :meth:`publication_is_behind`."""
+        return bool(_check(lib.fl_ipc_publication_is_behind(self._driver, publication, subscription_id)))
+
     # ---- images ----
 
     def image_add(
@@ -490,6 +431,18 @@ class DataPlane:
     def image_unlink(self, image: PlaneImage, subscription_id: int) -> None:
         """Unlink a subscriber."""
         _check(lib.fl_image_unlink(self._driver, image, subscription_id))
+
+    def image_is_behind(self, image: PlaneImage, subscription_id: int) -> bool:
+        """As :meth:`publication_is_behind`."""
+        return bool(_check(lib.fl_image_is_behind(self._driver, image, subscription_id)))
+
+    def image_respond(self, image: PlaneImage, response_session_id: int) -> None:
+        """Tell the image's publication in which session it is responded to, until told to stop."""
+        _check(lib.fl_image_respond(self._driver, image, response_session_id))
+
+    def image_stop_responding(self, image: PlaneImage) -> None:
+        """Tell it no more."""
+        _check(lib.fl_image_stop_responding(self._driver, image))
 
     def image_reject(self, image: PlaneImage, reason: bytes) -> None:
         """Answer with ERR frames in place of status messages."""
@@ -538,6 +491,23 @@ def _naming_holders(bind: Address) -> Iterator[None]:
         if holders:
             raise NativeError(f"{error}; {holders}", error.code) from error
         raise
+
+
+def _receive_endpoint_params(receive: ReceiveEndpointParams) -> Any:
+    return ffi.new(
+        "fl_receive_endpoint_params_t *",
+        {
+            "id": receive.id,
+            "is_multicast": receive.is_multicast,
+            "has_group_tag": receive.group_tag is not None,
+            "has_control": receive.has_control,
+            "group_tag": receive.group_tag or 0,
+            "control": _native_address(receive.control)[0],
+            "ttl": receive.ttl,
+            "media_timestamp_at": receive.media_timestamp_at,
+            "channel_timestamp_at": receive.channel_timestamp_at,
+        },
+    )
 
 
 def _endpoint_params(params: EndpointParams) -> Any:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
-from framelane.channel import PublicationParams, StartPosition
+from framelane.channel import PublicationParams, StartPosition, UdpChannel, UntetheredTimeouts
 from framelane.driver.counters import Counters
 from framelane.driver.events import wire_text
 from framelane.driver.storage import LogFile
 from framelane.driver.stream import Stream
 from framelane.protocol.commands import AddExclusivePublication, PublicationCommand
-from framelane.protocol.events import ExclusivePublicationReady, PublicationAdded, PublicationReady
+from framelane.protocol.events import (
+    IPC_SOURCE_IDENTITY,
+    ExclusivePublicationReady,
+    PublicationAdded,
+    PublicationReady,
+)
 from framelane.shm.counter_types import CounterType
 from framelane.shm.log_buffer import LogParams, LogType
+
+if TYPE_CHECKING:
+    from framelane.driver.links import Link
 
 __all__ = ["Publication", "PublicationState", "allocate_publisher_counters", "choose_start", "log_params"]
 
@@ -31,7 +40,7 @@ class PublicationState(enum.Enum):
 
 @dataclass(eq=False)
 class Publication(ABC):
-    """One publication.
+    """One publication; a source of IPC subscriptions, or of spies.
 
     :ivar registration_id: of the first adder; the log file is named after it.
     :ivar client_id: of the first adder.
@@ -49,6 +58,18 @@ class Publication(ABC):
     counter_ids: list[int]
     state: PublicationState = PublicationState.ACTIVE
     references: int = 0
+    links: dict[int, Link] = field(default_factory=dict)
+    source_identity: str = IPC_SOURCE_IDENTITY
+
+    @property
+    @abstractmethod
+    def spied_by(self) -> UdpChannel | None:
+        """The channel by which spies know it; ``None``: it is of IPC."""
+
+    @property
+    def correlation_id(self) -> int:
+        """What clients know its images by."""
+        return self.registration_id
 
     @property
     def mtu_length(self) -> int:
@@ -75,9 +96,11 @@ class Publication(ABC):
         """Where the stream starts, bytes."""
         return self.start.position(self.term_length)
 
-    def can_be_joined(self, stream_id: int) -> bool:
+    def can_be_joined(self, stream_id: int, params: PublicationParams) -> bool:
         """Whether a shared add for a stream, and an equal endpoint, joins this publication."""
-        return not self.is_exclusive and self.stream_id == stream_id and self.state is PublicationState.ACTIVE
+        is_open = not self.is_exclusive and self.state is PublicationState.ACTIVE
+        same = self.params.response_correlation_id == params.response_correlation_id
+        return is_open and self.stream_id == stream_id and same
 
     def release(self) -> None:
         """Drop one reference; with the last the publication drains."""
@@ -93,6 +116,23 @@ class Publication(ABC):
             self.state = PublicationState.REVOKED
             self.log.set_revoked()
             self._revoke()
+
+    @abstractmethod
+    def link(self, subscription_id: int, counter_id: int) -> int:
+        """See :class:`framelane.driver.links.Source`."""
+
+    @abstractmethod
+    def unlink(self, subscription_id: int) -> None:
+        """See :class:`framelane.driver.links.Source`."""
+
+    @abstractmethod
+    def is_behind(self, subscription_id: int) -> bool:
+        """See :class:`framelane.driver.links.Source`."""
+
+    @property
+    def untethered(self) -> UntetheredTimeouts:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.params.untethered
 
     @abstractmethod
     def _drain(self) -> None:
@@ -164,6 +204,8 @@ def log_params(
         untethered_window_limit_timeout_ns=params.untethered.window_limit_ns,
         untethered_resting_timeout_ns=params.untethered.resting_ns,
         untethered_linger_timeout_ns=params.untethered.linger_ns or 0,
+        response_correlation_id=params.response_correlation_id,
+        is_response=params.is_response,
         sparse=params.is_sparse,
         signal_eos=params.signals_eos,
         spies_simulate_connection=params.spies_simulate_connection,

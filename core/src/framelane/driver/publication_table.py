@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from framelane.channel import (
+    FlowControl,
     PublicationDefaults,
     PublicationParams,
     SessionIds,
@@ -26,6 +27,11 @@ __all__ = ["PublicationTable", "publication_defaults"]
 OnePublication = TypeVar("OnePublication", bound=Publication)
 
 
+def _strategy_of(supplier: str) -> str:
+    """Return ``max``, ``min`` or ``tagged``, of the short name or the symbol's."""
+    return supplier.removeprefix("aeron_").partition("_")[0]
+
+
 def publication_defaults(
     settings: DriverSettings, *, mtu_length: int, term_length: int, window_length: int, counts_spies: bool
 ) -> PublicationDefaults:
@@ -38,6 +44,14 @@ def publication_defaults(
         is_sparse=settings.term_buffer_sparse_file,
         spies_simulate_connection=counts_spies and settings.spies_simulate_connection,
         max_resend=settings.max_resend,
+        unicast_retransmit_window_multiple=settings.unicast_flow_control_rrwm,
+        flow_control=FlowControl(
+            strategy=_strategy_of(settings.multicast_flowcontrol_supplier),
+            retransmit_window_multiple=settings.multicast_flow_control_rrwm,
+            receiver_timeout_ns=settings.flow_control_receiver_timeout,
+            group_tag=settings.flow_control_group_tag,
+            group_min_size=settings.flow_control_group_min_size,
+        ),
         untethered=UntetheredTimeouts(
             settings.untethered_window_limit_timeout,
             settings.untethered_linger_timeout,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeAlias
 
 from framelane._native import lib
 from framelane.channel import (
@@ -16,6 +18,7 @@ from framelane.channel import (
 from framelane.driver.clients import Clients
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
+from framelane.driver.links import Links
 from framelane.driver.native import DataPlane, NetworkPublicationParams, PlaneEvent, PlanePublication
 from framelane.driver.publication import (
     Publication,
@@ -34,7 +37,7 @@ from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import AddressType, PublicationError
 from framelane.shm.counter_types import CounterType
 
-__all__ = ["NetworkPublication", "NetworkPublications"]
+__all__ = ["LinksSpies", "NetworkPublication", "NetworkPublications"]
 
 _POSITIONS = (
     (CounterType.SENDER_POSITION, "snd-pos"),
@@ -44,6 +47,46 @@ _COUNTS = (
     (CounterType.SENDER_BACK_PRESSURE, "snd-bpe"),
     (CounterType.SENDER_NAKS_RECEIVED, "snd-naks-received"),
 )
+#: Strategies of ``fc``, as the data plane names them.
+_STRATEGIES = {
+    "max": lib.FL_FLOW_CONTROL_MAX,
+    "min": lib.FL_FLOW_CONTROL_MIN,
+    "tagged": lib.FL_FLOW_CONTROL_TAGGED,
+}
+
+
+class RequestImage(Protocol):
+    """An image that a publication may respond to (wire 3.10)."""
+
+    @property
+    def wants_response(self) -> bool:
+        """Whether its publication asked for it."""
+        ...
+
+    def respond(self, session_id: int) -> None:
+        """Tell its publication the session of the responses until they are received."""
+        ...
+
+
+FindImage: TypeAlias = Callable[[int], RequestImage | None]
+
+
+def _request_of(params: PublicationParams, find_image: FindImage) -> RequestImage | None:
+    """Return the image that a publication responds to, ``None`` if it is no response or one to nothing yet.
+
+    :raises CommandError: GENERIC_ERROR if there is no such image, or nobody waits for a response to it.
+    """
+    if not params.is_response or params.is_prototype:
+        return None
+    image = find_image(params.response_correlation_id)
+    if image is None or not image.wants_response:
+        what = "has not requested a response channel" if image else "is not there"
+        raise CommandError(
+            ErrorCode.GENERIC_ERROR,
+            f"image.correlationId={params.response_correlation_id} {what}, so response-correlation-id cannot name it: "
+            f"{params.uri}",
+        )
+    return image
 
 
 @dataclass(eq=False)
@@ -54,11 +97,36 @@ class NetworkPublication(Publication):
     plane: PlanePublication = field(kw_only=True)
     endpoint: SendEndpoint = field(kw_only=True)
 
+    @property
+    def spied_by(self) -> UdpChannel | None:
+        """See :class:`framelane.driver.publication.Publication`."""
+        return self.endpoint.channel
+
+    def link(self, subscription_id: int, counter_id: int) -> int:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.data_plane.publication_link(self.plane, subscription_id, counter_id)
+
+    def unlink(self, subscription_id: int) -> None:
+        """See :class:`framelane.driver.links.Source`."""
+        self.data_plane.publication_unlink(self.plane, subscription_id)
+
+    def is_behind(self, subscription_id: int) -> bool:
+        """See :class:`framelane.driver.links.Source`."""
+        return self.data_plane.publication_is_behind(self.plane, subscription_id)
+
     def _drain(self) -> None:
         self.data_plane.publication_drain(self.plane)
 
     def _revoke(self) -> None:
         self.data_plane.publication_revoke(self.plane)
+
+
+class LinksSpies(Protocol):
+    """Whoever knows the spies."""
+
+    def link_spies(self, publication: NetworkPublication) -> None:
+        """Link all matching spies that are not linked yet."""
+        ...
 
 
 class NetworkPublications(PublicationTable[NetworkPublication]):
@@ -68,6 +136,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         self,
         services: Services,
         clients: Clients,
+        links: Links,
         endpoints: SendEndpoints,
         sessions: SessionIds,
         resolver: NameResolver,
@@ -82,6 +151,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             counts_spies=True,
         )
         super().__init__(services, clients, sessions, defaults)
+        self._links = links
         self._endpoints = endpoints
         self._resolver = resolver
         self._interfaces = interfaces
@@ -89,6 +159,10 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
     def find_tagged(self, entity_tag: int) -> NetworkPublication | None:
         """Return the publication with an entity tag."""
         return next((one for one in self if one.params.entity_tag == entity_tag), None)
+
+    def find(self, registration_id: int) -> NetworkPublication | None:
+        """Return the publication that the command with this correlation id made."""
+        return self._publications.get(registration_id)
 
     def sessions(self, stream_id: int, endpoint: SendEndpoint | None = None) -> set[int]:
         """Return the session ids of a stream, on one endpoint if one is given."""
@@ -98,9 +172,12 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             if one.stream_id == stream_id and (endpoint is None or one.endpoint is endpoint)
         }
 
-    def add(self, command: PublicationCommand, uri: ChannelUri) -> Steps[None]:
+    def add(
+        self, command: PublicationCommand, uri: ChannelUri, find_image: FindImage, subscriptions: LinksSpies
+    ) -> Steps[None]:
         """Make or join a publication and answer (shm 9.3).
 
+        :param find_image: for one that responds to it.
         :raises FramelaneError: nothing has changed then.
         """
         is_exclusive = isinstance(command, AddExclusivePublication)
@@ -109,22 +186,25 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         if udp is None:
             raise CommandError(ErrorCode.INVALID_CHANNEL, f"UDP channels must use UDP URIs: {uri}")
         channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
-        params.check_flow_control(channel.has_group_semantics)
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.mtu_length)
         try:
-            publication = None if is_exclusive else self._find(endpoint, command.stream_id)
+            request = _request_of(params, find_image)
+            publication = None if is_exclusive else self._find(endpoint, command.stream_id, params)
             is_new = publication is None
             if publication is not None:
                 params.check_matches(publication)
             else:
                 publication = yield from self._make(command, params, endpoint, is_exclusive)
             self._answer(command, publication, endpoint.channel_status_id, is_new=is_new)
+            if request is not None and is_new:
+                request.respond(publication.session_id)
+            subscriptions.link_spies(publication)
         finally:
             # A new publication holds a reference of its own.
             self._endpoints.release(endpoint)
 
-    def _find(self, endpoint: SendEndpoint, stream_id: int) -> NetworkPublication | None:
-        return next((one for one in self if one.endpoint is endpoint and one.can_be_joined(stream_id)), None)
+    def _find(self, endpoint: SendEndpoint, stream_id: int, params: PublicationParams) -> NetworkPublication | None:
+        return next((one for one in self if one.endpoint is endpoint and one.can_be_joined(stream_id, params)), None)
 
     def _make(
         self, command: PublicationCommand, params: PublicationParams, endpoint: SendEndpoint, is_exclusive: bool
@@ -134,11 +214,12 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         session_id = self._choose_session_id(params, self.sessions(stream_id, endpoint), stream_id)
         start = choose_start(params, services.random)
         registration_id = command.correlation_id
-        udp = channel.params
+        udp, flow_control, is_group = channel.params, params.flow_control, channel.has_group_semantics
+        counts_receivers = is_group and flow_control.counts_receivers
         metadata = services.storage.buffers.fill(
             replace(
                 log_params(command, params, session_id, start, services.settings.file_page_size),
-                group=channel.has_group_semantics,
+                group=is_group,
             ),
             udp,
         )
@@ -148,6 +229,9 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             position = start.position(params.term_length)
             stream = Stream(registration_id, session_id, stream_id, str(params.uri))
             counter_ids += self._allocate_counters(stream, command.client_id, is_exclusive, position)
+            if counts_receivers:
+                kind = CounterType.FLOW_CONTROL_RECEIVERS
+                counter_ids.append(services.counters.allocate_stream(kind, "fc-receivers", stream, owner_id=-1))
             plane = services.plane.publication_add(
                 endpoint.plane,
                 log.native,
@@ -155,15 +239,18 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
                     registration_id=registration_id,
                     start_position=position,
                     publication_window_length=params.publication_window_length,
-                    max_resend=params.retransmit_slots(channel.has_group_semantics),
-                    retransmit_window_multiple=params.retransmit_window_multiple(channel.has_group_semantics),
+                    max_resend=params.retransmit_slots(is_group),
+                    retransmit_window_multiple=params.retransmit_window_multiple(is_group),
                     ttl=udp.ttl or services.settings.socket_multicast_ttl,
-                    flow_control=lib.FL_FLOW_CONTROL_MAX
-                    if channel.has_group_semantics
-                    else lib.FL_FLOW_CONTROL_UNICAST,
+                    flow_control=_STRATEGIES[flow_control.strategy] if is_group else lib.FL_FLOW_CONTROL_UNICAST,
+                    group_min_size=flow_control.group_min_size,
+                    group_tag=flow_control.group_tag,
+                    receiver_timeout_ns=flow_control.receiver_timeout_ns,
+                    receivers_counter_id=counter_ids[6] if counts_receivers else -1,
                     is_exclusive=is_exclusive,
-                    has_group_semantics=channel.has_group_semantics,
+                    has_group_semantics=is_group,
                     signal_eos=params.signals_eos,
+                    spies_simulate_connection=params.spies_simulate_connection,
                     linger_timeout_ns=params.linger_timeout_ns,
                     publisher_position_counter_id=counter_ids[0],
                     publisher_limit_counter_id=counter_ids[1],
@@ -171,6 +258,8 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
                     sender_limit_counter_id=counter_ids[3],
                     sender_bpe_counter_id=counter_ids[4],
                     sender_naks_received_counter_id=counter_ids[5],
+                    is_response=params.is_response,
+                    wants_response=params.wants_response,
                     timestamp_at=endpoint.channel.params.timestamps.channel_send_at,
                 ),
             )
@@ -210,6 +299,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         """Free a publication, in whatever state."""
         del self._publications[publication.registration_id]
         self._services.plane.publication_remove(publication.plane)
+        self._links.forget_all(publication)
         self._free(publication.log, publication.counter_ids)
         self._endpoints.release(publication.endpoint)
 
@@ -228,6 +318,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             )
         if event.mask & lib.FL_EVENT_PUBLICATION_LINGER:
             publication.state = PublicationState.LINGER
+            self._links.end(publication)
         if event.mask & lib.FL_EVENT_PUBLICATION_DONE:
             self._discard(publication)
 
@@ -239,7 +330,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             return
         error = PublicationError(
             registration_id=publication.registration_id,
-            destination_registration_id=-1,
+            destination_registration_id=event.destination_id,
             session_id=publication.session_id,
             stream_id=publication.stream_id,
             receiver_id=event.receiver_id,

@@ -8,16 +8,21 @@ from typing import Any, TypeAlias
 
 from framelane._native import lib
 from framelane.channel import Address as ChannelAddress
-from framelane.channel import UdpChannel, WildcardPorts
+from framelane.channel import Interfaces, NameResolver, UdpChannel, WildcardPorts
 from framelane.channel.addresses import HostPort
+from framelane.channel.udp_params import ControlMode
 from framelane.driver.counters import STATIC_OWNER
 from framelane.driver.endpoint import Endpoint, Endpoints, Side, native_address
+from framelane.driver.errors import CommandError
 from framelane.driver.native import EndpointParams, OpenedEndpoint, PlaneReceiveEndpoint, ReceiveEndpointParams
 from framelane.driver.receive_clock import clock_label
 from framelane.driver.resources import Steps
 from framelane.driver.services import Services
-from framelane.shm.counter_types import CounterType, index_key
+from framelane.driver.transports import Transports
+from framelane.protocol.error_codes import ErrorCode
+from framelane.shm.counter_types import ChannelStatus, CounterType, index_key
 from framelane.transport.address import Address
+from framelane.transport.selection import Chosen
 
 __all__ = ["ReceiveEndpoint", "ReceiveEndpoints"]
 
@@ -27,6 +32,13 @@ ReceiveEndpoint: TypeAlias = Endpoint[PlaneReceiveEndpoint]
 
 class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
     """The receive endpoints of a driver. References are held by subscriptions and by images."""
+
+    def __init__(
+        self, services: Services, transports: Transports, resolver: NameResolver, interfaces: Interfaces
+    ) -> None:
+        super().__init__(services, transports, resolver, interfaces)
+        #: Of multi-destination subscriptions, by their endpoint's id and the id of the command that gave them.
+        self._destinations: dict[int, dict[int, ReceiveEndpoint]] = {}
 
     @staticmethod
     def _make_side(services: Services) -> Side[PlaneReceiveEndpoint]:
@@ -52,6 +64,8 @@ class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
         endpoint = self._join(channel)
         if endpoint is not None:
             channel.check_receive_timestamps(endpoint.channel)
+        elif channel.is_multi_destination and channel.params.control_mode is ControlMode.MANUAL:
+            endpoint = self._make_owner(channel, registration_id, group_tag)
         else:
             open_in_plane = partial(self._open_in_plane, channel, group_tag)
             mtu_length = self._services.settings.mtu_length
@@ -62,17 +76,101 @@ class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
     def _open_in_plane(
         self, channel: UdpChannel, group_tag: int | None, binding: Any, identifier: int, params: EndpointParams
     ) -> tuple[PlaneReceiveEndpoint, OpenedEndpoint]:
-        receive = ReceiveEndpointParams(
+        receive = self._receive_params(channel, group_tag, identifier)
+        return self._services.plane.receive_endpoint_open(binding, params, receive)
+
+    def _receive_params(self, channel: UdpChannel, group_tag: int | None, identifier: int) -> ReceiveEndpointParams:
+        return ReceiveEndpointParams(
             id=identifier,
             is_multicast=channel.is_multicast,
             control=None if channel.control is None else native_address(channel.control),
             has_control=channel.has_explicit_control,
             group_tag=group_tag,
-            ttl=params.ttl,
+            ttl=channel.params.ttl or self._services.settings.socket_multicast_ttl,
             media_timestamp_at=channel.params.timestamps.media_receive_at,
             channel_timestamp_at=channel.params.timestamps.channel_receive_at,
         )
-        return self._services.plane.receive_endpoint_open(binding, params, receive)
+
+    # ---- destinations ----
+
+    def _make_owner(self, channel: UdpChannel, registration_id: int, group_tag: int | None) -> ReceiveEndpoint:
+        """Make the endpoint of a multi-destination subscription, which has no socket of its own."""
+        identifier = self._take_id()
+        status_id = self._allocate_status(channel, registration_id)
+        try:
+            # What is common to the destinations: its own control address means nothing.
+            common = replace(self._receive_params(channel, group_tag, identifier), control=None, has_control=False)
+            plane = self._services.plane.receive_endpoint_new_owner(common)
+        except BaseException:
+            self._services.counters.free(status_id)
+            raise
+        self._services.counters.set(status_id, ChannelStatus.ACTIVE)
+        endpoint = Endpoint(
+            identifier=identifier,
+            channel=channel,
+            chosen=Chosen(str(channel.uri), "", "its destinations are on transports"),
+            plane=plane,
+            opened=OpenedEndpoint(0, 0, 0, 0, "", 0),
+            local=None,
+            mtu_length=0,
+            max_datagram=0,
+            taken=None,
+            counter_ids=[status_id],
+        )
+        self._by_id[identifier] = endpoint
+        self._table.add(endpoint)
+        self._destinations[identifier] = {}
+        return endpoint
+
+    def has_destinations(self, endpoint: ReceiveEndpoint) -> bool:
+        """Whether an endpoint receives at destinations that are given, be it none, and not at an address of its own."""
+        return endpoint.identifier in self._destinations
+
+    def add_destination(self, owner: ReceiveEndpoint, registration_id: int, channel: UdpChannel) -> Steps[None]:
+        """Receive at one more destination, with the socket settings of the owner's channel (wire 4.12).
+
+        :param registration_id: of the command.
+        :raises FramelaneError: if no transport can serve it, or it cannot be opened.
+        """
+        common = owner.channel.params
+        params = replace(
+            channel.params,
+            timestamps=common.timestamps,
+            socket_send_buffer_length=common.socket_send_buffer_length,
+            socket_receive_buffer_length=common.socket_receive_buffer_length,
+        )
+        channel = replace(channel, params=params)
+        open_in_plane = partial(self._open_member_in_plane, owner, channel)
+        mtu_length = self._services.settings.mtu_length
+        member = yield from self._open(channel, registration_id, mtu_length, open_in_plane, owner)
+        member.references = 1
+        self._destinations[owner.identifier][registration_id] = member
+
+    def _open_member_in_plane(
+        self, owner: ReceiveEndpoint, channel: UdpChannel, binding: Any, identifier: int, params: EndpointParams
+    ) -> tuple[PlaneReceiveEndpoint, OpenedEndpoint]:
+        if self.find_id(owner.identifier) is not owner:
+            raise CommandError(
+                ErrorCode.UNKNOWN_SUBSCRIPTION, f"the subscription is gone that was to receive at {channel.uri}"
+            )
+        receive = self._receive_params(channel, None, identifier)
+        return self._services.plane.receive_endpoint_open_member(owner.plane, binding, params, receive)
+
+    def remove_destination(self, owner: ReceiveEndpoint, channel: UdpChannel) -> None:
+        """Receive no more at the destination that was given with this text, or else at this address; nothing if there
+        is none."""
+        by_id = self._destinations[owner.identifier]
+        same_text = [one for one, member in by_id.items() if str(member.channel.uri) == str(channel.uri)]
+        same_address = [one for one, member in by_id.items() if member.channel.data == channel.data]
+        for registration_id in (same_text or same_address)[:1]:
+            self.release(by_id.pop(registration_id))
+
+    def release(self, endpoint: ReceiveEndpoint) -> None:
+        """See :meth:`Endpoints.release`; an owner's last reference closes its destinations too."""
+        if endpoint.references == 1:
+            for member in self._destinations.pop(endpoint.identifier, {}).values():
+                self.release(member)
+        super().release(endpoint)
 
     def _count_timestamps(self, endpoint: ReceiveEndpoint) -> int | None:
         if not endpoint.channel.params.timestamps.media_receive_at:

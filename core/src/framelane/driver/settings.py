@@ -115,8 +115,12 @@ def _resolve_driver(
             warnings.append(f"{one.key} = {one.raw!r} is outside {kind.accepts}; {shown} is used ({one.source})")
         values[key], sources[one.key] = clamped, one.source
     settings = DriverSettings.model_validate(values)
-    for key, wrong in (*check(settings), *find_unsupported(settings)):
-        shown = kind_of(key).show(getattr(settings, key))
-        source = sources.get(f"driver.{key}", DEFAULT_SOURCE)
-        problems.append(f"driver.{key} = {shown}: {wrong} ({source})")
+    for found, texts in (
+        ((*check(settings), *find_unsupported(settings, ignored=False)), problems),
+        (find_unsupported(settings, ignored=True), warnings),
+    ):
+        for key, wrong in found:
+            shown = kind_of(key).show(getattr(settings, key))
+            source = sources.get(f"driver.{key}", DEFAULT_SOURCE)
+            texts.append(f"driver.{key} = {shown}: {wrong} ({source})")
     return settings

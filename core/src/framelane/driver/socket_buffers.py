@@ -30,14 +30,17 @@ class SocketBuffers:
         """Read them from /proc."""
         return cls(*(_system_value(name) for name in ("wmem_default", "wmem_max", "rmem_default", "rmem_max")))
 
-    def fill(self, params: LogParams, channel: UdpParams) -> LogParams:
-        """Return log metadata with these and with what the channel asked for."""
+    def fill(self, params: LogParams, channel: UdpParams | None) -> LogParams:
+        """Return log metadata with these and with what the channel asked for.
+
+        :param channel: ``None`` for IPC.
+        """
         return replace(
             params,
-            socket_sndbuf_length=channel.socket_send_buffer_length,
+            socket_sndbuf_length=channel.socket_send_buffer_length if channel else 0,
             os_default_socket_sndbuf_length=self.default_send,
             os_max_socket_sndbuf_length=self.max_send,
-            socket_rcvbuf_length=channel.socket_receive_buffer_length,
+            socket_rcvbuf_length=channel.socket_receive_buffer_length if channel else 0,
             os_default_socket_rcvbuf_length=self.default_receive,
             os_max_socket_rcvbuf_length=self.max_receive,
         )

@@ -169,6 +169,8 @@ def _collect_environment(environ: Mapping[str, str], collected: Collected, *, st
         if not name.startswith(("AERON_", "FRAMELANE_")):
             continue
         source = f"environment {name}"
+        if not value and name in KEYS_BY_NAME:
+            continue  # as if it were not there: so scripts and containers pass on what nobody has set
         if _collect_name(name, value, source, collected):
             continue
         known = [*KEYS_BY_NAME, *_TRANSPORT_NAMES, *collected.aliases]

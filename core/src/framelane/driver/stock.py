@@ -52,6 +52,24 @@ Cpu = Annotated[int, Integer(-1, 255)]
 Int32 = Annotated[int, Integer(-(2**31), INT32_MAX)]
 Int64 = Annotated[int, Integer(-(2**63), INT64_MAX)]
 
+_CONGESTION_CONTROLS = (
+    "static",
+    "cubic",
+    "aeron_congestion_control_default_strategy_supplier",
+    "aeron_static_window_congestion_control_strategy_supplier",
+    "aeron_cubic_congestion_control_strategy_supplier",
+)
+_MULTICAST_FLOW_CONTROLS = (
+    "max",
+    "min",
+    "tagged",
+    "aeron_max_multicast_flow_control_strategy_supplier",
+    "aeron_min_flow_control_strategy_supplier",
+    "aeron_tagged_flow_control_strategy_supplier",
+    "aeron_min_multicast_flow_control_strategy_supplier",
+    "aeron_tagged_multicast_flow_control_strategy_supplier",
+)
+
 
 class StockSettings(BaseModel):
     """What ``aeronmd`` takes. Where the default is another one here, :mod:`framelane.driver.settings` says so."""
@@ -172,7 +190,9 @@ class StockSettings(BaseModel):
     receiver_group_tag: Annotated[int | None, Integer(-(2**63), INT64_MAX)] = Field(
         None, description="Receiver tag in status messages."
     )
-    flow_control_group_tag: Int64 = Field(-1, description="Group tag of tagged flow control.")
+    flow_control_group_tag: Int64 = Field(
+        -1, description="Group tag of tagged flow control; a default of fc, as the next two."
+    )
     flow_control_group_min_size: Annotated[int, Integer(0, INT32_MAX)] = Field(
         0, description="Fewest receivers of min and tagged flow control."
     )
@@ -182,15 +202,17 @@ class StockSettings(BaseModel):
     unicast_flowcontrol_supplier: OptionalText = Field(
         "aeron_unicast_flow_control_strategy_supplier", description="Flow control of unicast channels."
     )
-    multicast_flowcontrol_supplier: OptionalText = Field(
-        "aeron_max_multicast_flow_control_strategy_supplier", description="Flow control of multicast channels."
+    multicast_flowcontrol_supplier: Annotated[str, Choice(_MULTICAST_FLOW_CONTROLS)] = Field(
+        "aeron_max_multicast_flow_control_strategy_supplier",
+        description="Flow control of channels with more than one receiver, unless fc says otherwise.",
     )
-    unicast_flow_control_rrwm: Count = Field(16, description="Retransmit window multiple, unicast; Java property only.")
+    unicast_flow_control_rrwm: Count = Field(16, description="Windows that one NAK may ask for, unicast.")
     multicast_flow_control_rrwm: Count = Field(
-        4, description="Retransmit window multiple, multicast; Java property only."
+        4, description="Windows that one NAK may ask for, multicast; a default of fc."
     )
-    congestioncontrol_supplier: OptionalText = Field(
-        "aeron_congestion_control_default_strategy_supplier", description="Congestion control."
+    congestioncontrol_supplier: Annotated[str, Choice(_CONGESTION_CONTROLS)] = Field(
+        "aeron_congestion_control_default_strategy_supplier",
+        description="Default of the channel parameter cc; static unless it names cubic.",
     )
     cubiccongestioncontrol_measurertt: Boolean = Field(False, description="CUBIC: measure the round trip time.")
     cubiccongestioncontrol_initialrtt: TimeoutOrZero = Field(
@@ -249,12 +271,24 @@ class StockSettings(BaseModel):
     )
 
     # Name resolution.
-    name_resolver_supplier: OptionalText = Field("default", description="Name resolver.")
-    name_resolver_init_args: OptionalText = Field(None, description="Its arguments.")
-    name_resolver_csv_lookup_table_args: OptionalText = Field(None, description="Table of the csv_table resolver.")
-    driver_resolver_name: OptionalText = Field(None, description="This driver's name in name resolution.")
-    driver_resolver_interface: OptionalText = Field(None, description="host:port of driver name resolution.")
-    driver_resolver_bootstrap_neighbor: OptionalText = Field(None, description="Neighbours to begin with.")
+    name_resolver_supplier: Annotated[str, Choice(("default", "driver", "csv_table"))] = Field(
+        "default",
+        description="Name resolver: `default`, the host's, or `csv_table`, a table of names; `driver_resolver_name` "
+        "adds those that drivers tell.",
+    )
+    name_resolver_init_args: OptionalText = Field(None, description="Table of `csv_table`.")
+    name_resolver_csv_lookup_table_args: OptionalText = Field(
+        None, description="Table of `csv_table`, if the one above is not given."
+    )
+    driver_resolver_name: OptionalText = Field(
+        None, description="This driver's name, which it tells other drivers; needs driver_resolver_interface."
+    )
+    driver_resolver_interface: OptionalText = Field(
+        None, description="Where drivers are told and tell names: host, or host:port."
+    )
+    driver_resolver_bootstrap_neighbor: OptionalText = Field(
+        None, description="Drivers to tell first, host:port, separated by commas; at most 20."
+    )
     driver_resolver_neighbor_timeout: Annotated[int, Duration(minimum=MILLISECOND)] = Field(
         10 * SECOND, description="Neighbour timeout."
     )

@@ -1,5 +1,6 @@
 """Stock settings whose feature this driver does not have: accepted at their default, refused otherwise.
 
+Where streams are the same without it, another value is ignored with a warning.
 Removing an entry is part of adding its feature.
 """
 
@@ -18,60 +19,16 @@ class Unsupported:
     #: Values that ask for nothing more than the default does.
     same_as_default: frozenset[object] = frozenset()
     instead: str = ""  #: what to use
+    is_ignored: bool = False  #: other values are a warning
 
 
-def _all(feature: str, *keys: str, instead: str = "") -> dict[str, Unsupported]:
-    return dict.fromkeys(keys, Unsupported(feature, instead=instead))
+def _all(feature: str, *keys: str, instead: str = "", is_ignored: bool = False) -> dict[str, Unsupported]:
+    return dict.fromkeys(keys, Unsupported(feature, instead=instead, is_ignored=is_ignored))
 
 
 UNSUPPORTED: dict[str, Unsupported] = {
-    **_all(
-        "min and tagged flow control",
-        "flow_control_group_tag",
-        "flow_control_group_min_size",
-        "flow_control_receiver_timeout",
-    ),
     "unicast_flowcontrol_supplier": Unsupported(
         "flow control other than unicast for unicast channels", frozenset({"unicast"})
-    ),
-    "multicast_flowcontrol_supplier": Unsupported(
-        "flow control other than max for multicast channels", frozenset({"max"})
-    ),
-    **_all(
-        "retransmit window multiples other than the default",
-        "unicast_flow_control_rrwm",
-        "multicast_flow_control_rrwm",
-    ),
-    "congestioncontrol_supplier": Unsupported(
-        "congestion control other than the static window",
-        frozenset({"static", "aeron_static_window_congestion_control_strategy_supplier"}),
-    ),
-    **_all(
-        "CUBIC congestion control",
-        "cubiccongestioncontrol_measurertt",
-        "cubiccongestioncontrol_initialrtt",
-        "cubiccongestioncontrol_tcpmode",
-    ),
-    "spies_simulate_connection": Unsupported("spies"),
-    **_all(
-        "untethered subscriptions",
-        "tether_subscriptions",
-    ),
-    **_all(
-        "name resolvers other than the host's",
-        "name_resolver_supplier",
-        "name_resolver_init_args",
-        "name_resolver_csv_lookup_table_args",
-    ),
-    **_all(
-        "driver name resolution",
-        "driver_resolver_name",
-        "driver_resolver_interface",
-        "driver_resolver_bootstrap_neighbor",
-        "driver_resolver_neighbor_timeout",
-        "driver_resolver_self_resolution_interval",
-        "driver_resolver_neighbor_resolution_interval",
-        "driver_resolver_bootstrap_neighbor_resolution_interval",
     ),
     **_all(
         "loadable transport bindings",
@@ -101,7 +58,14 @@ UNSUPPORTED: dict[str, Unsupported] = {
         "udp_channel_transport_bindings_fixed_loss_args",
         "udp_channel_transport_bindings_multi_gap_loss_args",
     ),
-    **_all("event logging", "event_log", "event_log_disable", "event_log_filename", "event_log_file_max_length"),
+    **_all(
+        "event logging",
+        "event_log",
+        "event_log_disable",
+        "event_log_filename",
+        "event_log_file_max_length",
+        is_ignored=True,
+    ),
     **_all("experimental features", "enable_experimental_features"),
     **_all(
         "pinning derived from the cpuset",
@@ -114,5 +78,6 @@ UNSUPPORTED: dict[str, Unsupported] = {
         "driver_native_resource_agent_idle_strategy",
         "driver_native_resource_agent_idle_strategy_init_args",
         "driver_native_resource_agent_cpu_affinity",
+        is_ignored=True,
     ),
 }
