@@ -208,6 +208,7 @@ class Transports:
                 if is_required(name):
                     raise
                 self._services.errors.record_exception(error, f"transport {name} at the start")
+                logger.warning("transport not opened", transport=name, error=str(error))
 
     def _use(self, name: str) -> Steps[OpenTransport]:
         while (opening := self._opening.get(name)) is not None:  # for an endpoint of another lane
