@@ -79,6 +79,24 @@ def test_a_taken_device_has_what_linux_knew_of_it(sysfs: Sysfs, device: str) -> 
     assert (target.name, target.mtu) == (NIC, 9000)
 
 
+@pytest.mark.parametrize(
+    ("routes", "kept"),
+    [
+        ((SavedRoute("10.1.0.1/32"), SavedRoute("10.2.0.0/16", "10.1.0.1")), ["10.1.0.1/32", "10.2.0.0/16"]),
+        ((), ["10.1.0.1/32"]),  # the kernel's route had the flag onlink in place of a route to the gateway
+    ],
+)
+def test_a_gateway_beyond_the_own_network_is_kept_as_the_cloud_has_it(
+    sysfs: Sysfs, routes: tuple[SavedRoute, ...], kept: list[str]
+) -> None:
+    sysfs.add(NIC)
+    saved_state.save(SavedInterface(NIC, "eth2", ("10.1.0.5/32",), ("10.1.0.1",), routes, mtu=65535))
+    settings = DpdkSettings(device=NIC)
+    assert [str(one.to) for one in settings.routes] == kept
+    assert [str(one) for one in settings.gateway] == ["10.1.0.1"]
+    assert settings.ip_mtu == 9216
+
+
 def test_what_is_configured_wins_over_what_linux_knew(sysfs: Sysfs) -> None:
     sysfs.add(NIC)
     saved_state.save(SAVED)

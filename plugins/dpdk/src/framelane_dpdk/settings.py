@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -19,6 +20,7 @@ from framelane_dpdk.vdevs import ArgumentValue, check_arguments, split_name
 
 __all__ = ["DpdkSettings"]
 
+_MOST_MTU = 9216  #: what ``ip_mtu`` takes
 _DEVICE = re.compile(r"([0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[01][0-9A-Fa-f]\.[0-7]|[^\s/:,=]{1,15}")
 _CPU_LIST = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _PLAIN = re.compile(r"[^\s,=]+")
@@ -96,11 +98,6 @@ class DpdkSettings(PortSettings):
     file_prefix: str | None = Field(default=None, description="Prefix of DPDK's files at run time.")
     extra_eal_args: tuple[str, ...] = Field(default=(), description="Further arguments of rte_eal_init.")
 
-    @field_validator("addresses", "gateway", mode="before")
-    @classmethod
-    def _several(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
     @field_validator("device")
     @classmethod
     def _device(cls, value: str | None) -> str | None:
@@ -139,8 +136,12 @@ class DpdkSettings(PortSettings):
         saved = _saved_state(given)
         if saved is None:
             return given
-        routes = [{"to": route.to, "via": route.via} for route in saved.routes if route.via is not None]
-        kept = {"addresses": saved.addresses, "gateway": saved.gateway, "routes": routes, "ip_mtu": saved.mtu}
+        kept = {
+            "addresses": saved.addresses,
+            "gateway": saved.gateway,
+            "routes": _kept_routes(saved),
+            "ip_mtu": min(saved.mtu, _MOST_MTU),
+        }
         return {**given, **{name: value for name, value in kept.items() if given.get(name) in (None, (), [])}}
 
     @model_validator(mode="after")
@@ -156,6 +157,17 @@ class DpdkSettings(PortSettings):
         if self.devargs and self.vdev is not None:
             raise ValueError("devargs: these are for PCI devices; a vdev takes vdev_args")
         return self
+
+
+def _kept_routes(saved: saved_state.SavedInterface) -> list[dict[str, str | None]]:
+    """Return what Linux had beside its default routes, and what it knew of gateways by their flag ``onlink`` alone."""
+    routes = [{"to": route.to, "via": route.via} for route in saved.routes]
+    on_link = [ip_interface(address).network for address in saved.addresses]
+    on_link += [ip_network(route.to) for route in saved.routes if route.via is None]
+    for gateway in map(ip_address, {*saved.gateway, *(route.via for route in saved.routes if route.via is not None)}):
+        if not gateway.is_link_local and not any(gateway in network for network in on_link):
+            routes.append({"to": f"{gateway}/{gateway.max_prefixlen}", "via": None})
+    return routes
 
 
 def _saved_state(given: Mapping[str, Any]) -> saved_state.SavedInterface | None:
