@@ -154,6 +154,13 @@ def test_a_device_that_is_not_there_is_refused_with_the_next_step(sysfs: Sysfs, 
         ({"device": NIC, "devargs": {"a": "1,b=2"}}, "without white space, commas"),
         ({"cores": "0,x"}, "expected numbers and ranges"),
         ({"file_prefix": "../x"}, "expected up to 64"),
+        ({"extra_eal_args": ["--no-huge", "-n", "4"]}, "--no-huge: set hugepages = false"),
+        ({"extra_eal_args": ["--in-memory"]}, "--in-memory: set hugepages = true"),
+        ({"extra_eal_args": ["-l0", "-m", "64"]}, "-l0: set cores; -m: set memory"),
+        (
+            {"extra_eal_args": ["--vdev=net_null0", "--help"]},
+            "set vdev and vdev_args; --help: it would end the process",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(given: dict[str, object], message: str) -> None:
@@ -196,6 +203,20 @@ def test_ena_gets_its_time_out_and_refuses_what_its_release_lacks(sysfs: Sysfs) 
     assert (target.devargs, target.is_ena) == (f"{NIC},miss_txc_to=30", True)
     with pytest.raises(TransportError, match=r"ena_llq = 'off': DPDK 21\.11 cannot"):
         ena_arguments(DpdkSettings(ena_llq="off"), (21, 11))
+
+
+def test_ena_without_interrupts_is_polled_where_the_release_can(sysfs: Sysfs) -> None:
+    sysfs.add(NIC, vendor=0x1D0F, device=0xEC21, driver="uio_pci_generic")
+    target = find_target(DpdkSettings(device=NIC), (24, 11))
+    assert target is not None and target.devargs == f"{NIC},control_path_poll_interval=1000"
+    target = find_target(DpdkSettings(device=NIC, devargs={"control_path_poll_interval": 500}), (25, 11))
+    assert target is not None and target.devargs == f"{NIC},control_path_poll_interval=500"
+    with pytest.raises(
+        TransportError, match=r"DPDK 22\.11 cannot drive an ENA device that is bound to uio_pci_generic"
+    ):
+        find_target(DpdkSettings(device=NIC), VERSION)
+    with pytest.raises(TransportError, match="write control_path_poll_interval"):
+        find_target(DpdkSettings(device=NIC, devargs={"control_poll_interval": 500}), (24, 11))
 
 
 def plain(**changes: object) -> Environment:

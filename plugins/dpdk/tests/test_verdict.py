@@ -110,11 +110,19 @@ def test_a_vfio_group_that_cannot_be_opened_is_named(sysfs: Path) -> None:
     assert "/dev/vfio/4711, readable and writable" in asked
 
 
-def test_ena_without_write_combining_is_warned_of(sysfs: Path) -> None:
-    add_nic(sysfs, driver="vfio-pci", group=4711, ena=True)
+def test_a_processor_that_is_not_there_is_named() -> None:
+    found = verdict(vdev="net_memif", cores="0,4090-4091")
+    assert not found.usable
+    assert only(found).found == "this machine has no processor 4090, 4091"
+    assert only(found).next.startswith("name some of 0 to ")
+
+
+@pytest.mark.parametrize("driver", ["vfio-pci", "uio_pci_generic"])
+def test_ena_without_write_combining_is_warned_of(sysfs: Path, driver: str) -> None:
+    add_nic(sysfs, driver=driver, group=4711, ena=True)
     (sysfs / "class/iommu/dmar0").mkdir(parents=True)
-    found = verdict(device=NIC)
-    assert any("write combining" in one.asked for one in found.obstacles)
+    found = verdict(device=NIC, devargs={"control_path_poll_interval": 1000})
+    assert any("write combining" in one.asked and driver in one.found for one in found.obstacles)
     assert not found.capabilities.multicast
 
 

@@ -100,7 +100,7 @@ def _physical(settings: DpdkSettings, device: str, version: tuple[int, int]) -> 
             f"transport.dpdk.device = {device!r}: there is no network device {address} in {sysfs()}/bus/pci/devices; "
             f"{_LIST}"
         )
-    arguments = ena_arguments(settings, version) if is_ena(pci) else settings.devargs
+    arguments = ena_arguments(settings, version, pci.driver) if is_ena(pci) else settings.devargs
     text = "".join(f",{name}={_plain(value)}" for name, value in arguments.items())
     interface = pci.interfaces[0] if pci.is_bifurcated and pci.interfaces else None
     kernel_mtu = None if interface is None else _interface_mtu(interface)

@@ -19,13 +19,14 @@ from framelane_dpdk.hugepages import format_size, pools
 from framelane_dpdk.naming import is_ena, sysfs, usable_devices
 from framelane_dpdk.native import missing_native, version_of
 from framelane_dpdk.pci import USER_SPACE_DRIVERS, PciDevice, network_devices
-from framelane_dpdk.settings import DpdkSettings
+from framelane_dpdk.settings import DpdkSettings, processors_of
 from framelane_dpdk.target import Target, find_target
 from framelane_dpdk.vdevs import RING, VDEVS, split_name
 
 __all__ = ["make_verdict"]
 
 _PROC = Path("/proc")
+_PROCESSORS = Path("/sys/devices/system/cpu")
 _CAPABILITY_BITS = {
     "CAP_NET_ADMIN": 12,
     "CAP_NET_RAW": 13,
@@ -119,6 +120,19 @@ def _obstacles(settings: DpdkSettings, target: Target, drivers: Path, abi_major:
     else:
         yield from _physical_obstacles(target.pci)
     yield from _memory_obstacles(settings, target)
+    yield from _processor_obstacles(settings)
+
+
+def _processor_obstacles(settings: DpdkSettings) -> Iterator[Obstacle]:
+    there = {int(entry.name.removeprefix("cpu")) for entry in _PROCESSORS.glob("cpu[0-9]*")}
+    missing = sorted(processor for processor in processors_of(settings.cores or "") if processor not in there)
+    if missing:
+        yield Obstacle(
+            asked=f"transport.dpdk.cores = {settings.cores}",
+            found=f"this machine has no processor {', '.join(map(str, missing))}",
+            where=str(_PROCESSORS),
+            next=f"name some of 0 to {max(there)}, or leave cores out",
+        )
 
 
 def _virtual_obstacles(settings: DpdkSettings, target: Target, drivers: Path, abi_major: int) -> Iterator[Obstacle]:
@@ -247,10 +261,11 @@ def _missing_capabilities(names: tuple[str, ...], what: str) -> Iterator[Obstacl
 
 def _warnings(target: Target) -> Iterator[Obstacle]:
     """Yield what costs performance and stops nothing."""
-    if target.pci is not None and is_ena(target.pci) and target.pci.driver == "vfio-pci":
+    if target.pci is not None and is_ena(target.pci) and target.pci.driver in ("vfio-pci", "uio_pci_generic"):
+        of_most = " of most kernels" if target.pci.driver == "vfio-pci" else ""
         yield Obstacle(
             asked="write combining for the ENA device's memory",
-            found="vfio-pci of most kernels maps it without, which makes every transmission slow",
+            found=f"{target.pci.driver}{of_most} maps it without, which makes every transmission slow",
             where=f"{sysfs()}/bus/pci/devices/{target.pci.address}/driver",
             next="use the vfio-pci with write combining that Amazon provides, or igb_uio with wc_activate=1",
         )
