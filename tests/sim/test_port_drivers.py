@@ -5,6 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from framelane._native import lib
 from framelane.driver.verdicts import read_verdicts
@@ -123,3 +126,25 @@ def test_the_driver_shows_the_network_of_its_port(sim: Simulation) -> None:
     assert shown.value == 1
     assert figures(left)["memory-tx-pkts"] > 0
     assert figures(left)["memory-tx-unresolved"] == 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "figure", "hint"),
+    [
+        (IP(src="10.0.0.1", dst="10.0.0.2") / UDP(dport=40123, chksum=1), "rx-checksum-failure-udp", "tx off"),
+        (IP(src="10.0.0.1", dst="10.0.0.2", flags="MF") / UDP(dport=40123), "rx-fragments", "lower the mtu"),
+    ],
+    ids=["checksum", "fragment"],
+)
+def test_what_is_dropped_and_can_be_mended_is_told_once_with_what_to_do(
+    sim: Simulation, frame: IP, figure: str, hint: str
+) -> None:
+    port = MemoryPort("02:00:00:00:00:02", clock=sim.clock.native)
+    host = sim.add_host_on(open_memory_port(own(*RIGHT), port)[0], RIGHT)
+    host.add_client().add_subscription(CHANNELS["IPv4"])
+    for _ in range(3):
+        port.inject(bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / frame / Raw(bytes(32))))
+        sim.run_for(1_500_000_000)
+    (told,) = host.errors()
+    assert told.startswith(f"transport memory: memory-{figure} grows: ") and hint in told
+    assert figures(host)[f"memory-{figure}"] == 3
