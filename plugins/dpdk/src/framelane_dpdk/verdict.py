@@ -14,8 +14,10 @@ from typing import Any
 
 from framelane.errors import TransportError
 from framelane.transport import Capabilities, Device, Fact, Obstacle, Verdict
+from framelane_dpdk.checks import group_obstacles
 from framelane_dpdk.environment import free_hugepages, resolve_environment
 from framelane_dpdk.hugepages import format_size, pools
+from framelane_dpdk.in_use import device_holders
 from framelane_dpdk.naming import is_ena, sysfs, usable_devices
 from framelane_dpdk.native import missing_native, version_of
 from framelane_dpdk.pci import USER_SPACE_DRIVERS, PciDevice, network_devices
@@ -36,6 +38,8 @@ _CAPABILITY_BITS = {
     "CAP_BPF": 39,
 }
 _MLX5_CAPABILITIES = ("CAP_NET_RAW", "CAP_NET_ADMIN")
+#: Longest that /proc is searched: a probe has two seconds.
+_HOLDERS_LIMIT_S = 0.5
 _LEAST_MEMLOCK = 64 << 20
 _HEADERS = 20 + 8
 
@@ -194,6 +198,23 @@ def _physical_obstacles(device: PciDevice) -> Iterator[Obstacle]:
         again = f"bind it again: framelane dpdk bind {device.address}"
         yield Obstacle("an IOMMU group of the device", "it has none", where, again)
         return
+    for one in group_obstacles(sysfs(), device):
+        yield Obstacle(f"the device {device.address} through vfio-pci", one.found, where, one.next)
+    holders = device_holders(
+        sysfs(),
+        _PROC,
+        device.address,
+        device.iommu_group,
+        without=(os.getpid(), os.getppid()),  # of a probe: the driver, which may have it
+        limit_s=_HOLDERS_LIMIT_S,
+    )
+    if holders:
+        yield Obstacle(
+            asked=f"the device {device.address}, which one program can have at a time",
+            found=f"it is in use by {', '.join(holders)}",
+            where=f"/dev/vfio/{device.iommu_group}",
+            next="end that, or name another device",
+        )
     node = Path("/dev/vfio") / (f"noiommu-{device.iommu_group}" if device.is_noiommu_group else str(device.iommu_group))
     for path in (Path("/dev/vfio/vfio"), node):
         if not os.access(path, os.R_OK | os.W_OK):
