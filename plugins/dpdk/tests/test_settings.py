@@ -123,6 +123,15 @@ def test_a_bifurcated_device_keeps_its_interface(sysfs: Sysfs) -> None:
     assert not target.needs_physical
 
 
+def test_a_bifurcated_device_without_the_kernels_neighbours_is_refused(sysfs: Sysfs) -> None:
+    sysfs.add(NIC, driver="mlx5_core", interface="eth2")
+    with pytest.raises(TransportError, match=r"Linux keeps 0000:03:00\.0 \(eth2\) by mlx5_core.*leave neighbours"):
+        find_target(DpdkSettings(device=NIC, neighbours="own", addresses=["10.1.0.5/24"]), VERSION)
+    sysfs.add("0000:04:00.0", driver="mana")
+    with pytest.raises(TransportError, match=r"mana has it, and its interface.*is not in this network namespace"):
+        find_target(DpdkSettings(device="0000:04:00.0"), VERSION)
+
+
 @pytest.mark.parametrize(
     ("device", "message"),
     [
