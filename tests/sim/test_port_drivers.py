@@ -6,7 +6,7 @@ import struct
 
 import pytest
 from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
 from framelane._native import lib
@@ -148,3 +148,16 @@ def test_what_is_dropped_and_can_be_mended_is_told_once_with_what_to_do(
     (told,) = host.errors()
     assert told.startswith(f"transport memory: memory-{figure} grows: ") and hint in told
     assert figures(host)[f"memory-{figure}"] == 3
+
+
+def test_as_many_neighbours_are_known_as_the_setting_allows(sim: Simulation) -> None:
+    port = MemoryPort("02:00:00:00:00:02", clock=sim.clock.native)
+    host = sim.add_host_on(open_memory_port(own("10.0.0.2/16", neighbour_capacity=64), port)[0], RIGHT)
+    host.add_client().add_subscription(CHANNELS["IPv4"])
+    for number in range(1, 65):
+        asks = ARP(op=1, hwsrc=f"02:00:00:01:00:{number:02x}", psrc=f"10.0.1.{number}", pdst="10.0.0.2")
+        port.inject(bytes(Ether(src=asks.hwsrc, dst="ff:ff:ff:ff:ff:ff") / asks))
+        sim.run_for(10_000_000)
+    sim.run_for(1_500_000_000)
+    (shown,) = [c for c in host.counters if c.type_id == CounterType.TRANSPORT_NETSTACK]
+    assert shown.value == 32, "who asks takes half of the table"

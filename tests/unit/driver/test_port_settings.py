@@ -92,6 +92,7 @@ def test_routes_and_numbers_come_from_the_environment():
         ("gateway=0.0.0.0", "0.0.0.0 is no address that a gateway can have"),
         ("adresses=10.1.0.5/24", "did you mean addresses?"),
         ("gateway=10.1.0.1", "gateway 10.1.0.1 is on none of the device's networks (none are configured)"),
+        ("neighbour_capacity=1000", "1000 is not a power of two, such as 1024"),
         ("vlan=5000", "less than or equal to 4094"),
         ("routes=[", "transport.fast-port.routes = [: the value is not TOML"),
     ],

@@ -218,6 +218,7 @@ def _config(name: str, settings: PortSettings, interface: Link | None, mtu: int)
     config.flags = lib.FL_NETSTACK_LEAVE_OPEN | (0 if settings.udp_checksum else lib.FL_NETSTACK_NO_UDP_CHECKSUM)
     config.vlan = _UNTAGGED if settings.vlan is None else settings.vlan
     config.mtu_length = mtu
+    config.neighbour_capacity = settings.neighbour_capacity
     config.name = name.encode()[: len(config.name) - 1]
     if interface is not None:
         config.interface_index = interface.index

@@ -68,6 +68,17 @@ class PortSettings(TransportSettings):
         "does not.",
     )
 
+    neighbour_capacity: int = Field(
+        default=1024, ge=64, le=65536, description="Neighbours that are known at a time; a power of two."
+    )
+
+    @field_validator("neighbour_capacity")
+    @classmethod
+    def _is_power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError(f"{value} is not a power of two, such as {1 << value.bit_length()}")
+        return value
+
     @field_validator("addresses", mode="before")
     @classmethod
     def _read_addresses(cls, value: object) -> object:
