@@ -12,6 +12,7 @@ from framelane_dpdk._native import ffi, lib
 
 from framelane_dpdk import target as target_module
 from framelane_dpdk.pci import PciDevice
+from support.native_ops import OpFailedError, set_address
 from support.processes import wait_until
 
 PERIODICAL = 1
@@ -38,13 +39,24 @@ def ena(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(target_module, "find_target", lambda *given: replace(found(*given), pci=device))
 
 
+class RetaGroup(ctypes.Structure):
+    """``struct rte_eth_rss_reta_entry64``."""
+
+    _fields_ = (("mask", ctypes.c_uint64), ("reta", ctypes.c_uint16 * 64))
+
+
+def dpdk(name: str) -> ctypes.CDLL:
+    """Return a library of the DPDK that is loaded."""
+    version = ffi.new("fl_dpdk_version_t *")
+    lib.fl_dpdk_version(version)
+    return ctypes.CDLL(f"librte_{name}.so.{version.abi_major}")
+
+
 class Timer:
     """A timer as DPDK's driver of ENA has one: periodical, on the main lcore."""
 
     def __init__(self) -> None:
-        version = ffi.new("fl_dpdk_version_t *")
-        lib.fl_dpdk_version(version)
-        self._timers, self._eal = (ctypes.CDLL(f"librte_{name}.so.{version.abi_major}") for name in ("timer", "eal"))
+        self._timers, self._eal = dpdk("timer"), dpdk("eal")
         self._memory = ctypes.create_string_buffer(256)
         self._callback = CALLBACK(self._tick)
         self.ticks = 0
@@ -71,3 +83,20 @@ def test_the_timers_of_the_devices_driver_run_while_it_is_open(make_port: Callab
     finally:
         timer.stop()
     assert not port.transport.capabilities.multicast
+
+
+@pytest.mark.usefixtures("ena")
+def test_without_rules_every_entry_of_the_rss_table_leads_to_queue_0(make_port: Callable[..., Port]) -> None:
+    port = make_port(vdev="net_null", start_queues=2)
+    assert port.attributes.queues == 2
+    with pytest.raises(OpFailedError, match="cannot steer to a queue: queue 0 carries everything"):
+        address = set_address(ffi, ffi.new("fl_address_t *"), "10.1.0.5", 40123)
+        port.check(port.ops.add_filter(port.object, 1, 0xFFFF, address, ffi.NULL))
+    ethdev = dpdk("ethdev")
+    number = ctypes.c_uint16()
+    assert ethdev.rte_eth_dev_get_port_by_name(b"net_null0", ctypes.byref(number)) == 0
+    table = (RetaGroup * 2)(RetaGroup(mask=2**64 - 1), RetaGroup(mask=2**64 - 1))
+    for group in table:
+        group.reta[:] = [1] * 64
+    assert ethdev.rte_eth_dev_rss_reta_query(number, table, 128) == 0
+    assert {entry for group in table for entry in group.reta} == {0}
