@@ -16,6 +16,7 @@ from framelane.testing.memory_port import Faults, MemoryPort
 from framelane.transport.port_settings import PortSettings
 from framelane.transport.wrappers import FaultDirection
 from support.memory_ports import connected_ports, open_memory_port
+from support.raw_client import CommandFailed
 from support.simulation import Host, Simulation
 from support.streams import Messages
 from support.transfer import Transfer
@@ -161,3 +162,15 @@ def test_as_many_neighbours_are_known_as_the_setting_allows(sim: Simulation) -> 
     sim.run_for(1_500_000_000)
     (shown,) = [c for c in host.counters if c.type_id == CounterType.TRANSPORT_NETSTACK]
     assert shown.value == 32, "who asks takes half of the table"
+
+
+def test_over_ipv6_less_fits_into_a_packet_and_more_is_refused(sim: Simulation) -> None:
+    left, _ = two_hosts(sim)
+    client = left.add_client()
+    client.add_publication(CHANNELS["IPv4"] + "|mtu=1472", 1001)
+    channel = "aeron:udp?endpoint=[fd00::2]:40124"
+    with pytest.raises(CommandFailed, match="set mtu_length to 1452 or less"):
+        client.add_publication(channel + "|mtu=1472", 1002)
+    client.add_publication(channel + "|mtu=1440", 1003)
+    with pytest.raises(CommandFailed, match="mtu=1472 is more than transport memory of the endpoint carries, 1452"):
+        client.add_publication(channel + "|mtu=1472", 1004)

@@ -19,6 +19,7 @@ from framelane.transport.spec import Capabilities, NativeTransport, Transport, T
 __all__ = ["PortTransport", "open_port"]
 
 _HEADERS = 28  # IPv4 and UDP, bytes
+_HEADERS_IPV6 = 48
 _UNTAGGED = 0xFFFF
 
 
@@ -242,6 +243,7 @@ def _capabilities(port: Transport, attributes: _Attributes, ops: Any, mtu: int) 
         kernel_coexists=bool(attributes.offloads & lib.FL_PORT_KERNEL_COEXISTS),
         queues=int(ops.queues),
         max_datagram=mtu - _HEADERS,
+        max_datagram_ipv6=mtu - _HEADERS_IPV6,
         segmentation_offload=False,
         can_arm=able.can_arm and port_ops.arm != ffi.NULL,
         loops_back=False,  # datagrams to this host's addresses are left to the kernel's stack

@@ -236,8 +236,9 @@ def _incapable(name: str, verdict: Verdict, question: Question, *, dedicated: bo
         return f"{question.address} is a multicast group, and {name} has no multicast."
     if question.address.version == 6 and not able.ipv6:
         return f"{question.address} is an IPv6 address, and {name} has IPv4 only."
-    if question.mtu_length > able.max_datagram:
-        return f"The channel's mtu is {question.mtu_length} bytes, and {name} carries at most {able.max_datagram}."
+    longest = able.longest_datagram(question.address.version)
+    if question.mtu_length > longest:
+        return f"The channel's mtu is {question.mtu_length} bytes, and {name} carries at most {longest}."
     if dedicated and able.queues == 1:
         return _ONE_QUEUE.format(name=name)
     return None

@@ -42,6 +42,7 @@ _MLX5_CAPABILITIES = ("CAP_NET_RAW", "CAP_NET_ADMIN")
 _HOLDERS_LIMIT_S = 0.5
 _LEAST_MEMLOCK = 64 << 20
 _HEADERS = 20 + 8
+_HEADERS_IPV6 = 40 + 8
 
 
 def make_verdict(settings: DpdkSettings) -> Verdict:
@@ -305,6 +306,7 @@ def _capabilities(settings: DpdkSettings, target: Target) -> Capabilities:
         kernel_coexists=target.kernel_coexists,
         queues=many,
         max_datagram=(target.mtu or 1500) - _HEADERS,
+        max_datagram_ipv6=(target.mtu or 1500) - _HEADERS_IPV6,
         needs_privilege=target.pci is not None or bool(driver and VDEVS[driver].capabilities),
     )
 
