@@ -171,8 +171,8 @@ int fl_ethernet_begin(fl_port_t *port, char *text, size_t length)
     {
         rte_eth_dev_stop(port->ethdev);
         snprintf(
-            text, length, "isolated mode brings only what rules (rte_flow) ask for, and the device takes no rule for a UDP "
-            "port; it takes CAP_NET_RAW, and a firmware that steers (dmesg may say more)");
+            text, length, "isolated mode brings only what rules (rte_flow) ask for, and the device takes no rule for a "
+            "UDP port; it takes CAP_NET_RAW, and a firmware that steers (dmesg may say more)");
         return -FL_ENOTSUP;
     }
     if (port->queue_count > 1 && !port->can_steer && NULL == port->link)

@@ -81,8 +81,8 @@ int fl_xdp_port_events(fl_port_t *port, fl_event_t *events, uint32_t capacity)
             port->is_gap_reported = true;
             snprintf(
                 fl_event_init(&events[count++], FL_EVENT_NOTE)->text, sizeof(events[0].text),
-                "%s has more queues than the %u at opening, and what comes by the others is lost; restart the driver, or "
-                "take them away: ethtool -L", port->settings.interface, port->facts.sockets);
+                "%s has more queues than the %u at opening, and what comes by the others is lost; restart the driver, "
+                "or take them away: ethtool -L", port->settings.interface, port->facts.sockets);
         }
     }
 

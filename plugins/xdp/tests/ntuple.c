@@ -1,4 +1,4 @@
-/* Stands before ioctl for interfaces whose driver has no ntuple rules: keeps a table of them, and tells what is done to it. */
+/* Stands before ioctl for interfaces whose driver has no ntuple rules: keeps a table, tells what is done. */
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
