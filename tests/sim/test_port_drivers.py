@@ -5,6 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
 
 from framelane._native import lib
 from framelane.driver.verdicts import read_verdicts
@@ -13,6 +16,7 @@ from framelane.testing.memory_port import Faults, MemoryPort
 from framelane.transport.port_settings import PortSettings
 from framelane.transport.wrappers import FaultDirection
 from support.memory_ports import connected_ports, open_memory_port
+from support.raw_client import CommandFailed
 from support.simulation import Host, Simulation
 from support.streams import Messages
 from support.transfer import Transfer
@@ -123,3 +127,50 @@ def test_the_driver_shows_the_network_of_its_port(sim: Simulation) -> None:
     assert shown.value == 1
     assert figures(left)["memory-tx-pkts"] > 0
     assert figures(left)["memory-tx-unresolved"] == 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "figure", "hint"),
+    [
+        (IP(src="10.0.0.1", dst="10.0.0.2") / UDP(dport=40123, chksum=1), "rx-checksum-failure-udp", "tx off"),
+        (IP(src="10.0.0.1", dst="10.0.0.2", flags="MF") / UDP(dport=40123), "rx-fragments", "lower the mtu"),
+    ],
+    ids=["checksum", "fragment"],
+)
+def test_what_is_dropped_and_can_be_mended_is_told_once_with_what_to_do(
+    sim: Simulation, frame: IP, figure: str, hint: str
+) -> None:
+    port = MemoryPort("02:00:00:00:00:02", clock=sim.clock.native)
+    host = sim.add_host_on(open_memory_port(own(*RIGHT), port)[0], RIGHT)
+    host.add_client().add_subscription(CHANNELS["IPv4"])
+    for _ in range(3):
+        port.inject(bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / frame / Raw(bytes(32))))
+        sim.run_for(1_500_000_000)
+    (told,) = host.errors()
+    assert told.startswith(f"transport memory: memory-{figure} grows: ") and hint in told
+    assert figures(host)[f"memory-{figure}"] == 3
+
+
+def test_as_many_neighbours_are_known_as_the_setting_allows(sim: Simulation) -> None:
+    port = MemoryPort("02:00:00:00:00:02", clock=sim.clock.native)
+    host = sim.add_host_on(open_memory_port(own("10.0.0.2/16", neighbour_capacity=64), port)[0], RIGHT)
+    host.add_client().add_subscription(CHANNELS["IPv4"])
+    for number in range(1, 65):
+        asks = ARP(op=1, hwsrc=f"02:00:00:01:00:{number:02x}", psrc=f"10.0.1.{number}", pdst="10.0.0.2")
+        port.inject(bytes(Ether(src=asks.hwsrc, dst="ff:ff:ff:ff:ff:ff") / asks))
+        sim.run_for(10_000_000)
+    sim.run_for(1_500_000_000)
+    (shown,) = [c for c in host.counters if c.type_id == CounterType.TRANSPORT_NETSTACK]
+    assert shown.value == 32, "who asks takes half of the table"
+
+
+def test_over_ipv6_less_fits_into_a_packet_and_more_is_refused(sim: Simulation) -> None:
+    left, _ = two_hosts(sim)
+    client = left.add_client()
+    client.add_publication(CHANNELS["IPv4"] + "|mtu=1472", 1001)
+    channel = "aeron:udp?endpoint=[fd00::2]:40124"
+    with pytest.raises(CommandFailed, match="set mtu_length to 1452 or less"):
+        client.add_publication(channel + "|mtu=1472", 1002)
+    client.add_publication(channel + "|mtu=1440", 1003)
+    with pytest.raises(CommandFailed, match="mtu=1472 is more than transport memory of the endpoint carries, 1452"):
+        client.add_publication(channel + "|mtu=1472", 1004)

@@ -117,5 +117,7 @@ def test_adapters_that_are_lost_under_a_stream_leave_it_to_sockets_and_nothing_i
         wait_until(lambda side=side: stream.endpoint(side).transport == "sockets", "fail-over")
         passed = dict(stream.endpoint(side).passed_over)
         assert "ef_vi on eth0: the adapter was reset, or taken out" in passed["efvi"]
+        (port,) = [one for one in stream.drivers[side].cnc.counters() if one.label.startswith("efvi-port: ")]
+        assert (port.type_id, port.value) == (50, 0), "its link is gone"
     stream.goes_on()
     stream.finish()

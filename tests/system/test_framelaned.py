@@ -18,6 +18,7 @@ import pytest
 from framelane.client import Client
 from framelane.shm.cnc import CNC_FILE, CncFile
 from framelane.shm.counter_types import CounterType
+from support.drivers import start_driver
 from support.processes import wait_until
 
 FRAMELANED = (sys.executable, "-m", "framelane.cli.framelaned")
@@ -201,6 +202,21 @@ def test_a_service_manager_is_told_when_it_is_ready_and_when_it_stops(start, tmp
         assert daemon.is_ready()
         assert daemon.end() == (0, "", "")
         assert notify.recv(100) == b"STOPPING=1"
+
+
+@pytest.mark.parametrize("program", ["framelaned", "framelane"])
+def test_a_device_that_cannot_be_used_is_told_on_standard_error_at_the_start(processes, tmp_path, program):
+    command = [program] if program == "framelaned" else [program, "driver"]
+    driver = start_driver(
+        processes,
+        tmp_path / "aeron",
+        program=[str(Path(sys.executable).with_name(command[0])), *command[1:]],
+        settings=SMALL | {"FRAMELANE_TRANSPORT_DPDK_DEVICE": "nosuch0"},
+    )
+    driver.stop()
+    (line,) = [one for one in driver.process.output.splitlines() if "WARNING" in one]
+    assert line.startswith(f"{program}: WARNING: transport not usable transport='dpdk' why=")
+    assert "is not, and was not, an interface of this machine" in line
 
 
 # ---- arguments ----

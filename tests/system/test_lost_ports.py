@@ -82,6 +82,8 @@ def test_an_unplugged_virtual_device_fails_over_to_sockets_and_loses_nothing(sta
         assert stream.endpoint(side).transport == "dpdk"
         stream.drivers[side].process.kill(signal.SIGUSR1)
         check_failed_over(stream, side, "dpdk", "it was unplugged")
+        (port,) = [one for one in stream.drivers[side].cnc.counters() if one.label.startswith("dpdk-port: ")]
+        assert (port.type_id, port.value) == (75, 0), "its link is gone"
     stream.finish()
 
 

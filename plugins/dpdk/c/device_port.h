@@ -157,6 +157,7 @@ struct fl_port
     uint32_t xstat_count;
     int64_t xstat_values[FL_MAX_XSTATS];   /* as last read: they stay when the device is gone */
     struct rte_eth_stats last_stats;
+    int64_t *link_counter;        /* of the host; NULL where it has none */
 
     fl_port_t *next_open;
 };
@@ -258,6 +259,10 @@ void fl_port_lose(fl_port_t *port, const char *why);
 
 /* figures.c */
 void fl_figures_begin(fl_port_t *port);
+/* Show the port and its queues in counters of Aeron's types. Control, once the queues are set up. */
+void fl_figures_show(fl_port_t *port);
+/* The port's counter is 1 while the link is up. Any thread. */
+void fl_figures_show_link(fl_port_t *port, bool is_up);
 int fl_port_stats(fl_port_t *port, fl_stat_t *stats, uint32_t capacity);
 
 #endif

@@ -167,6 +167,14 @@ int fl_ethernet_begin(fl_port_t *port, char *text, size_t length)
         return fl_ethernet_error(text, length, "start the device", code);
     }
     port->can_steer = (port->queue_count > 1 || 0 != port->settings.isolated) && fl_filters_are_supported(port);
+    if (0 != port->settings.isolated && !port->can_steer)
+    {
+        rte_eth_dev_stop(port->ethdev);
+        snprintf(
+            text, length, "isolated mode brings only what rules (rte_flow) ask for, and the device takes no rule for a "
+            "UDP port; it takes CAP_NET_RAW, and a firmware that steers (dmesg may say more)");
+        return -FL_ENOTSUP;
+    }
     if (port->queue_count > 1 && !port->can_steer && NULL == port->link)
     {
         code = fl_ethernet_receive_on_first(port, text, length);

@@ -47,6 +47,7 @@ void fl_port_lose(fl_port_t *port, const char *why)
     if (atomic_compare_exchange_strong_explicit(
             &port->is_lost, &was_lost, true, memory_order_acq_rel, memory_order_acquire))
     {
+        fl_figures_show_link(port, false);
         fl_port_event(port, FL_EVENT_REMOVED, "%s is gone: %s", port->settings.name, why);
     }
     fl_gate_shut(port);
@@ -189,6 +190,7 @@ static int fl_port_look_at_link(fl_port_t *port)
     if (is_up != port->is_link_up)
     {
         port->is_link_up = is_up;
+        fl_figures_show_link(port, is_up);
         fl_port_event(
             port, is_up ? FL_EVENT_LINK_UP : FL_EVENT_LINK_DOWN, "%s: link %s", port->settings.name, is_up ? "up" : "down");
     }

@@ -5,19 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* None of the names that the netstack above has for its datagrams: the driver shows both. */
 static const char *const fl_counter_names[FL_QUEUE_COUNTERS] = {
-    [FL_TX_PKTS] = "dpdk-tx-pkts",
-    [FL_TX_BYTES] = "dpdk-tx-bytes",
-    [FL_TX_NOBUFS] = "dpdk-tx-nobufs",
-    [FL_TX_EAGAIN] = "dpdk-tx-eagain",
-    [FL_TX_ERROR] = "dpdk-tx-error",
-    [FL_RX_PKTS] = "dpdk-rx-pkts",
-    [FL_RX_BYTES] = "dpdk-rx-bytes",
+    [FL_TX_PKTS] = "dpdk-tx-frames",
+    [FL_TX_BYTES] = "dpdk-tx-frame-bytes",
+    [FL_TX_NOBUFS] = "dpdk-tx-buffers-out",
+    [FL_TX_EAGAIN] = "dpdk-tx-ring-full",
+    [FL_TX_ERROR] = "dpdk-tx-refused",
+    [FL_RX_PKTS] = "dpdk-rx-frames",
+    [FL_RX_BYTES] = "dpdk-rx-frame-bytes",
     [FL_RX_JOINED] = "dpdk-rx-joined",
     [FL_RX_ERROR] = "dpdk-rx-error",
 };
 
 #define FL_DEVICE_FIGURES 5
+/* Types that Aeron reserves (bypass-apis 6.8). */
+#define FL_COUNTER_PORT_INFO 75
+#define FL_COUNTER_TRANSPORT 76
 
 /* Figures that repeat ours or the device's, or one queue's alone. */
 static bool fl_xstat_is_new(const char *name)
@@ -34,6 +38,20 @@ static bool fl_xstat_is_new(const char *name)
     return true;
 }
 
+int fl_dpdk_xstat_label(const char *name, char *label, size_t length)
+{
+    if (!fl_xstat_is_new(name))
+    {
+        return 0;
+    }
+    snprintf(label, length, "dpdk-xstat-%.44s", name);
+    for (char *at = label; '\0' != *at; at++)
+    {
+        *at = '_' == *at ? '-' : *at;
+    }
+    return 1;
+}
+
 void fl_figures_begin(fl_port_t *port)
 {
     const int count = rte_eth_xstats_get_names(port->ethdev, NULL, 0);
@@ -42,19 +60,49 @@ void fl_figures_begin(fl_port_t *port)
     {
         for (int i = 0; i < count && port->xstat_count < FL_MAX_XSTATS; i++)
         {
-            if (fl_xstat_is_new(names[i].name))
+            char *label = port->xstat_names[port->xstat_count];
+            if (0 != fl_dpdk_xstat_label(names[i].name, label, sizeof(port->xstat_names[0])))
             {
-                char *label = port->xstat_names[port->xstat_count];
-                snprintf(label, sizeof(port->xstat_names[0]), "dpdk-%.*s", 50, names[i].name);
-                for (char *at = label; '\0' != *at; at++)
-                {
-                    *at = '_' == *at ? '-' : *at;
-                }
                 port->xstat_ids[port->xstat_count++] = (uint64_t)i;
             }
         }
     }
     free(names);
+}
+
+void fl_figures_show(fl_port_t *port)
+{
+    const fl_host_t *host = port->host;
+    if (NULL == host->counter_allocate || NULL != port->link_counter)
+    {
+        return;   /* no room for counters is no failure; a second start goes on with those of the first */
+    }
+    const uint8_t *mac = port->mac.addr_bytes;
+    const char *name = port->settings.name;
+    char label[192];
+    snprintf(
+        label, sizeof(label), "dpdk-port: %s %02x:%02x:%02x:%02x:%02x:%02x mtu %u %s", name, mac[0], mac[1], mac[2],
+        mac[3], mac[4], mac[5], port->mtu_length, port->driver);
+    port->link_counter = host->counter_allocate(host, FL_COUNTER_PORT_INFO, name, strlen(name), label);
+    for (uint32_t i = 0; i < port->queue_count; i++)
+    {
+        snprintf(
+            label, sizeof(label), "dpdk-transport: %s queue %u rx %u tx %u", name, i, port->rx_descriptors,
+            port->tx_descriptors);
+        int64_t *counter = host->counter_allocate(host, FL_COUNTER_TRANSPORT, &i, sizeof(i), label);
+        if (NULL != counter)
+        {
+            __atomic_store_n(counter, 1, __ATOMIC_RELAXED);
+        }
+    }
+}
+
+void fl_figures_show_link(fl_port_t *port, bool is_up)
+{
+    if (NULL != port->link_counter)
+    {
+        __atomic_store_n(port->link_counter, is_up, __ATOMIC_RELAXED);
+    }
 }
 
 /* Read the device's figures; those of a device that is gone or stopped stay as they were. */

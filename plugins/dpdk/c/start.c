@@ -79,7 +79,9 @@ int fl_port_start(fl_port_t *port, uint32_t queues)
         fl_eal_describe(whole, sizeof(whole), text);
         return fl_host_error(port->host, -code, "%s: %s", port->settings.name, whole);
     }
+    fl_figures_show(port);
     fl_ethernet_wait_for_link(port);
+    fl_figures_show_link(port, port->is_link_up);
     return 0;
 }
 

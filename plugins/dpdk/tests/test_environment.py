@@ -99,12 +99,13 @@ def test_what_dpdk_says_of_a_failed_start_is_in_the_error_and_stays_so(run_pytho
         """
 from dpdk_port import Port
 from framelane.errors import TransportError
-for wrong in (["--vdev=net_nosuch"], []):
+for wrong in (["-d", "/nosuch.so"], []):
     try:
         Port(vdev="net_null", extra_eal_args=wrong)
     except TransportError as error:
         assert "rte_eal_init failed" in str(error) and "DPDK says: " in str(error), error
-        assert "--vdev=net_nosuch" in str(error), error
+        assert "next: correct what it complains of" in str(error), error
+        assert "-d /nosuch.so" in str(error), error
         assert ("needs a new process" in str(error)) == (not wrong), error
     else:
         raise AssertionError(wrong)

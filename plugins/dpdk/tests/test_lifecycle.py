@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_an_unplugged_device_is_gone_for_good_and_says_so_once(ring_pair: tuple[
             assert caught.value.code == -lib.FL_ENODEV
         assert far.housekeeping() == -lib.FL_ENODEV
         assert far.events() == []
-    assert far.stats()["rx-pkts"] == 0
+    assert far.stats()["rx-frames"] == 0
     near.ops.tx_free(near.object, 0, frames, count)
     assert near.send(frame(b"to nobody")) == 1
 
@@ -114,6 +115,33 @@ print("done")
     lib.fl_dpdk_version(version)
     done = run_python(f"ABI = {version.abi_major}\n{source}")
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("event", "told"), [(3, lib.FL_EVENT_RESET), (6, lib.FL_EVENT_REMOVED)], ids=["RESET", "RMV"])
+def test_what_the_devices_driver_reports_is_done(make_port: Callable[..., Port], event: int, told: int) -> None:
+    """RTE_ETH_EVENT_INTR_RESET and RTE_ETH_EVENT_INTR_RMV, by the function with which drivers report them."""
+    port = make_port(**KINDS["net_null"])
+    version = ffi.new("fl_dpdk_version_t *")
+    lib.fl_dpdk_version(version)
+    ethdev = ctypes.CDLL(f"librte_ethdev.so.{version.abi_major}")
+    ethdev.rte_eth_dev_allocated.restype = ctypes.c_void_p
+    device = ethdev.rte_eth_dev_allocated(b"net_null0")
+    assert device
+    ethdev.rte_eth_dev_callback_process(ctypes.c_void_p(device), event, None)
+    events: list[tuple[int, str]] = []
+
+    def is_told() -> bool:
+        if told == lib.FL_EVENT_RESET:
+            port.poll()
+        events.extend(port.events())
+        return bool(events)
+
+    wait_until(is_told, "the event")
+    assert [kind for kind, _ in events] == [told]
+    if told == lib.FL_EVENT_REMOVED:
+        assert port.housekeeping() == -lib.FL_ENODEV
+    else:
+        assert port.poll()
 
 
 def test_a_reset_waits_for_the_queue_and_the_port_goes_on(ring_pair: tuple[Port, Port]) -> None:

@@ -79,6 +79,24 @@ def test_a_taken_device_has_what_linux_knew_of_it(sysfs: Sysfs, device: str) -> 
     assert (target.name, target.mtu) == (NIC, 9000)
 
 
+@pytest.mark.parametrize(
+    ("routes", "kept"),
+    [
+        ((SavedRoute("10.1.0.1/32"), SavedRoute("10.2.0.0/16", "10.1.0.1")), ["10.1.0.1/32", "10.2.0.0/16"]),
+        ((), ["10.1.0.1/32"]),  # the kernel's route had the flag onlink in place of a route to the gateway
+    ],
+)
+def test_a_gateway_beyond_the_own_network_is_kept_as_the_cloud_has_it(
+    sysfs: Sysfs, routes: tuple[SavedRoute, ...], kept: list[str]
+) -> None:
+    sysfs.add(NIC)
+    saved_state.save(SavedInterface(NIC, "eth2", ("10.1.0.5/32",), ("10.1.0.1",), routes, mtu=65535))
+    settings = DpdkSettings(device=NIC)
+    assert [str(one.to) for one in settings.routes] == kept
+    assert [str(one) for one in settings.gateway] == ["10.1.0.1"]
+    assert settings.ip_mtu == 9216
+
+
 def test_what_is_configured_wins_over_what_linux_knew(sysfs: Sysfs) -> None:
     sysfs.add(NIC)
     saved_state.save(SAVED)
@@ -103,6 +121,15 @@ def test_a_bifurcated_device_keeps_its_interface(sysfs: Sysfs) -> None:
     assert target is not None
     assert (target.devargs, target.interface, target.kernel_coexists) == (f"{NIC},rxq_cqe_comp_en=0", "eth2", True)
     assert not target.needs_physical
+
+
+def test_a_bifurcated_device_without_the_kernels_neighbours_is_refused(sysfs: Sysfs) -> None:
+    sysfs.add(NIC, driver="mlx5_core", interface="eth2")
+    with pytest.raises(TransportError, match=r"Linux keeps 0000:03:00\.0 \(eth2\) by mlx5_core.*leave neighbours"):
+        find_target(DpdkSettings(device=NIC, neighbours="own", addresses=["10.1.0.5/24"]), VERSION)
+    sysfs.add("0000:04:00.0", driver="mana")
+    with pytest.raises(TransportError, match=r"mana has it, and its interface.*is not in this network namespace"):
+        find_target(DpdkSettings(device="0000:04:00.0"), VERSION)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +163,13 @@ def test_a_device_that_is_not_there_is_refused_with_the_next_step(sysfs: Sysfs, 
         ({"device": NIC, "devargs": {"a": "1,b=2"}}, "without white space, commas"),
         ({"cores": "0,x"}, "expected numbers and ranges"),
         ({"file_prefix": "../x"}, "expected up to 64"),
+        ({"extra_eal_args": ["--no-huge", "-n", "4"]}, "--no-huge: set hugepages = false"),
+        ({"extra_eal_args": ["--in-memory"]}, "--in-memory: set hugepages = true"),
+        ({"extra_eal_args": ["-l0", "-m", "64"]}, "-l0: set cores; -m: set memory"),
+        (
+            {"extra_eal_args": ["--vdev=net_null0", "--help"]},
+            "set vdev and vdev_args; --help: it would end the process",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(given: dict[str, object], message: str) -> None:
@@ -178,6 +212,20 @@ def test_ena_gets_its_time_out_and_refuses_what_its_release_lacks(sysfs: Sysfs) 
     assert (target.devargs, target.is_ena) == (f"{NIC},miss_txc_to=30", True)
     with pytest.raises(TransportError, match=r"ena_llq = 'off': DPDK 21\.11 cannot"):
         ena_arguments(DpdkSettings(ena_llq="off"), (21, 11))
+
+
+def test_ena_without_interrupts_is_polled_where_the_release_can(sysfs: Sysfs) -> None:
+    sysfs.add(NIC, vendor=0x1D0F, device=0xEC21, driver="uio_pci_generic")
+    target = find_target(DpdkSettings(device=NIC), (24, 11))
+    assert target is not None and target.devargs == f"{NIC},control_path_poll_interval=1000"
+    target = find_target(DpdkSettings(device=NIC, devargs={"control_path_poll_interval": 500}), (25, 11))
+    assert target is not None and target.devargs == f"{NIC},control_path_poll_interval=500"
+    with pytest.raises(
+        TransportError, match=r"DPDK 22\.11 cannot drive an ENA device that is bound to uio_pci_generic"
+    ):
+        find_target(DpdkSettings(device=NIC), VERSION)
+    with pytest.raises(TransportError, match="write control_path_poll_interval"):
+        find_target(DpdkSettings(device=NIC, devargs={"control_poll_interval": 500}), (24, 11))
 
 
 def plain(**changes: object) -> Environment:

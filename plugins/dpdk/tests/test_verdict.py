@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from framelane.transport import Obstacle, Verdict
 from framelane.transport.probe import run_probes
 from framelane.transport.registry import discover
 from framelane_dpdk import native
+from framelane_dpdk import verdict as verdict_module
 from framelane_dpdk.naming import SYSFS_VARIABLE
 from framelane_dpdk.plugin import probe
 from framelane_dpdk.settings import DpdkSettings
@@ -36,9 +38,15 @@ def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add_nic(
-    sysfs: Path, *, driver: str | None, interface: str | None = None, group: int | None = None, ena: bool = False
+    sysfs: Path,
+    *,
+    driver: str | None,
+    interface: str | None = None,
+    group: int | None = None,
+    ena: bool = False,
+    address: str = NIC,
 ) -> None:
-    path = sysfs / "bus/pci/devices" / NIC
+    path = sysfs / "bus/pci/devices" / address
     path.mkdir(parents=True)
     ids = (0x1D0F, 0xEC20) if ena else (0x8086, 1)
     for name, value in (("vendor", ids[0]), ("device", ids[1]), ("class", 0x020000)):
@@ -49,7 +57,9 @@ def add_nic(
     if interface is not None:
         (path / "net" / interface).mkdir(parents=True)
     if group is not None:
-        (sysfs / "kernel/iommu_groups" / str(group)).mkdir(parents=True)
+        devices = sysfs / "kernel/iommu_groups" / str(group) / "devices"
+        devices.mkdir(parents=True, exist_ok=True)
+        (devices / address).symlink_to(path)
         (path / "iommu_group").symlink_to(sysfs / "kernel/iommu_groups" / str(group))
 
 
@@ -110,11 +120,44 @@ def test_a_vfio_group_that_cannot_be_opened_is_named(sysfs: Path) -> None:
     assert "/dev/vfio/4711, readable and writable" in asked
 
 
-def test_ena_without_write_combining_is_warned_of(sysfs: Path) -> None:
-    add_nic(sysfs, driver="vfio-pci", group=4711, ena=True)
+def test_a_device_that_another_program_has_is_told_with_who_has_it(
+    sysfs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_nic(sysfs, driver="vfio-pci", group=4711)
     (sysfs / "class/iommu/dmar0").mkdir(parents=True)
+    proc = tmp_path / "proc"
+    for pid in (71, os.getppid()):  # the driver that this process would be the probe of has it, too
+        (proc / str(pid) / "fd").mkdir(parents=True)
+        (proc / str(pid) / "fd/3").symlink_to("/dev/vfio/4711")
+        (proc / str(pid) / "comm").write_text("testpmd\n")
+    (proc / "self").symlink_to("/proc/self")
+    monkeypatch.setattr(verdict_module, "_PROC", proc)
     found = verdict(device=NIC)
-    assert any("write combining" in one.asked for one in found.obstacles)
+    assert [one.found for one in found.obstacles if "one program" in one.asked] == ["it is in use by testpmd (pid 71)"]
+
+
+def test_a_group_that_linux_has_a_part_of_is_told_with_what_to_take(sysfs: Path) -> None:
+    add_nic(sysfs, driver="vfio-pci", group=4711)
+    add_nic(sysfs, driver="ixgbe", interface="eth3", group=4711, address="0000:03:00.1")
+    (sysfs / "class/iommu/dmar0").mkdir(parents=True)
+    (obstacle,) = [one for one in verdict(device=NIC).obstacles if "IOMMU group" in one.found]
+    assert "0000:03:00.1 (eth3) by ixgbe" in obstacle.found
+    assert f"framelane dpdk bind {NIC} 0000:03:00.1" in obstacle.next
+
+
+def test_a_processor_that_is_not_there_is_named() -> None:
+    found = verdict(vdev="net_memif", cores="0,4090-4091")
+    assert not found.usable
+    assert only(found).found == "this machine has no processor 4090, 4091"
+    assert only(found).next.startswith("name some of 0 to ")
+
+
+@pytest.mark.parametrize("driver", ["vfio-pci", "uio_pci_generic"])
+def test_ena_without_write_combining_is_warned_of(sysfs: Path, driver: str) -> None:
+    add_nic(sysfs, driver=driver, group=4711, ena=True)
+    (sysfs / "class/iommu/dmar0").mkdir(parents=True)
+    found = verdict(device=NIC, devargs={"control_path_poll_interval": 1000})
+    assert any("write combining" in one.asked and driver in one.found for one in found.obstacles)
     assert not found.capabilities.multicast
 
 

@@ -35,6 +35,7 @@ struct fl_port
     bool is_dead_reported;
     bool has_link_reported;
     bool is_note_reported;
+    bool is_gap_reported;          /* queues that came after opening, and have no socket */
     int64_t checked_ns;            /* when events last looked whether the program is there */
 
     int64_t closed_counters[FL_QUEUE_COUNTERS];   /* of queues that were stopped */

@@ -75,6 +75,15 @@ int fl_xdp_port_events(fl_port_t *port, fl_event_t *events, uint32_t capacity)
         {
             atomic_store_explicit(&port->is_dead, true, memory_order_relaxed);
         }
+        if (!port->is_gap_reported && count < capacity &&
+            fl_xdp_program_count(&port->program, FL_XDP_COUNT_NO_SOCKET) > 0)
+        {
+            port->is_gap_reported = true;
+            snprintf(
+                fl_event_init(&events[count++], FL_EVENT_NOTE)->text, sizeof(events[0].text),
+                "%s has more queues than the %u at opening, and what comes by the others is lost; restart the driver, "
+                "or take them away: ethtool -L", port->settings.interface, port->facts.sockets);
+        }
     }
 
     if (!port->is_note_reported && count < capacity)

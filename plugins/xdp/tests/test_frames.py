@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import wait_until
+
 pytestmark = pytest.mark.root
 
 FAR = "10.77.0.2"
@@ -288,6 +290,22 @@ def test_frames_from_every_queue_of_the_device_are_received(make_veth, make_port
     queues_used = [line for line in figures.splitlines() if "xdp_redirect:" in line and not line.endswith(" 0")]
     assert len(queues_used) > 1, "the frames came on one queue only, so nothing was shown"
     assert port.stats()["program-no-socket"] == 0
+
+
+def test_a_queue_that_the_device_got_after_opening_is_told_with_what_to_do(make_veth, make_port, datagram):
+    veth = make_veth(queues=4)
+    veth.run(veth.near, "ethtool", "-L", "eth0", "rx", "1")
+    port = make_port(veth)
+    port.add_filter(NEAR, 4000)
+    assert len(port.events()) == 1, "what was opened"
+    veth.run(veth.near, "ethtool", "-L", "eth0", "rx", "4")
+    far = veth.far_packets()
+    for number in range(20000, 20064):
+        far.send(datagram(NEAR, 4000, b"x", source_port=number).frame())
+    told = []
+    wait_until(lambda: told.extend(port.events()) or told, "the note")
+    ((_, text),) = told
+    assert text.startswith("eth0 has more queues than the 1 at opening") and "ethtool -L" in text
 
 
 def test_two_ports_face_each_other(make_veth, make_port, datagram):

@@ -1,9 +1,15 @@
-"""ntuple rules as bytes: ``struct ethtool_rx_flow_spec`` of linux/ethtool.h, which no virtual interface takes."""
+"""ntuple rules as bytes: ``struct ethtool_rx_flow_spec`` of linux/ethtool.h, which no virtual interface takes; and what
+is done to a device's table of them.
+"""
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +71,57 @@ def test_an_ipv6_rule_matches_destination_port_and_source(source):
 def test_a_rule_in_a_vlan_matches_its_tag_without_the_priority():
     kind, _, tag, _, tag_mask, _ = rule("10.1.2.3", 40123, vlan=77)
     assert (kind, tag, tag_mask) == (UDP_V4 | EXTENDED, (77).to_bytes(2, "big"), b"\x0f\xff")
+
+
+CHILD = """
+import sys
+sys.path[:0] = {path!r}
+from conftest import Port
+from support.native_ops import OpFailedError
+port = Port(start=False)
+assert (port.facts.steers, port.attributes.queues) == (1, 2), "two queues by default, where the device steers"
+port.start(2)
+for number, queue in ((4000, 0), (4001, 1)):
+    port.add_filter("10.77.0.1", number, queue=queue)
+print("remove", flush=True)
+port.remove_filter("10.77.0.1", 4001, queue=1)
+try:
+    for number in range(5000, 5010):
+        port.add_filter("10.77.0.1", number, queue=1)
+except OpFailedError as error:
+    print(error, flush=True)
+print("close", flush=True)
+port.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """The library that keeps rules for a veth."""
+    made = tmp_path_factory.mktemp("ntuple") / "libntuple.so"
+    command = [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(
+        [*command, "-o", str(made), str(Path(__file__).with_name("ntuple.c")), "-ldl"], check=True, timeout=60
+    )
+    return made
+
+
+@pytest.mark.root
+def test_each_endpoint_has_a_rule_to_its_queue_and_what_a_killed_driver_left_is_taken_over(make_veth, table):
+    veth = make_veth(queues=2)
+    tests = Path(__file__).parent
+    code = CHILD.format(path=[str(tests), str(tests.parents[2] / "tests")])
+    words = [f"LD_PRELOAD={table}", "FRAMELANE_TEST_RULES=4000:0 4001:0"]
+    lines = veth.run(veth.near, "env", *words, sys.executable, "-c", code).splitlines()
+    assert lines[:4] == [
+        # That of port 4000 leads to its queue already.
+        "delete 6: 10.77.0.1:4001 queue 0",
+        "insert 6: 10.77.0.1:4001 queue 1",
+        "remove",
+        "delete 6: 10.77.0.1:4001 queue 1",
+    ]
+    # From the end of the table, where rules have the lowest priority.
+    assert lines[4:11] == [f"insert {6 - i}: 10.77.0.1:{5000 + i} queue 1" for i in range(7)]
+    assert "insert an ntuple rule for UDP port 5007 to queue 1" in lines[11] and "No space left" in lines[11]
+    assert lines[12] == "close"
+    assert sorted(lines[13:])[-1] == "delete 7: 10.77.0.1:4000 queue 0" and len(lines[13:]) == 8

@@ -12,6 +12,7 @@ from framelane.driver.settings import load_settings
 from framelane.driver.transports import Wanted
 from framelane.transport import Capabilities, Obstacle, Verdict
 from framelane.transport.probe import Unanswered
+from framelane.transport.registry import Registry
 from framelane.transport.selection import NoTransportError
 
 SECOND = 1_000_000_000
@@ -24,13 +25,14 @@ UNANSWERED = Unanswered(False, obstacles=OBSTACLES)
 class Machine:
     """A driver's transports, whose probes find what a test says: the next of ``verdicts``, the last one for good."""
 
-    def __init__(self, directory, *verdicts):
+    def __init__(self, directory, *verdicts, overrides=("transport.use=['sockets']",), registry=None):
         self.clock = VirtualClock()
         self.verdicts = list(verdicts)
         self.probes = 0
         settings = load_settings(
             environ={},
-            overrides=[f"driver.dir={directory}", "transport.use=['sockets']", "driver.threading_mode=INVOKER"],
+            overrides=[f"driver.dir={directory}", *overrides, "driver.threading_mode=INVOKER"],
+            registry=registry,
         )
         self.installed = Installed(settings, self.clock, 1, probe=self._probe)
 
@@ -46,7 +48,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path):
-    return lambda *verdicts: Machine(tmp_path / "aeron", *verdicts)
+    return lambda *verdicts, **options: Machine(tmp_path / "aeron", *verdicts, **options)
 
 
 def test_a_probe_that_did_not_get_to_answer_is_taken_again_by_a_later_endpoint(machine):
@@ -100,3 +102,21 @@ def test_while_a_lost_device_is_away_opening_it_decides(machine):
     driver.installed.open("sockets").close()
     assert driver.choose() == "sockets"
     assert driver.probes == 3, "its device is back, and what the probe says of it is new"
+
+
+def test_a_device_transport_that_is_configured_and_not_usable_is_told_at_the_start(machine, caplog):
+    machine(UNUSABLE, overrides=["transport.dpdk.vdev=net_null"])
+    (record,) = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert record.event == "transport not usable"
+    assert record.fields["transport"] == "dpdk"
+    assert record.fields["why"] == "dpdk is not usable: an answer: none came (its process)."
+
+
+def test_a_transport_that_was_named_and_is_not_installed_is_told_at_the_start(machine, caplog):
+    machine(USABLE, overrides=["transport.use=['vma', 'sockets']"], registry=Registry({}))
+    assert [one.fields["why"] for one in caplog.records] == ["vma is not installed (pip install framelane-vma)."]
+
+
+def test_device_transports_that_nobody_configured_are_not_warned_of(machine, caplog):
+    machine(UNUSABLE, overrides=[])
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]

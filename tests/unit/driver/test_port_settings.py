@@ -83,9 +83,16 @@ def test_routes_and_numbers_come_from_the_environment():
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("addresses=10.1.0.500/24", "transport.fast-port.addresses.0"),
+        ("addresses=10.1.0.500/24", "addresses = '10.1.0.500/24': '10.1.0.500/24' is no address with prefix length"),
+        ("addresses=10.1.0.5", "10.1.0.5 lacks the prefix length of its network; write it behind, such as 10.1.0.5/24"),
+        ("addresses=fd01::5", "such as fd01::5/64"),
+        ("addresses=239.1.0.5/24", "239.1.0.5/24 is no address that a device can have"),
+        ("addresses=10.1.0.0/24", "10.1.0.0/24 is the network's first or last address"),
+        ("gateway=10.1.0.x", "'10.1.0.x' is no address"),
+        ("gateway=0.0.0.0", "0.0.0.0 is no address that a gateway can have"),
         ("adresses=10.1.0.5/24", "did you mean addresses?"),
         ("gateway=10.1.0.1", "gateway 10.1.0.1 is on none of the device's networks (none are configured)"),
+        ("neighbour_capacity=1000", "1000 is not a power of two, such as 1024"),
         ("vlan=5000", "less than or equal to 4094"),
         ("routes=[", "transport.fast-port.routes = [: the value is not TOML"),
     ],
@@ -94,6 +101,28 @@ def test_a_wrong_value_is_named_with_its_source(override, expected):
     with pytest.raises(ConfigError) as error:
         load(overrides=[f"transport.fast-port.{override}"])
     assert expected in str(error.value)
+
+
+def test_a_gateway_is_neither_the_device_itself_nor_out_of_its_reach():
+    own = "transport.fast-port.addresses=10.1.0.5/32"
+    with pytest.raises(ConfigError, match=r"gateway 10\.1\.0\.5 is the device's own address"):
+        load(overrides=[own, "transport.fast-port.gateway=10.1.0.5"])
+    with pytest.raises(ConfigError, match=r'on the link all the same, add \{ to = "10\.1\.0\.1/32" \} to routes'):
+        load(overrides=[own, "transport.fast-port.gateway=10.1.0.1"])
+
+
+def test_a_route_without_gateway_is_on_the_link_and_may_lead_to_one():
+    _, port = load(
+        overrides=[
+            "transport.fast-port.addresses=10.1.0.5/32",
+            "transport.fast-port.gateway=10.1.0.1",
+            'transport.fast-port.routes=[{ to = "10.1.0.1/32" }]',
+        ]
+    )
+    assert own_routes(port) == [
+        NetworkRoute(ip_network("10.1.0.1/32")),
+        NetworkRoute(ip_network("0.0.0.0/0"), gateway=ip_address("10.1.0.1")),
+    ]
 
 
 def test_an_environment_name_of_no_transport_is_only_a_warning():

@@ -140,8 +140,8 @@ def test_config_check_reports_all_errors_at_once(site, tmp_path):
         "transport.use2: 'use2' is no known transport",
         "transport.rules[0].interfaces: unknown key",
         "did you mean interface?",
-        "transport.rules[1]: Value error, a rule needs interface, address or endpoint",
-        "transport.rules[2].endpoint = 'here': Value error, 'here' is not host:port",
+        "transport.rules[1]: a rule needs interface, address or endpoint",
+        "transport.rules[2].endpoint = 'here': 'here' is not host:port",
     ):
         assert expected in done.stderr
     assert "Traceback" not in done.stderr

@@ -151,6 +151,7 @@ def test_another_interface_is_no_fallback():
         (to("224.0.1.1", interface_address=ip_address("10.2.0.5")), {"multicast": False}, "no multicast"),
         (to("fd02::9"), {"ipv6": False}, "IPv4 only"),
         (to("10.2.0.9", mtu_length=1504), {"max_datagram": 1472}, "1504 bytes"),
+        (to("fd02::9", mtu_length=1472), {"max_datagram": 1472, "max_datagram_ipv6": 1452}, "at most 1452"),
     ],
 )
 def test_a_missing_capability_is_an_obstacle_that_names_it(question, verdict, words):

@@ -105,7 +105,7 @@ void fl_control_resolve(fl_control_t *control, const fl_address_t *next_hop, int
             char address[FL_ADDRESS_TEXT_LENGTH];
             char text[200];
             snprintf(
-                text, sizeof(text), "no room for neighbour %s: all %u entries are in use; raise the neighbour capacity",
+                text, sizeof(text), "no room for neighbour %s: all %u entries are in use; raise neighbour_capacity",
                 fl_address_format(next_hop, address), (unsigned)neighbours->capacity);
             control->config.host->log(control->config.host, FL_LOG_WARNING, text);
         }

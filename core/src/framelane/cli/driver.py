@@ -54,9 +54,11 @@ def driver(
         raise FramelaneError("--preload-library goes with --preload NAME, which says how the library is to be used")
     # Blocked before any thread exists: only the wait below takes them.
     hold()
+    from framelane.driver.log import show_warnings
     from framelane.driver.media_driver import MediaDriver
     from framelane.driver.settings import load_settings
 
+    show_warnings("framelane")
     sets = list(overrides or ())
     if directory is not None:
         sets.append(f"driver.dir={directory}")

@@ -10,7 +10,6 @@ The driver is imported after the arguments are read, and nothing here may need t
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -61,16 +60,6 @@ def _properties(arguments: Sequence[str]) -> list[Property]:
     return properties
 
 
-def _show_warnings() -> None:
-    from framelane.driver.log import DRIVER, ERRORS
-
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("framelaned: %(levelname)s: %(message)s"))
-    handler.addFilter(lambda record: record.name != ERRORS)
-    logging.getLogger(DRIVER).addHandler(handler)
-
-
 def _tell_service_manager(state: str) -> None:
     """Tell systemd, if it started this process and wants to know (sd_notify)."""
     address = os.environ.get("NOTIFY_SOCKET", "")
@@ -97,10 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Blocked before any thread exists, so that the main thread alone takes them, with sigwait.
     hold()
     end_with_parent()
+    from framelane.driver.log import show_warnings
     from framelane.driver.media_driver import MediaDriver
     from framelane.driver.settings import load_settings
 
-    _show_warnings()
+    show_warnings("framelaned")
     try:
         settings = load_settings(properties=_properties(arguments))
         driver = MediaDriver.launch(settings, on_termination=lambda: os.kill(os.getpid(), signal.SIGTERM))

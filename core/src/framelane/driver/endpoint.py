@@ -170,7 +170,7 @@ class Endpoints(ABC, Generic[P]):
                 opened=opened,
                 local=local,
                 mtu_length=mtu_length,
-                max_datagram=transport.capabilities.max_datagram,
+                max_datagram=transport.capabilities.longest_datagram(bind.ip.version),
                 taken=taken,
                 counter_ids=counter_ids,
                 owner=owner,
@@ -357,7 +357,7 @@ class Endpoints(ABC, Generic[P]):
                 refused[choice.chosen.transport] = f"does not bind {bind}: {error}{hint}"
                 continue
             break
-        endpoint.max_datagram = transport.capabilities.max_datagram
+        endpoint.max_datagram = transport.capabilities.longest_datagram(bind.ip.version)
         self._change_verdict(endpoint, with_clock(choice.chosen, params, endpoint.opened))
         if endpoint.timestamps_id is not None:
             label = clock_label(endpoint.channel_status_id, endpoint.chosen.transport, endpoint.opened)

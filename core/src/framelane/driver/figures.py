@@ -15,6 +15,14 @@ from framelane.transport.native import OpenTransport
 
 __all__ = ["TransportFigures"]
 
+#: Figures of a netstack whose growth loses datagrams for a reason that their sender can mend, and how.
+_HINTS = {
+    "rx-checksum-failure-udp": "datagrams came with a wrong UDP checksum and were dropped. Linux leaves it to "
+    "the device, and a veth pair or a bridge sends it unfinished: at the sender's end, ethtool -K INTERFACE tx off",
+    "rx-fragments": "fragments of IP packets came and were dropped, as nothing here puts them together: lower the mtu "
+    "of the sender's channel to the path's, less 28 bytes (IPv6: 48)",
+}
+
 
 @dataclass(frozen=True)
 class _Seen:
@@ -30,11 +38,14 @@ class TransportFigures:
         self._services = services
         self._counter_ids: dict[tuple[str, int, bytes, str], int] = {}
         self._seen: dict[str, _Seen] = {}
+        self._hinted: set[str] = set()
 
     def show(self, name: str, transport: OpenTransport) -> None:
         """Bring the counters of one transport up to date. One that is opened again goes on with those it had."""
         for label, value in transport.stats().items():
             self._set(name, figure_type(label), name.encode(), label, value)
+            if value > 0 and label not in self._hinted:
+                self._hint(name, label)
         for counter in transport.host.private_counters():
             self._set(name, counter.type_id, counter.key, counter.label, counter.value)
         view = transport.netstack_view()
@@ -46,6 +57,13 @@ class TransportFigures:
         seen = self._seen.pop(name, None)
         if seen is not None:
             self._services.counters.free(seen.counter_id)
+
+    def _hint(self, name: str, label: str) -> None:
+        """Say once what a figure that has begun to grow asks for, if it asks for anything."""
+        self._hinted.add(label)
+        hint = _HINTS.get(label.removeprefix(f"{name}-"))
+        if hint is not None:
+            self._services.errors.note(f"transport {name}: {label} grows: {hint}")
 
     def _set(self, name: str, type_id: int, key: bytes, label: str, value: int) -> None:
         counters, identity = self._services.counters, (name, type_id, key, label)

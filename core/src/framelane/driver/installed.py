@@ -30,11 +30,12 @@ from framelane.transport.selection import (
     PassedOver,
     check_required,
     effective_order,
+    find_problem,
     select,
     source_for,
 )
 from framelane.transport.spec import Verdict
-from framelane.transport.standing import Probe, Standing, standings
+from framelane.transport.standing import Probe, Standing, stand, standings
 
 __all__ = ["Installed", "InterfacesAndDevices"]
 
@@ -107,6 +108,7 @@ class Installed:
                 wanted_now = effective_order(self._config, found) if gives_up_privileges else devices
                 usable = [name for name in wanted_now if name in verdicts and verdicts[name].usable]
                 self.at_start = list(dict.fromkeys([*required, *usable]))
+            self._warn_of_unusable(verdicts)
         except BaseException:
             self.close()
             raise
@@ -114,6 +116,14 @@ class Installed:
 
     def _look(self) -> dict[str, Standing]:
         return standings(self._registry, self._config, hardware=self._hardware, probe=self._probe)
+
+    def _warn_of_unusable(self, verdicts: Mapping[str, Verdict]) -> None:
+        """Say at the start which device transports are configured and cannot be used."""
+        for name in sorted(self._config.configured & DEVICE_TRANSPORTS):
+            one = stand(name, self._registry, self._config, self._hardware, verdicts.get(name), name in verdicts)
+            problem = find_problem(one)
+            if problem is not None and one.is_wanted:
+                logger.warning("transport not usable", transport=name, why=problem)
 
     def begin_probes(self) -> None:
         """Begin to probe on the thread, if there is one and that has not happened. Not from two threads at once."""

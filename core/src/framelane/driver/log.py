@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
+from typing import TextIO
 
-__all__ = ["DRIVER", "ERRORS", "Log", "errors_logger", "logger"]
+__all__ = ["DRIVER", "ERRORS", "Log", "errors_logger", "logger", "show_warnings"]
 
 #: Name of the log of the driver's life and surroundings.
 DRIVER = "framelane.driver"
@@ -39,6 +41,26 @@ class Log:
     def error(self, event: str, /, *, exc_info: BaseException | None = None, **fields: object) -> None:
         """Write at this level."""
         self._write(logging.ERROR, event, exc_info, fields)
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Standard error as it is at the moment: a line that shows progress there stands in for it while it does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def show_warnings(program: str) -> None:
+    """Write warnings to standard error from now on, each a line that begins with the program's name.
+
+    What concerns one client is left out: that is in the error log of the driver directory.
+    """
+    handler = _StandardError()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter(f"{program}: %(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: record.name != ERRORS)
+    logging.getLogger(DRIVER).addHandler(handler)
 
 
 logger = Log(DRIVER)

@@ -146,7 +146,7 @@ def _explain(
         if item["type"] == "extra_forbidden" and len(location) == 1:
             lines.append(f"{key}: unknown key{suffix}{nearest(location[0], model.model_fields)}")
         else:
-            lines.append(f"{key}{_shown(item.get('input'))}: {item['msg']}{suffix}")
+            lines.append(f"{key}{_shown(item.get('input'))}: {item['msg'].removeprefix('Value error, ')}{suffix}")
     return lines
 
 

@@ -208,6 +208,7 @@ class Transports:
                 if is_required(name):
                     raise
                 self._services.errors.record_exception(error, f"transport {name} at the start")
+                logger.warning("transport not opened", transport=name, error=str(error))
 
     def _use(self, name: str) -> Steps[OpenTransport]:
         while (opening := self._opening.get(name)) is not None:  # for an endpoint of another lane
@@ -309,6 +310,10 @@ class Transports:
         self._services.errors.record(ErrorCode.GENERIC_ERROR, f"transport {name}: its device is gone: {text}")
         self._lost[name] = _Lost(text, transport.capabilities, self._services.clock.nano() + RETRY_NS)
         self._source.on_lost(name)
+        try:
+            self._figures.show(name, transport)  # for the last time: how far it got, and that the link is gone
+        except Exception as error:  # such as a full counter table; the endpoints are not to wait for that
+            self._services.errors.record_exception(error, f"figures of transport {name}, whose device is gone")
         self._figures.on_lost(name)
         for take_endpoints_off in self.on_removed:
             take_endpoints_off(name, text)

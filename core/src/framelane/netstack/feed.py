@@ -248,7 +248,9 @@ class Feed:
         else:
             self._known[neighbour.address] = neighbour
         if not self._tables.set_neighbour(neighbour):
-            self._say_once(f"{self._interface.name}: the neighbour table is full")
+            self._say_once(
+                f"{self._interface.name}: the neighbour table is full; raise neighbour_capacity of the transport"
+            )
 
     def _in_use(self) -> set[IpAddress]:
         """Return the neighbours that the data plane uses."""

@@ -19,6 +19,7 @@ from framelane.transport.spec import Capabilities, NativeTransport, Transport, T
 __all__ = ["PortTransport", "open_port"]
 
 _HEADERS = 28  # IPv4 and UDP, bytes
+_HEADERS_IPV6 = 48
 _UNTAGGED = 0xFFFF
 
 
@@ -218,6 +219,7 @@ def _config(name: str, settings: PortSettings, interface: Link | None, mtu: int)
     config.flags = lib.FL_NETSTACK_LEAVE_OPEN | (0 if settings.udp_checksum else lib.FL_NETSTACK_NO_UDP_CHECKSUM)
     config.vlan = _UNTAGGED if settings.vlan is None else settings.vlan
     config.mtu_length = mtu
+    config.neighbour_capacity = settings.neighbour_capacity
     config.name = name.encode()[: len(config.name) - 1]
     if interface is not None:
         config.interface_index = interface.index
@@ -241,6 +243,7 @@ def _capabilities(port: Transport, attributes: _Attributes, ops: Any, mtu: int) 
         kernel_coexists=bool(attributes.offloads & lib.FL_PORT_KERNEL_COEXISTS),
         queues=int(ops.queues),
         max_datagram=mtu - _HEADERS,
+        max_datagram_ipv6=mtu - _HEADERS_IPV6,
         segmentation_offload=False,
         can_arm=able.can_arm and port_ops.arm != ffi.NULL,
         loops_back=False,  # datagrams to this host's addresses are left to the kernel's stack

@@ -14,7 +14,16 @@ from framelane.transport.question import Question
 from framelane.transport.spec import Device, Verdict
 from framelane.transport.standing import Standing
 
-__all__ = ["Chosen", "NoTransportError", "PassedOver", "check_required", "effective_order", "select", "source_for"]
+__all__ = [
+    "Chosen",
+    "NoTransportError",
+    "PassedOver",
+    "check_required",
+    "effective_order",
+    "find_problem",
+    "select",
+    "source_for",
+]
 
 
 _ONE_QUEUE = (
@@ -88,6 +97,19 @@ def select(
             return Chosen(question.label, name, reason + _extent(standings[name], question), tuple(passed_over))
         passed_over.append(obstacle)
     raise NoTransportError(_none_message(question, passed_over), tuple(passed_over))
+
+
+def find_problem(standing: Standing) -> str | None:
+    """Return why a transport can serve no endpoint at all, a complete sentence; ``None`` if it can."""
+    name, verdict = standing.name, standing.verdict
+    if verdict is None:
+        return f"{name} {standing.reason}."
+    if verdict.usable:
+        return None
+    if not verdict.obstacles:
+        return f"{name} is not usable, and its probe does not say why."
+    first = verdict.obstacles[0]
+    return f"{name} is not usable: {first.asked}: {first.found} ({first.where})."
 
 
 def effective_order(config: TransportConfig, standings: Mapping[str, Standing]) -> tuple[str, ...]:
@@ -172,18 +194,11 @@ def _obstacle(
     standing: Standing | None, name: str, question: Question, *, dedicated: bool, is_named: bool
 ) -> PassedOver | None:
     """Return why a transport cannot serve an endpoint, or ``None`` if it can."""
-    if standing is None or standing.verdict is None:
-        reason = standing.reason if standing else "is not installed"
-        wanted = is_named or (standing is not None and standing.is_wanted)
-        return PassedOver(name, f"{name} {reason}.", is_failure=wanted)
-    verdict = standing.verdict
-    if not verdict.usable:
-        if verdict.obstacles:
-            first = verdict.obstacles[0]
-            why = f"{name} is not usable: {first.asked}: {first.found} ({first.where})."
-        else:
-            why = f"{name} is not usable, and its probe does not say why."
-        return PassedOver(name, why, is_failure=is_named or standing.is_wanted)
+    standing = standing or Standing(name, reason="is not installed")
+    problem, verdict = find_problem(standing), standing.verdict
+    if problem is not None:
+        return PassedOver(name, problem, is_failure=is_named or standing.is_wanted)
+    assert verdict is not None
     elsewhere = _not_meant_for(name, verdict, question, is_named=is_named)
     if elsewhere is not None:
         return PassedOver(name, elsewhere, is_failure=is_named)
@@ -221,8 +236,9 @@ def _incapable(name: str, verdict: Verdict, question: Question, *, dedicated: bo
         return f"{question.address} is a multicast group, and {name} has no multicast."
     if question.address.version == 6 and not able.ipv6:
         return f"{question.address} is an IPv6 address, and {name} has IPv4 only."
-    if question.mtu_length > able.max_datagram:
-        return f"The channel's mtu is {question.mtu_length} bytes, and {name} carries at most {able.max_datagram}."
+    longest = able.longest_datagram(question.address.version)
+    if question.mtu_length > longest:
+        return f"The channel's mtu is {question.mtu_length} bytes, and {name} carries at most {longest}."
     if dedicated and able.queues == 1:
         return _ONE_QUEUE.format(name=name)
     return None

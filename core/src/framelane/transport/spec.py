@@ -86,6 +86,13 @@ class Capabilities:
     can_arm: bool = False  #: ``arm`` gives a descriptor to sleep on
     loops_back: bool = False  #: datagrams to its own addresses come back to it
     needs_privilege: bool = False
+    max_datagram_ipv6: int | None = None  #: as ``max_datagram``, over IPv6; ``None``: no less than that
+
+    def longest_datagram(self, ip_version: int) -> int:
+        """Return the longest datagram over a version of IP, bytes of UDP payload."""
+        if ip_version == 6 and self.max_datagram_ipv6 is not None:
+            return self.max_datagram_ipv6
+        return self.max_datagram
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,10 @@ int fl_dpdk_unplug(fl_port_t *port);
 /* Have the port's device reset, as the device's own wish for it (RTE_ETH_EVENT_INTR_RESET) does. For tests. */
 int fl_dpdk_request_reset(fl_port_t *port);
 
+/* How a figure of the device's driver (xstat) is shown; `label` is terminated. Returns 0 if it is not, since other figures
+ * say the same, else 1. For tests. */
+int fl_dpdk_xstat_label(const char *name, char *label, size_t length);
+
 /* How many packet buffers this process has in pools, how many of them are out, and how many have an address for devices that
  * does not lead to them. For tests. */
 void fl_dpdk_buffers(uint32_t *pools, uint32_t *buffers, uint32_t *used, uint32_t *unreachable);

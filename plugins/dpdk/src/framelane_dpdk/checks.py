@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from framelane_dpdk.in_use import Socket, addresses_of, sockets_on
 from framelane_dpdk.linux_interface import LinuxInterface
 from framelane_dpdk.machine import Machine
 from framelane_dpdk.pci import USER_SPACE_DRIVERS, PciDevice, group_members, upper_interfaces
 
-__all__ = ["Obstacle", "captured", "obstacles", "users"]
+__all__ = ["Obstacle", "captured", "group_obstacles", "obstacles", "users"]
 
 #: Drivers beside which vfio takes a group: they do no DMA on anybody's behalf.
 _HARMLESS_IN_GROUP = frozenset({"vfio-pci", "pci-stub", "pcieport"})
@@ -69,7 +70,7 @@ def obstacles(
             f"end what uses them and write 0 to {override.with_name('sriov_numvfs')}, or take one of them instead",
         )
     if for_vfio:
-        yield from _group(machine, device, taken)
+        yield from group_obstacles(machine.sysfs, device, taken)
     if len(device.interfaces) > 1:
         yield Obstacle(
             f"it has several interfaces ({', '.join(device.interfaces)}), which cannot all be given back as they are",
@@ -137,12 +138,16 @@ def _interface(machine: Machine, interface: LinuxInterface) -> Iterator[Obstacle
         )
 
 
-def _group(machine: Machine, device: PciDevice, taken: Collection[str]) -> Iterator[Obstacle]:
+def group_obstacles(sysfs: Path, device: PciDevice, taken: Collection[str] = ()) -> Iterator[Obstacle]:
+    """Yield what of a device's IOMMU group keeps vfio from opening it.
+
+    :param taken: addresses of devices of it that are going to be taken too.
+    """
     if device.is_noiommu_group:
         return
     others = [
         one
-        for one in group_members(machine.sysfs, device)
+        for one in group_members(sysfs, device)
         if one.address not in taken and one.driver is not None and one.driver not in _HARMLESS_IN_GROUP
     ]
     if not others:

@@ -109,7 +109,10 @@ def start_environment(settings: DpdkSettings, *, needs_physical: bool) -> Enviro
         code = lib.fl_dpdk_eal_start(ffi.new("char *[]", kept), len(kept), text, len(text))
         if code != 0:
             said = ffi.string(text).decode("utf-8", "replace")
-            failure = f"DPDK cannot be started with {' '.join(arguments[1:])}: {said}"
+            failure = (
+                f"DPDK cannot be started with {' '.join(arguments[1:])}: {said}; next: correct what it complains of, "
+                "which comes from cores, memory, hugepages, iova, file_prefix or extra_eal_args of [transport.dpdk]"
+            )
             if code != -lib.FL_EBUSY:  # DPDK keeps what it parsed, and a second try trips over that
                 _failure = failure
             raise TransportError(failure)

@@ -88,14 +88,26 @@ def sockets_on(
     return sockets + [Socket("packet", interface, None, _text(owners.get(inode))) for inode in packets]
 
 
-def device_holders(sysfs: Path, proc: Path, pci_address: str, iommu_group: int) -> list[str]:
-    """Return the programs that hold a device through vfio, such as ``framelane (pid 71)``."""
+def device_holders(
+    sysfs: Path,
+    proc: Path,
+    pci_address: str,
+    iommu_group: int,
+    *,
+    without: Collection[int] = (),
+    limit_s: float | None = None,
+) -> list[str]:
+    """Return the programs that hold a device through vfio, such as ``framelane (pid 71)``.
+
+    :param without: processes that are not meant.
+    :param limit_s: stop looking after so long.
+    """
     files = {f"/dev/vfio/{iommu_group}", f"/dev/vfio/noiommu-{iommu_group}"}
     directory = sysfs / "bus/pci/devices" / pci_address / "vfio-dev"
     if directory.is_dir():
         files |= {f"/dev/vfio/devices/{entry.name}" for entry in directory.iterdir()}
-    holders = {program.pid: program for _, program in programs_with(files, proc)}
-    return [_text(holders[pid]) for pid in sorted(holders)]
+    holders = {program.pid: program for _, program in programs_with(files, proc, limit_s)}
+    return [_text(holders[pid]) for pid in sorted(set(holders) - set(without))]
 
 
 def _rows(proc: Path) -> Iterator[_Row]:

@@ -36,6 +36,7 @@ __all__ = [
 ABI_VERSION = 1
 
 _HEADERS = 20 + 8  #: of IPv4 and UDP
+_HEADERS_IPV6 = 40 + 8
 
 
 class DpdkTransport(NativeHalf):
@@ -117,6 +118,7 @@ def _capabilities(abilities: Any, lib: Any) -> Capabilities:
         kernel_coexists=bool(offloads & lib.FL_PORT_KERNEL_COEXISTS),
         queues=abilities.queues,
         max_datagram=abilities.mtu_length - _HEADERS,
+        max_datagram_ipv6=abilities.mtu_length - _HEADERS_IPV6,
     )
 
 

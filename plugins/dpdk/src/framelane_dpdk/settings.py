@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -17,8 +18,33 @@ from framelane_dpdk import saved_state
 from framelane_dpdk.naming import numbered_device, pci_address_of
 from framelane_dpdk.vdevs import ArgumentValue, check_arguments, split_name
 
-__all__ = ["DpdkSettings"]
+__all__ = ["DpdkSettings", "processors_of"]
 
+#: Arguments of DPDK that a setting says, or that a driver cannot do with: what to do in their place.
+_OWNED_ARGUMENTS = {
+    "-l": "set cores",
+    "-c": "set cores",
+    "--lcores": "set cores",
+    "--main-lcore": "set cores",
+    "-m": "set memory",
+    "--socket-mem": "set memory",
+    "--numa-mem": "set memory",
+    "--in-memory": "set hugepages = true, which is in memory",
+    "--no-huge": "set hugepages = false",
+    "--no-shconf": "set hugepages = false",
+    "--iova-mode": "set iova",
+    "--file-prefix": "set file_prefix",
+    "-a": "set device",
+    "--allow": "set device",
+    "-w": "set device",
+    "-b": "set device",
+    "--block": "set device",
+    "--vdev": "set vdev and vdev_args",
+    "--proc-type": "a driver is a primary process, so leave it out",
+    "-h": "it would end the process",
+    "--help": "it would end the process",
+}
+_MOST_MTU = 9216  #: what ``ip_mtu`` takes
 _DEVICE = re.compile(r"([0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[01][0-9A-Fa-f]\.[0-7]|[^\s/:,=]{1,15}")
 _CPU_LIST = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _PLAIN = re.compile(r"[^\s,=]+")
@@ -94,12 +120,9 @@ class DpdkSettings(PortSettings):
         default="auto", description="Addresses that devices use: physical, or virtual behind an IOMMU."
     )
     file_prefix: str | None = Field(default=None, description="Prefix of DPDK's files at run time.")
-    extra_eal_args: tuple[str, ...] = Field(default=(), description="Further arguments of rte_eal_init.")
-
-    @field_validator("addresses", "gateway", mode="before")
-    @classmethod
-    def _several(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    extra_eal_args: tuple[str, ...] = Field(
+        default=(), description="Further arguments of rte_eal_init, none of those that other settings say."
+    )
 
     @field_validator("device")
     @classmethod
@@ -130,6 +153,19 @@ class DpdkSettings(PortSettings):
                 raise ValueError(f"{name} = {one!r}: expected text without white space, commas and equals signs")
         return value
 
+    @field_validator("extra_eal_args")
+    @classmethod
+    def _extra_eal_args(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse what the other settings say: DPDK takes the last word of some, and refuses others together."""
+        problems = []
+        for argument in value:
+            name = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
+            if name in _OWNED_ARGUMENTS:
+                problems.append(f"{argument}: {_OWNED_ARGUMENTS[name]}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _fill_from_saved(cls, given: Any) -> Any:
@@ -139,8 +175,12 @@ class DpdkSettings(PortSettings):
         saved = _saved_state(given)
         if saved is None:
             return given
-        routes = [{"to": route.to, "via": route.via} for route in saved.routes if route.via is not None]
-        kept = {"addresses": saved.addresses, "gateway": saved.gateway, "routes": routes, "ip_mtu": saved.mtu}
+        kept = {
+            "addresses": saved.addresses,
+            "gateway": saved.gateway,
+            "routes": _kept_routes(saved),
+            "ip_mtu": min(saved.mtu, _MOST_MTU),
+        }
         return {**given, **{name: value for name, value in kept.items() if given.get(name) in (None, (), [])}}
 
     @model_validator(mode="after")
@@ -156,6 +196,26 @@ class DpdkSettings(PortSettings):
         if self.devargs and self.vdev is not None:
             raise ValueError("devargs: these are for PCI devices; a vdev takes vdev_args")
         return self
+
+
+def processors_of(cores: str) -> set[int]:
+    """Return the processors of a list such as ``0-1,4``."""
+    found: set[int] = set()
+    for part in filter(None, cores.split(",")):
+        first, _, last = part.partition("-")
+        found |= {int(first), *range(int(first), int(last or first) + 1)}
+    return found
+
+
+def _kept_routes(saved: saved_state.SavedInterface) -> list[dict[str, str | None]]:
+    """Return what Linux had beside its default routes, and what it knew of gateways by their flag ``onlink`` alone."""
+    routes = [{"to": route.to, "via": route.via} for route in saved.routes]
+    on_link = [ip_interface(address).network for address in saved.addresses]
+    on_link += [ip_network(route.to) for route in saved.routes if route.via is None]
+    for gateway in map(ip_address, {*saved.gateway, *(route.via for route in saved.routes if route.via is not None)}):
+        if not gateway.is_link_local and not any(gateway in network for network in on_link):
+            routes.append({"to": f"{gateway}/{gateway.max_prefixlen}", "via": None})
+    return routes
 
 
 def _saved_state(given: Mapping[str, Any]) -> saved_state.SavedInterface | None:

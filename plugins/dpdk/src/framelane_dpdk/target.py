@@ -100,7 +100,9 @@ def _physical(settings: DpdkSettings, device: str, version: tuple[int, int]) -> 
             f"transport.dpdk.device = {device!r}: there is no network device {address} in {sysfs()}/bus/pci/devices; "
             f"{_LIST}"
         )
-    arguments = ena_arguments(settings, version) if is_ena(pci) else settings.devargs
+    if pci.is_bifurcated:
+        _check_shared(settings, pci)
+    arguments = ena_arguments(settings, version, pci.driver) if is_ena(pci) else settings.devargs
     text = "".join(f",{name}={_plain(value)}" for name, value in arguments.items())
     interface = pci.interfaces[0] if pci.is_bifurcated and pci.interfaces else None
     kernel_mtu = None if interface is None else _interface_mtu(interface)
@@ -113,6 +115,20 @@ def _physical(settings: DpdkSettings, device: str, version: tuple[int, int]) -> 
         set_mtu=settings.ip_mtu is not None and settings.ip_mtu != kernel_mtu,
         pci=pci,
     )
+
+
+def _check_shared(settings: DpdkSettings, pci: PciDevice) -> None:
+    """Refuse what would leave a device that stays with Linux without ARP and NDP: only its rules' datagrams come."""
+    if settings.neighbours == "own":
+        raise TransportError(
+            f'transport.dpdk.neighbours = "own": Linux keeps {pci.label} by {pci.driver}, and ARP and NDP go to it; '
+            "leave neighbours, addresses, gateway and routes out"
+        )
+    if not pci.interfaces:
+        raise TransportError(
+            f"transport.dpdk.device = {settings.device!r}: {pci.driver} has it, and its interface, with addresses and "
+            "neighbours, is not in this network namespace; start the driver in the one that it is in"
+        )
 
 
 def _virtual(settings: DpdkSettings, version: tuple[int, int]) -> Target:

@@ -14,18 +14,21 @@ from typing import Any
 
 from framelane.errors import TransportError
 from framelane.transport import Capabilities, Device, Fact, Obstacle, Verdict
+from framelane_dpdk.checks import group_obstacles
 from framelane_dpdk.environment import free_hugepages, resolve_environment
 from framelane_dpdk.hugepages import format_size, pools
+from framelane_dpdk.in_use import device_holders
 from framelane_dpdk.naming import is_ena, sysfs, usable_devices
 from framelane_dpdk.native import missing_native, version_of
 from framelane_dpdk.pci import USER_SPACE_DRIVERS, PciDevice, network_devices
-from framelane_dpdk.settings import DpdkSettings
+from framelane_dpdk.settings import DpdkSettings, processors_of
 from framelane_dpdk.target import Target, find_target
 from framelane_dpdk.vdevs import RING, VDEVS, split_name
 
 __all__ = ["make_verdict"]
 
 _PROC = Path("/proc")
+_PROCESSORS = Path("/sys/devices/system/cpu")
 _CAPABILITY_BITS = {
     "CAP_NET_ADMIN": 12,
     "CAP_NET_RAW": 13,
@@ -35,8 +38,11 @@ _CAPABILITY_BITS = {
     "CAP_BPF": 39,
 }
 _MLX5_CAPABILITIES = ("CAP_NET_RAW", "CAP_NET_ADMIN")
+#: Longest that /proc is searched: a probe has two seconds.
+_HOLDERS_LIMIT_S = 0.5
 _LEAST_MEMLOCK = 64 << 20
 _HEADERS = 20 + 8
+_HEADERS_IPV6 = 40 + 8
 
 
 def make_verdict(settings: DpdkSettings) -> Verdict:
@@ -119,6 +125,19 @@ def _obstacles(settings: DpdkSettings, target: Target, drivers: Path, abi_major:
     else:
         yield from _physical_obstacles(target.pci)
     yield from _memory_obstacles(settings, target)
+    yield from _processor_obstacles(settings)
+
+
+def _processor_obstacles(settings: DpdkSettings) -> Iterator[Obstacle]:
+    there = {int(entry.name.removeprefix("cpu")) for entry in _PROCESSORS.glob("cpu[0-9]*")}
+    missing = sorted(processor for processor in processors_of(settings.cores or "") if processor not in there)
+    if missing:
+        yield Obstacle(
+            asked=f"transport.dpdk.cores = {settings.cores}",
+            found=f"this machine has no processor {', '.join(map(str, missing))}",
+            where=str(_PROCESSORS),
+            next=f"name some of 0 to {max(there)}, or leave cores out",
+        )
 
 
 def _virtual_obstacles(settings: DpdkSettings, target: Target, drivers: Path, abi_major: int) -> Iterator[Obstacle]:
@@ -180,6 +199,23 @@ def _physical_obstacles(device: PciDevice) -> Iterator[Obstacle]:
         again = f"bind it again: framelane dpdk bind {device.address}"
         yield Obstacle("an IOMMU group of the device", "it has none", where, again)
         return
+    for one in group_obstacles(sysfs(), device):
+        yield Obstacle(f"the device {device.address} through vfio-pci", one.found, where, one.next)
+    holders = device_holders(
+        sysfs(),
+        _PROC,
+        device.address,
+        device.iommu_group,
+        without=(os.getpid(), os.getppid()),  # of a probe: the driver, which may have it
+        limit_s=_HOLDERS_LIMIT_S,
+    )
+    if holders:
+        yield Obstacle(
+            asked=f"the device {device.address}, which one program can have at a time",
+            found=f"it is in use by {', '.join(holders)}",
+            where=f"/dev/vfio/{device.iommu_group}",
+            next="end that, or name another device",
+        )
     node = Path("/dev/vfio") / (f"noiommu-{device.iommu_group}" if device.is_noiommu_group else str(device.iommu_group))
     for path in (Path("/dev/vfio/vfio"), node):
         if not os.access(path, os.R_OK | os.W_OK):
@@ -247,10 +283,11 @@ def _missing_capabilities(names: tuple[str, ...], what: str) -> Iterator[Obstacl
 
 def _warnings(target: Target) -> Iterator[Obstacle]:
     """Yield what costs performance and stops nothing."""
-    if target.pci is not None and is_ena(target.pci) and target.pci.driver == "vfio-pci":
+    if target.pci is not None and is_ena(target.pci) and target.pci.driver in ("vfio-pci", "uio_pci_generic"):
+        of_most = " of most kernels" if target.pci.driver == "vfio-pci" else ""
         yield Obstacle(
             asked="write combining for the ENA device's memory",
-            found="vfio-pci of most kernels maps it without, which makes every transmission slow",
+            found=f"{target.pci.driver}{of_most} maps it without, which makes every transmission slow",
             where=f"{sysfs()}/bus/pci/devices/{target.pci.address}/driver",
             next="use the vfio-pci with write combining that Amazon provides, or igb_uio with wc_activate=1",
         )
@@ -269,6 +306,7 @@ def _capabilities(settings: DpdkSettings, target: Target) -> Capabilities:
         kernel_coexists=target.kernel_coexists,
         queues=many,
         max_datagram=(target.mtu or 1500) - _HEADERS,
+        max_datagram_ipv6=(target.mtu or 1500) - _HEADERS_IPV6,
         needs_privilege=target.pci is not None or bool(driver and VDEVS[driver].capabilities),
     )
 

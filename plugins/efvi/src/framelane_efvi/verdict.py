@@ -40,6 +40,7 @@ def device_capabilities(
         kernel_coexists=True,
         queues=queues,
         max_datagram=min(65507, mtu_length - 28),
+        max_datagram_ipv6=min(65507, mtu_length - 48),
         can_arm=can_arm,
         needs_privilege=True,
     )

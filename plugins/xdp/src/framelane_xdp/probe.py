@@ -38,6 +38,7 @@ def device_capabilities(*, mtu_length: int, queues: int, steering: bool, zero_co
         kernel_coexists=True,
         queues=queues,
         max_datagram=min(65507, mtu_length - 28),
+        max_datagram_ipv6=min(65507, mtu_length - 48),
         can_arm=True,
         needs_privilege=True,
     )

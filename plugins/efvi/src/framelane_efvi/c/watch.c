@@ -6,6 +6,14 @@
 
 #include "port.h"
 
+static void fl_port_show_link(fl_port_t *port, bool is_up)
+{
+    if (NULL != port->link_counter)
+    {
+        __atomic_store_n(port->link_counter, is_up, __ATOMIC_RELAXED);
+    }
+}
+
 int fl_efvi_port_housekeeping(fl_port_t *port, int64_t now_ns)
 {
     (void)now_ns;
@@ -20,10 +28,7 @@ int fl_efvi_port_housekeeping(fl_port_t *port, int64_t now_ns)
         return -FL_ENODEV;
     }
     atomic_store_explicit(&port->has_link, 1 == has_link, memory_order_relaxed);
-    if (NULL != port->link_counter)
-    {
-        __atomic_store_n(port->link_counter, has_link, __ATOMIC_RELAXED);
-    }
+    fl_port_show_link(port, 1 == has_link);
     return 0;
 }
 
@@ -75,6 +80,7 @@ int fl_efvi_port_events(fl_port_t *port, fl_event_t *events, uint32_t capacity)
         if (!port->is_dead_reported && count < capacity)
         {
             port->is_dead_reported = true;
+            fl_port_show_link(port, false);
             fl_event_t *event = fl_event_init(&events[count++], FL_EVENT_REMOVED);
             fl_port_describe_loss(port, event->text, sizeof(event->text));
         }
