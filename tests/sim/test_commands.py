@@ -88,6 +88,29 @@ def test_counters_of_publications_are_labelled_and_ordered_as_aeron_does(client)
     assert client.counters.value(status) == 1
 
 
+def test_counters_of_destinations_and_receivers_stand_where_aeron_has_them(client):
+    channel = "aeron:udp?control-mode=manual|control=10.0.0.1:40456|fc=min"
+    joined = channel + "|alias=joined"
+    ready = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
+    other = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel=joined)
+
+    labels = [counter.label for counter in client.counters if counter.type_id in {6, 12, 14, 17, 18}]
+    status, (r, s), (u, t) = (
+        ready.channel_status_counter_id,
+        (ready.registration_id, ready.session_id),
+        (other.registration_id, other.session_id),
+    )
+    assert labels == [
+        f"snd-channel: {channel} 10.0.0.1:40456",
+        f"mdc-num-dest: {channel}",
+        f"snd-local-sockaddr: {status} 10.0.0.1:40456",
+        f"fc-receivers: {r} {s} 7 {channel}",
+        f"pub-pos (exclusive): {r} {s} 7 {channel}",
+        f"fc-receivers: {u} {t} 8 {channel}",
+        f"pub-pos (exclusive): {u} {t} 8 {joined}",
+    ]
+
+
 def test_the_transport_of_an_endpoint_and_the_reason_are_in_a_counter(client):
     ready = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel=UDP)
 

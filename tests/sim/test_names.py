@@ -162,6 +162,8 @@ def test_drivers_tell_each_other_their_names(world):
         "10.0.0.1", resolver=Names(), driver_resolver_name="first", driver_resolver_interface="127.0.0.1"
     ).driver
     told = first.nouns.gossip.local
+    label = world.drivers[0].client().counters.get(25).label
+    assert label == "Resolution changes: driverName=first"
     second = world.driver(
         "10.0.0.2",
         resolver=Names(),

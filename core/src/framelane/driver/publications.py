@@ -228,10 +228,10 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         with self._freed_on_failure(log, counter_ids):
             position = start.position(params.term_length)
             stream = Stream(registration_id, session_id, stream_id, str(params.uri))
-            counter_ids += self._allocate_counters(stream, command.client_id, is_exclusive, position)
             if counts_receivers:
-                kind = CounterType.FLOW_CONTROL_RECEIVERS
-                counter_ids.append(services.counters.allocate_stream(kind, "fc-receivers", stream, owner_id=-1))
+                kind, of_endpoint = CounterType.FLOW_CONTROL_RECEIVERS, replace(stream, channel=str(channel.uri))
+                counter_ids.append(services.counters.allocate_stream(kind, "fc-receivers", of_endpoint, owner_id=-1))
+            counter_ids[:0] = self._allocate_counters(stream, command.client_id, is_exclusive, position)
             plane = services.plane.publication_add(
                 endpoint.plane,
                 log.native,

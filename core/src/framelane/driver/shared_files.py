@@ -101,6 +101,7 @@ class SharedFiles:
                 version=__version__,
                 commit="",
                 threading_mode=threading_mode,
+                resolver_name=settings.driver_resolver_name or "",
                 conductor_threshold_ns=settings.driver_conductor_cycle_threshold,
                 sender_threshold_ns=settings.driver_sender_cycle_threshold,
                 receiver_threshold_ns=settings.driver_receiver_cycle_threshold,
