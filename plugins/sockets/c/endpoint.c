@@ -15,9 +15,6 @@
 #include "poller.h"
 #include "socket.h"
 
-#define FL_MOST_TTL 255
-#define FL_ENDPOINT_FLAGS (FL_ENDPOINT_REUSE_ADDRESS | FL_ENDPOINT_TIMESTAMPS | FL_ENDPOINT_CONNECT)
-
 /* Append to params->note what fits whole; the rest goes to `events`. */
 static void fl_endpoint_note(fl_endpoint_t *endpoint, fl_endpoint_params_t *params, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -37,7 +34,7 @@ static void fl_endpoint_note(fl_endpoint_t *endpoint, fl_endpoint_params_t *para
     }
     else
     {
-        fl_transport_note(endpoint->transport, &endpoint->bound, text);
+        fl_transport_note(endpoint->base.transport, &endpoint->base.bound, text);
     }
 }
 
@@ -46,49 +43,28 @@ static int fl_endpoint_check(const fl_transport_t *transport, const fl_endpoint_
     const fl_address_t *peer = &params->peer;
     char text[FL_ADDRESS_TEXT_LENGTH];
 
-    if (params->size < sizeof(*params))
+    const int code = fl_endpoint_base_check(transport, params);
+    if (0 != code)
     {
-        return fl_host_error(
-            transport->host, FL_EINVAL, "endpoint parameters have %u bytes, %zu are needed", params->size,
-            sizeof(*params));
-    }
-    if ((FL_ROLE_SENDER != params->role && FL_ROLE_RECEIVER != params->role) || params->ttl > FL_MOST_TTL ||
-        0 != (params->flags & ~(uint32_t)FL_ENDPOINT_FLAGS))
-    {
-        return fl_host_error(
-            transport->host, FL_EINVAL, "endpoint with role %u, flags 0x%x, ttl %u: not in the ABI", params->role,
-            params->flags, params->ttl);
+        return code;
     }
     if (FL_FAMILY_IPV4 != params->bind.family && FL_FAMILY_IPV6 != params->bind.family)
     {
-        return fl_host_error(transport->host, FL_EAFNOSUPPORT, "bind address of family %u", params->bind.family);
+        return fl_host_error(transport->base.host, FL_EAFNOSUPPORT, "bind address of family %u", params->bind.family);
     }
     if (FL_FAMILY_NONE != peer->family && peer->family != params->bind.family)
     {
         return fl_host_error(
-            transport->host, FL_EAFNOSUPPORT, "peer %s is not of the bind address's family IPv%u",
+            transport->base.host, FL_EAFNOSUPPORT, "peer %s is not of the bind address's family IPv%u",
             fl_address_format(peer, text), params->bind.family);
-    }
-    const bool is_multicast_publication = FL_ROLE_SENDER == params->role && fl_address_is_multicast(&params->bind);
-    if (FL_FAMILY_NONE == peer->family && (0 != (params->flags & FL_ENDPOINT_CONNECT) || is_multicast_publication))
-    {
-        return fl_host_error(
-            transport->host, FL_EINVAL, "endpoint %s needs a peer to connect to",
-            fl_address_format(&params->bind, text));
-    }
-    if (params->mtu_length > FL_MAX_DATAGRAM)
-    {
-        return fl_host_error(
-            transport->host, FL_EMSGSIZE, "mtu of %u bytes: UDP carries at most %d", params->mtu_length,
-            FL_MAX_DATAGRAM);
     }
     return 0;
 }
 
 static int fl_endpoint_open_sockets(fl_endpoint_t *endpoint, const fl_endpoint_params_t *params)
 {
-    const fl_transport_t *transport = endpoint->transport;
-    const bool is_multicast_publication = FL_ROLE_SENDER == params->role && fl_address_is_multicast(&params->bind);
+    const fl_transport_t *transport = endpoint->base.transport;
+    const bool is_multicast_publication = fl_endpoint_is_multicast_publication(params);
     const bool is_connecting = 0 != (params->flags & FL_ENDPOINT_CONNECT);
 
     endpoint->is_connected = is_connecting || is_multicast_publication;
@@ -132,7 +108,7 @@ static void fl_endpoint_close_sockets(const fl_endpoint_t *endpoint)
 
 static int fl_endpoint_read_local(const fl_endpoint_t *endpoint, fl_address_t *address)
 {
-    fl_name_t name;
+    fl_socket_name_t name;
     socklen_t length = sizeof(name);
     if (0 != getsockname(endpoint->receive_fd, &name.any, &length))
     {
@@ -170,7 +146,7 @@ static uint32_t fl_endpoint_route_mtu(const fl_endpoint_t *endpoint)
  * MTU. Returns that MTU if it is what forbids segmentation, else 0. Does not block. */
 static uint32_t fl_endpoint_choose_segmentation(fl_endpoint_t *endpoint)
 {
-    const fl_transport_t *transport = endpoint->transport;
+    const fl_transport_t *transport = endpoint->base.transport;
     const uint32_t headers = AF_INET == endpoint->family ? FL_IPV4_HEADERS : FL_IPV6_HEADERS;
     const uint32_t mtu = fl_endpoint_route_mtu(endpoint);
     const bool fits = 0 == mtu || endpoint->mtu_length + headers <= mtu;
@@ -199,7 +175,7 @@ static void fl_endpoint_set_buffers(fl_endpoint_t *endpoint, fl_endpoint_params_
 
 static void fl_endpoint_set_busy_poll(fl_endpoint_t *endpoint, fl_endpoint_params_t *params)
 {
-    const int busy_poll_us = (int)endpoint->transport->settings.busy_poll_us;
+    const int busy_poll_us = (int)endpoint->base.transport->settings.busy_poll_us;
     if (0 != busy_poll_us &&
         0 != setsockopt(endpoint->receive_fd, SOL_SOCKET, SO_BUSY_POLL, &busy_poll_us, sizeof(busy_poll_us)))
     {
@@ -210,8 +186,8 @@ static void fl_endpoint_set_busy_poll(fl_endpoint_t *endpoint, fl_endpoint_param
 /* Ask the accelerator, if there is one, about the endpoint's sockets, and say so where it does not accelerate them. */
 static void fl_endpoint_judge_acceleration(fl_endpoint_t *endpoint, fl_endpoint_params_t *params)
 {
-    const fl_host_t *host = endpoint->transport->host;
-    const uint32_t accelerator = endpoint->transport->offloads.accelerator;
+    const fl_host_t *host = endpoint->base.transport->base.host;
+    const uint32_t accelerator = endpoint->base.transport->offloads.accelerator;
     if (FL_ACCELERATOR_NONE == accelerator)
     {
         return;
@@ -229,7 +205,7 @@ static void fl_endpoint_judge_acceleration(fl_endpoint_t *endpoint, fl_endpoint_
     snprintf(
         text, sizeof(text), receives < 0 ? "%s: whether %s accelerates it cannot be asked"
                                          : "%s is not accelerated: %s leaves it to the kernel",
-        fl_address_format(&endpoint->bound, address), name);
+        fl_address_format(&endpoint->base.bound, address), name);
     host->log(host, FL_LOG_WARNING, text);
     fl_endpoint_note(endpoint, params, "%s", text);
 }
@@ -241,7 +217,7 @@ static void fl_endpoint_note_interface(fl_endpoint_t *endpoint, const fl_endpoin
         !fl_address_is_wildcard(&params->interface_address);
     if (fl_address_is_multicast(&params->bind) && has_address)
     {
-        fl_socket_interface(endpoint->transport, params, &endpoint->interface_index);
+        fl_socket_interface(endpoint->base.transport, params, &endpoint->interface_index);
         endpoint->interface_address = params->interface_address;
         endpoint->group = params->bind;
         endpoint->ttl = params->ttl;
@@ -264,17 +240,17 @@ void fl_endpoint_follow_interface(fl_endpoint_t *endpoint)
     const fl_socket_plan_t receiving = { .params = &params, .bind = &endpoint->group };
     const fl_socket_plan_t sending = { .params = &params };
     int code = fl_socket_move(
-        endpoint->transport, endpoint->receive_fd, &receiving, endpoint->interface_index, index);
+        endpoint->base.transport, endpoint->receive_fd, &receiving, endpoint->interface_index, index);
     if (0 == code && endpoint->send_fd != endpoint->receive_fd)
     {
-        code = fl_socket_move(endpoint->transport, endpoint->send_fd, &sending, endpoint->interface_index, index);
+        code = fl_socket_move(endpoint->base.transport, endpoint->send_fd, &sending, endpoint->interface_index, index);
     }
     char group[FL_ADDRESS_TEXT_LENGTH];
     char text[128];
     snprintf(
         text, sizeof(text), "%s: interface %s was made again: %s", fl_address_format(&endpoint->group, group), name,
         0 == code ? "joined and sending there" : "joining it failed");
-    fl_transport_note(endpoint->transport, &endpoint->bound, text);
+    fl_transport_note(endpoint->base.transport, &endpoint->base.bound, text);
     endpoint->interface_index = index;
 }
 
@@ -288,27 +264,28 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     fl_endpoint_t *opened = calloc(1, sizeof(*opened));
     if (NULL == opened)
     {
-        return fl_host_error(transport->host, FL_ENOMEM, "no memory for an endpoint");
+        return fl_host_error(transport->base.host, FL_ENOMEM, "no memory for an endpoint");
     }
-    opened->transport = transport;
-    opened->generation = transport->generation;
+    opened->base.transport = transport;
+    opened->generation = transport->base.generation;
     opened->mtu_length = params->mtu_length;
     opened->is_any_address = fl_address_is_wildcard(&params->bind);
     opened->family = FL_FAMILY_IPV4 == params->bind.family ? AF_INET : AF_INET6;
-    opened->peer_length = fl_name_from_address(&opened->peer_name, &params->peer);
+    opened->peer_length = fl_socket_name_make(&opened->peer_name, &params->peer);
 
     code = fl_endpoint_open_sockets(opened, params);
     if (0 != code)
     {
         goto free_endpoint;
     }
-    code = fl_endpoint_read_local(opened, &opened->bound);
+    code = fl_endpoint_read_local(opened, &opened->base.bound);
     if (0 != code)
     {
-        code = fl_host_error(transport->host, fl_socket_error(-code), "read the bound address: %s", strerror(-code));
+        code = fl_host_error(
+            transport->base.host, fl_socket_error(-code), "read the bound address: %s", strerror(-code));
         goto close_sockets;
     }
-    opened->local = opened->bound;
+    opened->local = opened->base.bound;
     fl_endpoint_note_interface(opened, params);
 
     params->note[0] = '\0';
@@ -324,11 +301,10 @@ int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl
     fl_endpoint_judge_acceleration(opened, params);
     params->max_run_segments =
         opened->is_segmenting ? transport->offloads.segment_limit : FL_SEND_VECTOR_LENGTH;
-    params->max_run_length = opened->is_segmenting ? transport->offloads.segment_bytes : FL_MAX_DATAGRAM;
+    params->max_run_length = opened->is_segmenting ? transport->offloads.segment_bytes : FL_UDP_PAYLOAD_MAXIMUM;
     params->receive_clock = FL_CLOCK_SOFTWARE;
 
-    opened->next_open = transport->endpoints;
-    transport->endpoints = opened;
+    fl_endpoint_base_open(opened);
     *endpoint = opened;
     return 0;
 
@@ -341,41 +317,22 @@ free_endpoint:
 
 int fl_endpoint_close(fl_endpoint_t *endpoint)
 {
-    fl_transport_t *transport = endpoint->transport;
-    if (!fl_transport_is_mine(transport))
+    const int code = fl_endpoint_base_close(endpoint);
+    if (code <= 0)
     {
-        return 0;
+        return code;
     }
-    if (NULL != endpoint->poller)
-    {
-        char text[FL_ADDRESS_TEXT_LENGTH];
-        return fl_host_error(
-            transport->host, FL_EBUSY, "close %s: it is still on a poller", fl_address_format(&endpoint->bound, text));
-    }
-
     fl_endpoint_report(endpoint);
-    transport->closed_overflows += fl_endpoint_overflows(endpoint);
-    fl_endpoint_t **link = &transport->endpoints;
-    while (*link != endpoint)
-    {
-        link = &(*link)->next_open;
-    }
-    *link = endpoint->next_open;
+    endpoint->base.transport->closed_overflows += fl_endpoint_overflows(endpoint);
     fl_endpoint_close_sockets(endpoint);
     free(endpoint);
     return 0;
 }
 
-int fl_endpoint_local_address(fl_endpoint_t *endpoint, fl_address_t *address)
-{
-    *address = endpoint->bound;
-    return 0;
-}
-
 int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer)
 {
-    fl_name_t name;
-    const socklen_t length = fl_name_from_address(&name, &peer->address);
+    fl_socket_name_t name;
+    const socklen_t length = fl_socket_name_make(&name, &peer->address);
     if (name.any.sa_family != endpoint->family)
     {
         return -FL_EAFNOSUPPORT;
@@ -416,7 +373,7 @@ void fl_endpoint_report(fl_endpoint_t *endpoint)
         char text[sizeof(((fl_event_t *)0)->text)];
         snprintf(
             text, sizeof(text), "endpoint %s: the kernel no longer takes UDP segmentation (%s); datagrams go singly",
-            fl_address_format(&endpoint->bound, address), strerror(error));
-        fl_transport_note(endpoint->transport, &endpoint->bound, text);
+            fl_address_format(&endpoint->base.bound, address), strerror(error));
+        fl_transport_note(endpoint->base.transport, &endpoint->base.bound, text);
     }
 }

@@ -3,16 +3,13 @@
 #ifndef FL_SOCKETS_ENDPOINT_H
 #define FL_SOCKETS_ENDPOINT_H
 
-#include "address.h"
 #include "transport.h"
 
 struct fl_endpoint
 {
+    fl_endpoint_base_t base;
+
     /* The poller's thread, once added. */
-    fl_poller_t *poller;
-    void *context;
-    fl_endpoint_t *next;       /* in the poller's ring */
-    fl_endpoint_t *previous;
     int send_fd;
     int receive_fd;            /* equal to send_fd but for a multicast publication */
     int family;                /* AF_INET or AF_INET6 */
@@ -20,8 +17,8 @@ struct fl_endpoint
     bool is_wildcard;          /* received datagrams tell their local address, and a reply leaves from it */
     bool is_segmenting;        /* runs go out with UDP_SEGMENT */
     socklen_t peer_length;     /* 0: no peer */
-    fl_name_t peer_name;
     fl_address_t local;        /* where datagrams come to, unless is_wildcard */
+    fl_socket_name_t peer_name;
     uint64_t generation;       /* the transport's */
 
     /* Written by the poller's thread, taken by the control thread in `events`: the errno for which the kernel
@@ -29,9 +26,6 @@ struct fl_endpoint
     _Atomic int32_t segmentation_refused;
 
     /* The control thread. */
-    fl_transport_t *transport;
-    fl_endpoint_t *next_open;
-    fl_address_t bound;        /* as it was when open returned */
     uint32_t mtu_length;
     bool is_not_accelerated;   /* there is an accelerator, and it leaves a socket of this to the kernel */
     bool is_any_address;       /* opened with the wildcard: a new peer may need another source address */
@@ -43,7 +37,6 @@ struct fl_endpoint
 
 int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **endpoint);
 int fl_endpoint_close(fl_endpoint_t *endpoint);
-int fl_endpoint_local_address(fl_endpoint_t *endpoint, fl_address_t *address);
 int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer);
 
 /* Datagrams that the kernel dropped because the receive buffer was full. */

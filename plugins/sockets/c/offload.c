@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <framelane/address.h>
+
 #include "acceleration.h"
 
 /* Every kernel that has UDP_SEGMENT takes this many segments. */
@@ -36,7 +38,7 @@ static bool fl_offload_connect_to_itself(int fd)
 
 static void fl_offload_measure(int fd, fl_sockets_offloads_t *offloads)
 {
-    static const uint8_t zeroes[FL_MAX_DATAGRAM];
+    static const uint8_t zeroes[FL_UDP_PAYLOAD_MAXIMUM];
 
     offloads->is_measured = 1;
     while (offloads->segment_limit < FL_MOST_SEGMENT_LIMIT)
@@ -49,7 +51,7 @@ static void fl_offload_measure(int fd, fl_sockets_offloads_t *offloads)
         offloads->segment_limit = next;
     }
 
-    uint32_t bytes = FL_MAX_DATAGRAM;
+    uint32_t bytes = FL_UDP_PAYLOAD_MAXIMUM;
     while (bytes > FL_PROBE_SEGMENT_LENGTH && !fl_offload_takes(fd, FL_PROBE_SEGMENT_LENGTH, zeroes, bytes))
     {
         bytes /= 2;
@@ -65,7 +67,7 @@ int fl_sockets_probe(fl_sockets_offloads_t *offloads)
 {
     memset(offloads, 0, sizeof(*offloads));
     offloads->segment_limit = 1;
-    offloads->segment_bytes = FL_MAX_DATAGRAM;
+    offloads->segment_bytes = FL_UDP_PAYLOAD_MAXIMUM;
 
     const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)

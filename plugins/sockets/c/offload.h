@@ -4,9 +4,6 @@
 
 #include "api/sockets.h"
 
-/* Longest UDP payload that IPv4 carries; IPv6 is held to the same. */
-#define FL_MAX_DATAGRAM 65507
-
 /* IP and UDP headers before the payload. */
 #define FL_IPV4_HEADERS 28
 #define FL_IPV6_HEADERS 48

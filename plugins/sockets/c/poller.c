@@ -3,12 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "endpoint.h"
-
-#define FL_PAGE_LENGTH 4096
 
 static void fl_poller_free(fl_poller_t *poller)
 {
@@ -16,10 +13,7 @@ static void fl_poller_free(fl_poller_t *poller)
     {
         close(poller->epoll_fd);
     }
-    if (MAP_FAILED != poller->buffers)
-    {
-        munmap(poller->buffers, poller->buffers_length);
-    }
+    fl_receive_buffers_close(&poller->buffers);
     free(poller->send_entries);
     free(poller->send_controls);
     free(poller->send_vectors);
@@ -40,71 +34,54 @@ static bool fl_poller_allocate(fl_poller_t *poller, uint32_t receive_count)
     poller->receive_controls = calloc(receive_count, sizeof(*poller->receive_controls));
     poller->peers = calloc(receive_count, sizeof(*poller->peers));
     poller->locals = calloc(receive_count, sizeof(*poller->locals));
-    poller->buffers_length = (size_t)receive_count * FL_RECEIVE_BUFFER_STRIDE;
-    poller->buffers =
-        mmap(NULL, poller->buffers_length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     poller->send_headers = calloc(FL_SEND_VECTOR_LENGTH, sizeof(*poller->send_headers));
     poller->send_vectors = calloc(FL_SEND_VECTOR_LENGTH, sizeof(*poller->send_vectors));
     poller->send_controls = calloc(FL_SEND_VECTOR_LENGTH, sizeof(*poller->send_controls));
     poller->send_entries = calloc(FL_SEND_VECTOR_LENGTH, sizeof(*poller->send_entries));
-    return NULL != poller->receive_headers && NULL != poller->receive_vectors && NULL != poller->receive_controls &&
-        NULL != poller->peers && NULL != poller->locals && MAP_FAILED != poller->buffers &&
-        NULL != poller->send_headers && NULL != poller->send_vectors && NULL != poller->send_controls &&
-        NULL != poller->send_entries;
+    return fl_receive_buffers_open(&poller->buffers, receive_count) && NULL != poller->receive_headers &&
+        NULL != poller->receive_vectors && NULL != poller->receive_controls && NULL != poller->peers &&
+        NULL != poller->locals && NULL != poller->send_headers && NULL != poller->send_vectors &&
+        NULL != poller->send_controls && NULL != poller->send_entries;
 }
 
 int fl_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl_poller_t **poller)
 {
-    if (0 == roles || 0 != (roles & ~(uint32_t)(FL_ROLE_SENDER | FL_ROLE_RECEIVER)))
+    const int code = fl_poller_base_check(transport, queue, roles);
+    if (0 != code)
     {
-        return fl_host_error(transport->host, FL_EINVAL, "poller with roles 0x%x: not in the ABI", roles);
-    }
-    for (const fl_poller_t *other = transport->pollers; NULL != other; other = other->next_open)
-    {
-        if (other->queue == queue)
-        {
-            return fl_host_error(transport->host, FL_EBUSY, "queue %u has a poller", queue);
-        }
+        return code;
     }
 
     /* calloc aligns less than the counters ask for. */
     fl_poller_t *opened = aligned_alloc(_Alignof(fl_poller_t), sizeof(*opened));
     if (NULL == opened)
     {
-        return fl_host_error(transport->host, FL_ENOMEM, "no memory for a poller");
+        return fl_host_error(transport->base.host, FL_ENOMEM, "no memory for a poller");
     }
     memset(opened, 0, sizeof(*opened));
-    opened->transport = transport;
-    opened->queue = queue;
     opened->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     const int epoll_error = errno;
     if (!fl_poller_allocate(opened, transport->settings.receive_buffers))
     {
         fl_poller_free(opened);
         return fl_host_error(
-            transport->host, FL_ENOMEM, "no memory for %u receive buffers", transport->settings.receive_buffers);
+            transport->base.host, FL_ENOMEM, "no memory for %u receive buffers", transport->settings.receive_buffers);
     }
     if (opened->epoll_fd < 0)
     {
         fl_poller_free(opened);
-        return fl_host_error(transport->host, epoll_error, "open an epoll set: %s", strerror(epoll_error));
+        return fl_host_error(transport->base.host, epoll_error, "open an epoll set: %s", strerror(epoll_error));
     }
+    fl_poller_base_open(transport, opened, queue, opened->counters);
     fl_poller_prepare_receive(opened);
     fl_poller_prepare_send(opened);
-
-    opened->next_open = transport->pollers;
-    transport->pollers = opened;
     *poller = opened;
     return 0;
 }
 
 int fl_poller_enter(fl_poller_t *poller)
 {
-    /* The first write to a page decides on which NUMA node it lies: that of the thread that uses it. */
-    for (size_t offset = 0; offset < poller->buffers_length; offset += FL_PAGE_LENGTH)
-    {
-        poller->buffers[offset] = 0;
-    }
+    fl_receive_buffers_touch(&poller->buffers);
     return 0;
 }
 
@@ -116,28 +93,11 @@ int fl_poller_leave(fl_poller_t *poller)
 
 int fl_poller_close(fl_poller_t *poller)
 {
-    fl_transport_t *transport = poller->transport;
-    if (!fl_transport_is_mine(transport))
+    const int code = fl_poller_base_close(poller);
+    if (code <= 0)
     {
-        return 0;
+        return code;
     }
-    if (0 != poller->endpoint_count)
-    {
-        return fl_host_error(
-            transport->host, FL_EBUSY, "close the poller of queue %u: it has %u endpoints", poller->queue,
-            poller->endpoint_count);
-    }
-
-    for (int id = 0; id < FL_POLLER_COUNTERS; id++)
-    {
-        transport->closed_counters[id] += fl_figure_get(&poller->counters[id]);
-    }
-    fl_poller_t **link = &transport->pollers;
-    while (*link != poller)
-    {
-        link = &(*link)->next_open;
-    }
-    *link = poller->next_open;
     fl_poller_free(poller);
     return 0;
 }
@@ -152,8 +112,8 @@ static int fl_poller_watch(const fl_poller_t *poller, fl_endpoint_t *endpoint)
  * never sleeps and has few endpoints does without. */
 static int fl_poller_start_watching(fl_poller_t *poller)
 {
-    fl_endpoint_t *endpoint = poller->turn;
-    for (uint32_t i = 0; i < poller->endpoint_count; i++, endpoint = endpoint->next)
+    fl_endpoint_t *endpoint = poller->base.turn;
+    for (uint32_t i = 0; i < poller->base.endpoint_count; i++, endpoint = endpoint->base.next)
     {
         const int code = fl_poller_watch(poller, endpoint);
         if (0 != code && -FL_EEXIST != code)
@@ -165,73 +125,36 @@ static int fl_poller_start_watching(fl_poller_t *poller)
     return 0;
 }
 
-static void fl_poller_link(fl_poller_t *poller, fl_endpoint_t *endpoint)
-{
-    if (NULL == poller->turn)
-    {
-        poller->turn = endpoint->next = endpoint->previous = endpoint;
-    }
-    else
-    {
-        endpoint->next = poller->turn;
-        endpoint->previous = poller->turn->previous;
-        endpoint->previous->next = endpoint;
-        endpoint->next->previous = endpoint;
-    }
-    poller->endpoint_count++;
-}
-
-static void fl_poller_unlink(fl_poller_t *poller, fl_endpoint_t *endpoint)
-{
-    endpoint->previous->next = endpoint->next;
-    endpoint->next->previous = endpoint->previous;
-    if (poller->turn == endpoint)
-    {
-        poller->turn = endpoint->next;
-    }
-    if (0 == --poller->endpoint_count)
-    {
-        poller->turn = NULL;
-    }
-}
-
 int fl_poller_add(fl_poller_t *poller, fl_endpoint_t *endpoint, void *context)
 {
-    if (NULL != endpoint->poller)
+    int code = fl_poller_base_add(poller, endpoint, context);
+    if (0 != code)
     {
-        return -FL_EBUSY;
+        return code;
     }
-    fl_poller_link(poller, endpoint);
-    int code = 0;
     if (poller->is_watching)
     {
         code = fl_poller_watch(poller, endpoint);
     }
-    else if (poller->endpoint_count > FL_DIRECT_ENDPOINTS)
+    else if (poller->base.endpoint_count > FL_DIRECT_ENDPOINTS)
     {
         code = fl_poller_start_watching(poller);
     }
     if (0 != code)
     {
-        fl_poller_unlink(poller, endpoint);
-        epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, endpoint->receive_fd, NULL);
-        return code;
+        fl_poller_remove(poller, endpoint);
     }
-    endpoint->poller = poller;
-    endpoint->context = context;
-    return 0;
+    return code;
 }
 
 int fl_poller_remove(fl_poller_t *poller, fl_endpoint_t *endpoint)
 {
-    if (poller != endpoint->poller)
+    const int code = fl_poller_base_remove(poller, endpoint);
+    if (0 == code)
     {
-        return -FL_EINVAL;
+        epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, endpoint->receive_fd, NULL);
     }
-    epoll_ctl(poller->epoll_fd, EPOLL_CTL_DEL, endpoint->receive_fd, NULL);
-    fl_poller_unlink(poller, endpoint);
-    endpoint->poller = NULL;
-    return 0;
+    return code;
 }
 
 void fl_poller_release(fl_poller_t *poller, const fl_run_t *runs, uint32_t count)
@@ -252,7 +175,7 @@ int fl_poller_reap(fl_poller_t *poller, fl_completion_t *completions, uint32_t c
 
 int fl_poller_arm(fl_poller_t *poller)
 {
-    if (FL_ACCELERATOR_NONE != poller->transport->offloads.accelerator)
+    if (FL_ACCELERATOR_NONE != poller->base.transport->offloads.accelerator)
     {
         return -FL_ENOTSUP;   /* what waits in its rings does not make the set readable to the agent's own wait */
     }

@@ -11,18 +11,12 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "address.h"
+#include <framelane/receive_buffers.h>
+
 #include "transport.h"
 
 /* Datagrams or segmented runs that one sendmmsg takes. */
 #define FL_SEND_VECTOR_LENGTH 128
-
-/* A whole UDP datagram, or all that UDP_GRO joins. */
-#define FL_RECEIVE_BUFFER_LENGTH 65536
-
-/* From buffer to buffer. Not a power of two: the first lines of the buffers, which is all that short datagrams use,
- * would share the same few sets of the caches. */
-#define FL_RECEIVE_BUFFER_STRIDE (FL_RECEIVE_BUFFER_LENGTH + 33 * 64)
 
 /* Up to this many endpoints a poll asks every socket; beyond it asks epoll first which ones have something. On a
  * 64-bit machine with Linux 6.18 an empty recvmmsg takes 410 ns and an empty epoll_wait 170 ns, but a datagram
@@ -66,9 +60,7 @@ typedef struct fl_send_entry
 
 struct fl_poller
 {
-    fl_transport_t *transport;
-    fl_endpoint_t *turn;           /* in the ring of endpoints: whose turn it is; NULL: there is none */
-    uint32_t endpoint_count;
+    fl_poller_base_t base;
     uint32_t ready_turn;           /* where to begin in the next list of ready sockets */
     int epoll_fd;
     bool is_watching;              /* the sockets are in the epoll set: from the first arm, or with many endpoints */
@@ -78,18 +70,13 @@ struct fl_poller
     fl_receive_control_t *receive_controls;
     fl_peer_t *peers;
     fl_address_t *locals;
-    uint8_t *buffers;
+    fl_receive_buffers_t buffers;
     struct mmsghdr *send_headers;
     struct iovec *send_vectors;
     fl_send_control_t *send_controls;
     fl_send_entry_t *send_entries;
 
     _Atomic int64_t counters[FL_POLLER_COUNTERS] __attribute__((aligned(64)));
-
-    /* The control thread. */
-    fl_poller_t *next_open __attribute__((aligned(64)));
-    uint32_t queue;
-    size_t buffers_length;
 };
 
 int fl_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl_poller_t **poller);

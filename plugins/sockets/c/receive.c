@@ -12,7 +12,7 @@
 static void fl_receive_reset(fl_poller_t *poller, uint32_t entry)
 {
     struct msghdr *header = &poller->receive_headers[entry].msg_hdr;
-    header->msg_namelen = sizeof(fl_name_t);
+    header->msg_namelen = sizeof(fl_socket_name_t);
     header->msg_controllen = sizeof(fl_receive_control_t);
 }
 
@@ -21,14 +21,14 @@ void fl_poller_prepare_receive(fl_poller_t *poller)
     for (uint32_t i = 0; i < poller->receive_count; i++)
     {
         struct msghdr *header = &poller->receive_headers[i].msg_hdr;
-        poller->receive_vectors[i].iov_base = poller->buffers + (size_t)i * FL_RECEIVE_BUFFER_STRIDE;
+        poller->receive_vectors[i].iov_base = fl_receive_buffers_at(&poller->buffers, i);
         poller->receive_vectors[i].iov_len = FL_RECEIVE_BUFFER_LENGTH;
         header->msg_iov = &poller->receive_vectors[i];
         header->msg_iovlen = 1;
         /* The source lands where a reply finds it: in the cache of the run's peer. */
         header->msg_name = poller->peers[i].cache;
         header->msg_control = &poller->receive_controls[i];
-        poller->peers[i].generation = poller->transport->generation;
+        poller->peers[i].generation = poller->base.transport->base.generation;
         fl_receive_reset(poller, i);
     }
 }
@@ -72,7 +72,7 @@ static uint32_t fl_receive_make_run(fl_poller_t *poller, const fl_endpoint_t *en
     fl_peer_t *peer = &poller->peers[entry];
     fl_address_t *local = &poller->locals[entry];
 
-    fl_address_from_name(&peer->address, (const fl_name_t *)peer->cache);
+    fl_address_from_name(&peer->address, (const fl_socket_name_t *)peer->cache);
     *local = endpoint->local;
     *run = (fl_run_t){
         .data = message->msg_hdr.msg_iov->iov_base,
@@ -80,7 +80,7 @@ static uint32_t fl_receive_make_run(fl_poller_t *poller, const fl_endpoint_t *en
         .segment_length = message->msg_len,
         .peer = peer,
         .local = local,
-        .context = endpoint->context,
+        .context = endpoint->base.context,
         .token = entry,
     };
     if (0 != message->msg_hdr.msg_controllen)
@@ -153,14 +153,14 @@ static uint32_t fl_receive_from(
 /* Ask every socket in turn. When the entries are used up, the next poll begins where this one stopped. */
 static uint32_t fl_poller_poll_all(fl_poller_t *poller, fl_run_t *runs, uint32_t limit)
 {
-    fl_endpoint_t *endpoint = poller->turn;
+    fl_endpoint_t *endpoint = poller->base.turn;
     uint32_t filled = 0;
-    for (uint32_t i = 0; i < poller->endpoint_count && filled < limit; i++)
+    for (uint32_t i = 0; i < poller->base.endpoint_count && filled < limit; i++)
     {
         filled = fl_receive_from(poller, endpoint, runs, filled, limit);
-        endpoint = endpoint->next;
+        endpoint = endpoint->base.next;
     }
-    poller->turn = endpoint;
+    poller->base.turn = endpoint;
     return filled;
 }
 
@@ -186,6 +186,6 @@ static uint32_t fl_poller_poll_ready(fl_poller_t *poller, fl_run_t *runs, uint32
 int fl_poller_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
 {
     const uint32_t limit = capacity < poller->receive_count ? capacity : poller->receive_count;
-    return (int)(poller->endpoint_count > FL_DIRECT_ENDPOINTS ? fl_poller_poll_ready(poller, runs, limit)
+    return (int)(poller->base.endpoint_count > FL_DIRECT_ENDPOINTS ? fl_poller_poll_ready(poller, runs, limit)
                                                               : fl_poller_poll_all(poller, runs, limit));
 }

@@ -43,7 +43,7 @@ static void fl_send_fail(fl_send_cursor_t *cursor, fl_run_t *runs, uint32_t run,
 /* Find where a run goes: *name is NULL for the connected peer. A peer keeps its name in its cache. Returns 0 or
  * negative FL_E*. */
 static int32_t fl_send_name(
-    const fl_endpoint_t *endpoint, const fl_peer_t *peer, const fl_name_t **name, socklen_t *length)
+    const fl_endpoint_t *endpoint, const fl_peer_t *peer, const fl_socket_name_t **name, socklen_t *length)
 {
     if (NULL == peer)
     {
@@ -51,10 +51,10 @@ static int32_t fl_send_name(
         *length = endpoint->is_connected ? 0 : endpoint->peer_length;
         return endpoint->is_connected || 0 != endpoint->peer_length ? 0 : -FL_EINVAL;
     }
-    fl_name_t *cached = (fl_name_t *)peer->cache;
+    fl_socket_name_t *cached = (fl_socket_name_t *)peer->cache;
     if (peer->generation != endpoint->generation)
     {
-        fl_name_from_address(cached, &peer->address);
+        fl_socket_name_make(cached, &peer->address);
         ((fl_peer_t *)peer)->generation = endpoint->generation;
     }
     *name = cached;
@@ -101,7 +101,7 @@ static uint32_t fl_send_segments(const fl_endpoint_t *endpoint, const fl_run_t *
     {
         return 1;
     }
-    const fl_sockets_offloads_t *offloads = &endpoint->transport->offloads;
+    const fl_sockets_offloads_t *offloads = &endpoint->base.transport->offloads;
     uint32_t segments = left / run->segment_length + (0 != left % run->segment_length);
     if (left > offloads->segment_bytes && offloads->segment_bytes / run->segment_length < segments)
     {
@@ -116,10 +116,10 @@ static uint32_t fl_send_segments(const fl_endpoint_t *endpoint, const fl_run_t *
 
 /* Put what is left of the cursor's run into the vector from entry `used` on. Returns the entries used then. */
 static uint32_t fl_send_fill_run(
-    const fl_endpoint_t *endpoint, const fl_run_t *runs, fl_send_cursor_t *cursor, uint32_t used, const fl_name_t *name,
-    socklen_t name_length)
+    const fl_endpoint_t *endpoint, const fl_run_t *runs, fl_send_cursor_t *cursor, uint32_t used,
+    const fl_socket_name_t *name, socklen_t name_length)
 {
-    const fl_poller_t *poller = endpoint->poller;
+    const fl_poller_t *poller = endpoint->base.poller;
     const fl_run_t *run = &runs[cursor->run];
     const fl_address_t *local = fl_send_local(endpoint, run);
 
@@ -165,7 +165,7 @@ static uint32_t fl_send_fill(const fl_endpoint_t *endpoint, fl_run_t *runs, uint
     while (cursor->run < count && used < FL_SEND_VECTOR_LENGTH)
     {
         fl_run_t *run = &runs[cursor->run];
-        const fl_name_t *name = NULL;
+        const fl_socket_name_t *name = NULL;
         socklen_t name_length = 0;
         int32_t status = fl_runs_stopped(runs, cursor->first_failed, cursor->run, run);
         if (0 == status)
@@ -231,7 +231,7 @@ static int fl_send_entries(int fd, struct mmsghdr *headers, uint32_t count)
 static bool fl_send_flush(
     fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count, fl_send_cursor_t *cursor, uint32_t used)
 {
-    fl_poller_t *poller = endpoint->poller;
+    fl_poller_t *poller = endpoint->base.poller;
     _Atomic int64_t *counters = poller->counters;
     int64_t syscalls = 0;
     int64_t datagrams = 0;

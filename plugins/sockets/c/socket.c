@@ -25,7 +25,7 @@ static int fl_socket_set(
 {
     return 0 == setsockopt(fd, level, option, value, length)
         ? 0
-        : fl_host_error(transport->host, fl_socket_error(errno), "set %s: %s", name, strerror(errno));
+        : fl_host_error(transport->base.host, fl_socket_error(errno), "set %s: %s", name, strerror(errno));
 }
 
 uint32_t fl_socket_buffer(int fd, int option, uint32_t asked)
@@ -41,7 +41,7 @@ uint32_t fl_socket_buffer(int fd, int option, uint32_t asked)
     return 0 == asked ? (uint32_t)granted : (uint32_t)granted / 2;
 }
 
-int fl_socket_connect(int fd, const fl_name_t *peer, socklen_t length, bool rebind)
+int fl_socket_connect(int fd, const fl_socket_name_t *peer, socklen_t length, bool rebind)
 {
     struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
     const struct sock_fprog program = { .len = 1, .filter = &drop_all };
@@ -77,7 +77,7 @@ unsigned fl_interface_of(const fl_address_t *address)
         fl_address_t candidate;
         if (NULL != entry->ifa_addr)
         {
-            fl_address_from_name(&candidate, (const fl_name_t *)entry->ifa_addr);
+            fl_address_from_name(&candidate, (const fl_socket_name_t *)entry->ifa_addr);
             if (candidate.family == address->family &&
                 0 == memcmp(candidate.bytes, address->bytes, sizeof(address->bytes)))
             {
@@ -100,7 +100,8 @@ int fl_socket_interface(const fl_transport_t *transport, const fl_endpoint_param
         {
             char text[FL_ADDRESS_TEXT_LENGTH];
             return fl_host_error(
-                transport->host, FL_EADDRNOTAVAIL, "no interface has the address %s", fl_address_format(address, text));
+                transport->base.host, FL_EADDRNOTAVAIL, "no interface has the address %s",
+                fl_address_format(address, text));
         }
     }
     return 0;
@@ -173,7 +174,7 @@ static int fl_socket_join(
                                : "";
         char text[FL_ADDRESS_TEXT_LENGTH];
         return fl_host_error(
-            transport->host, fl_socket_error(error), "join %s on interface index %u: %s%s",
+            transport->base.host, fl_socket_error(error), "join %s on interface index %u: %s%s",
             fl_address_format(plan->bind, text), interface_index, strerror(error), next);
     }
     return 0;
@@ -207,24 +208,12 @@ static int fl_socket_set_receive(const fl_transport_t *transport, int fd, int fa
     return code;
 }
 
-static int fl_socket_error_bind(const fl_transport_t *transport, const fl_address_t *address, int error)
-{
-    char text[FL_ADDRESS_TEXT_LENGTH];
-    const char *next = EADDRINUSE == error ? "; another socket has this address and port"
-        : EADDRNOTAVAIL == error           ? "; no interface of this host has this address"
-        : EACCES == error                  ? "; ports below net.ipv4.ip_unprivileged_port_start need a capability"
-                                           : "";
-    return fl_host_error(
-        transport->host, fl_socket_error(error), "bind %s: %s%s", fl_address_format(address, text), strerror(error),
-        next);
-}
-
 /* Bind. With `lock_port` a port that the kernel picks is bound a second time by number, because disconnecting a socket
  * (fl_socket_connect, rebind) lets go of a port that was not asked for. Returns 0 or a negative errno. */
 static int fl_socket_bind(int fd, const fl_address_t *address, bool lock_port)
 {
-    fl_name_t name;
-    socklen_t length = fl_name_from_address(&name, address);
+    fl_socket_name_t name;
+    socklen_t length = fl_socket_name_make(&name, address);
     if (0 != address->port || !lock_port)
     {
         return 0 == bind(fd, &name.any, length) ? 0 : -errno;
@@ -232,8 +221,8 @@ static int fl_socket_bind(int fd, const fl_address_t *address, bool lock_port)
     for (int attempt = 0; attempt < FL_PORT_ATTEMPTS; attempt++)
     {
         const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
-        fl_name_t picked;
-        fl_name_from_address(&name, address);
+        fl_socket_name_t picked;
+        fl_socket_name_make(&name, address);
         if (0 != bind(fd, &name.any, length) || 0 != getsockname(fd, &picked.any, &length) ||
             0 != connect(fd, &nobody, sizeof(nobody)))
         {
@@ -284,7 +273,7 @@ static int fl_socket_set_up(const fl_transport_t *transport, int fd, int family,
         const int result = fl_socket_bind(fd, &address, NULL != plan->peer && fl_address_is_wildcard(&address));
         if (0 != result)
         {
-            return fl_socket_error_bind(transport, &address, -result);
+            return fl_socket_bind_error(transport->base.host, &address, -result);
         }
         if (fl_address_is_multicast(&address))
         {
@@ -293,19 +282,19 @@ static int fl_socket_set_up(const fl_transport_t *transport, int fd, int family,
     }
     if (0 == code && NULL != plan->peer)
     {
-        fl_name_t name;
+        fl_socket_name_t name;
         fl_address_t peer = *plan->peer;
         if (0 == peer.scope_id && fl_address_needs_scope(&peer))
         {
             peer.scope_id = interface_index;
         }
-        const socklen_t length = fl_name_from_address(&name, &peer);
+        const socklen_t length = fl_socket_name_make(&name, &peer);
         const int result = fl_socket_connect(fd, &name, length, false);
         if (0 != result)
         {
             char text[FL_ADDRESS_TEXT_LENGTH];
             code = fl_host_error(
-                transport->host, fl_socket_error(-result), "connect to %s: %s", fl_address_format(&peer, text),
+                transport->base.host, fl_socket_error(-result), "connect to %s: %s", fl_address_format(&peer, text),
                 strerror(-result));
         }
     }
@@ -351,7 +340,7 @@ int fl_socket_open(const fl_transport_t *transport, const fl_socket_plan_t *plan
     if (fd < 0)
     {
         return fl_host_error(
-            transport->host, fl_socket_error(errno), "open a UDP socket for %s: %s",
+            transport->base.host, fl_socket_error(errno), "open a UDP socket for %s: %s",
             AF_INET == family ? "IPv4" : "IPv6", strerror(errno));
     }
     const int code = fl_socket_set_up(transport, fd, family, plan);

@@ -2,7 +2,6 @@
 #ifndef FL_SOCKETS_SOCKET_H
 #define FL_SOCKETS_SOCKET_H
 
-#include "address.h"
 #include "transport.h"
 
 /* What a socket is to do. */
@@ -36,7 +35,7 @@ int fl_socket_move(
 
 /* Connect, and let nothing of others into the receive queue meanwhile. `rebind`: first forget the peer and the source
  * address that went with it; the port stays. Returns 0 or a negative errno. Does not block. */
-int fl_socket_connect(int fd, const fl_name_t *peer, socklen_t length, bool rebind);
+int fl_socket_connect(int fd, const fl_socket_name_t *peer, socklen_t length, bool rebind);
 
 /* Ask for a buffer of `asked` bytes (0: leave the default) with SO_SNDBUF or SO_RCVBUF. Returns what was granted on
  * the same scale. The kernel doubles what it is asked for, to pay for its own structures, and reports the double;

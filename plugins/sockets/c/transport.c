@@ -1,48 +1,27 @@
 #include "transport.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "endpoint.h"
 #include "poller.h"
 
 #define FL_MOST_RECEIVE_BUFFERS 256
 
-int fl_socket_error(int error)
-{
-    const int code = fl_errno_code(error);
-    /* -FL_ENODEV would say that the transport is gone; sockets outlive an interface. */
-    return FL_ENODEV == code ? FL_ENETDOWN : code;
-}
-
-bool fl_error_is_icmp(int error)
-{
-    switch (error)
-    {
-        case ECONNREFUSED:
-        case EHOSTUNREACH:
-        case EHOSTDOWN:
-        case ENETUNREACH:
-        case ENONET:
-        case ENOPROTOOPT:
-        case EOPNOTSUPP:
-        case EPROTO:
-        case EACCES:
-        case EMSGSIZE:
-            return true;
-
-        default:
-            return false;
-    }
-}
-
-bool fl_transport_is_mine(const fl_transport_t *transport)
-{
-    return getpid() == transport->pid;
-}
+static const char *const fl_counter_names[FL_POLLER_COUNTERS] = {
+    [FL_TX_DATAGRAMS] = "sockets-tx-datagrams",
+    [FL_TX_SYSCALLS] = "sockets-tx-syscalls",
+    [FL_TX_SEGMENTED] = "sockets-tx-segmented",
+    [FL_TX_EAGAIN] = "sockets-tx-eagain",
+    [FL_TX_ERRORS] = "sockets-tx-errors",
+    [FL_TX_SEGMENTATION_REFUSED] = "sockets-tx-segmentation-refused",
+    [FL_RX_DATAGRAMS] = "sockets-rx-datagrams",
+    [FL_RX_SYSCALLS] = "sockets-rx-syscalls",
+    [FL_RX_EMPTY] = "sockets-rx-empty",
+    [FL_RX_COALESCED] = "sockets-rx-coalesced",
+    [FL_RX_TRUNCATED] = "sockets-rx-truncated",
+    [FL_RX_ERRORS] = "sockets-rx-errors",
+    [FL_ICMP_ERRORS] = "sockets-icmp-errors",
+};
 
 void fl_transport_note(fl_transport_t *transport, const fl_address_t *address, const char *text)
 {
@@ -87,14 +66,8 @@ int fl_sockets_open(
         return fl_text_error(text, length, fl_socket_error(-code), "open a UDP socket: %s", strerror(-code));
     }
 
-    opened->host = host;
+    fl_transport_base_open(opened, host, fl_counter_names, opened->closed_counters, FL_POLLER_COUNTERS);
     opened->settings = *settings;
-    opened->pid = getpid();
-    do
-    {
-        opened->generation = host->random(host);
-    }
-    while (0 == opened->generation);
     *transport = opened;
     return 0;
 }
@@ -106,7 +79,7 @@ void fl_sockets_offloads(const fl_transport_t *transport, fl_sockets_offloads_t 
 
 static int fl_transport_events(fl_transport_t *transport, fl_event_t *events, uint32_t capacity)
 {
-    for (fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
+    for (fl_endpoint_t *endpoint = transport->base.endpoints; NULL != endpoint; endpoint = endpoint->base.next_open)
     {
         fl_endpoint_report(endpoint);
         fl_endpoint_follow_interface(endpoint);
@@ -118,37 +91,14 @@ static int fl_transport_events(fl_transport_t *transport, fl_event_t *events, ui
     return (int)count;
 }
 
-static const char *const fl_counter_names[FL_POLLER_COUNTERS] = {
-    [FL_TX_DATAGRAMS] = "sockets-tx-datagrams",
-    [FL_TX_SYSCALLS] = "sockets-tx-syscalls",
-    [FL_TX_SEGMENTED] = "sockets-tx-segmented",
-    [FL_TX_EAGAIN] = "sockets-tx-eagain",
-    [FL_TX_ERRORS] = "sockets-tx-errors",
-    [FL_TX_SEGMENTATION_REFUSED] = "sockets-tx-segmentation-refused",
-    [FL_RX_DATAGRAMS] = "sockets-rx-datagrams",
-    [FL_RX_SYSCALLS] = "sockets-rx-syscalls",
-    [FL_RX_EMPTY] = "sockets-rx-empty",
-    [FL_RX_COALESCED] = "sockets-rx-coalesced",
-    [FL_RX_TRUNCATED] = "sockets-rx-truncated",
-    [FL_RX_ERRORS] = "sockets-rx-errors",
-    [FL_ICMP_ERRORS] = "sockets-icmp-errors",
-};
-
 static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
 {
-    for (uint32_t id = 0; id < FL_POLLER_COUNTERS && id < capacity; id++)
-    {
-        int64_t value = transport->closed_counters[id];
-        for (const fl_poller_t *poller = transport->pollers; NULL != poller; poller = poller->next_open)
-        {
-            value += fl_figure_get(&poller->counters[id]);
-        }
-        fl_stat_set(&stats[id], fl_counter_names[id], value);
-    }
+    fl_transport_base_stats(transport, stats, capacity);
+    const fl_endpoint_t *first = transport->base.endpoints;
     if (capacity > FL_POLLER_COUNTERS)
     {
         int64_t overflows = transport->closed_overflows;
-        for (const fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
+        for (const fl_endpoint_t *endpoint = first; NULL != endpoint; endpoint = endpoint->base.next_open)
         {
             overflows += fl_endpoint_overflows(endpoint);
         }
@@ -159,13 +109,13 @@ static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint3
     if (capacity >= figures && figures > FL_POLLER_COUNTERS + 1)
     {
         int64_t not_accelerated = 0;
-        for (const fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
+        for (const fl_endpoint_t *endpoint = first; NULL != endpoint; endpoint = endpoint->base.next_open)
         {
             not_accelerated += endpoint->is_not_accelerated;
         }
         fl_stat_set(&stats[FL_POLLER_COUNTERS + 1], "sockets-not-accelerated", not_accelerated);
     }
-    return (int)(0 == capacity || capacity > figures ? figures : capacity);
+    return fl_stats_written(figures, capacity);
 }
 
 /* The kernel keeps sockets up by itself. */
@@ -178,13 +128,10 @@ static int fl_transport_housekeeping(fl_transport_t *transport, int64_t now_ns)
 
 static int fl_transport_close(fl_transport_t *transport)
 {
-    if (!fl_transport_is_mine(transport))
+    const int code = fl_transport_base_close(transport);
+    if (code <= 0)
     {
-        return 0;
-    }
-    if (NULL != transport->endpoints || NULL != transport->pollers)
-    {
-        return fl_host_error(transport->host, FL_EBUSY, "close: endpoints or pollers are still open");
+        return code;
     }
     free(transport);
     return 0;
@@ -199,7 +146,7 @@ const fl_transport_ops_t *fl_sockets_ops(void)
         .queues = 0,
         .open_endpoint = fl_endpoint_open,
         .close_endpoint = fl_endpoint_close,
-        .local_address = fl_endpoint_local_address,
+        .local_address = fl_endpoint_base_local_address,
         .set_peer = fl_endpoint_set_peer,
         .poller_open = fl_poller_open,
         .poller_enter = fl_poller_enter,

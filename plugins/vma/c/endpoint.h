@@ -3,16 +3,13 @@
 #ifndef FL_VMA_ENDPOINT_H
 #define FL_VMA_ENDPOINT_H
 
-#include "address.h"
 #include "transport.h"
 
 struct fl_endpoint
 {
+    fl_endpoint_base_t base;
+
     /* The poller's thread, once added. */
-    fl_poller_t *poller;
-    void *context;
-    fl_endpoint_t *next;       /* in the poller's ring */
-    fl_endpoint_t *previous;
     int send_fd;
     int receive_fd;            /* equal to send_fd but for a multicast publication */
     bool is_connected;         /* the send socket is connected to the peer */
@@ -24,16 +21,12 @@ struct fl_endpoint
     fl_address_t local;        /* where datagrams come to; the wildcard: not known */
 
     /* The control thread. */
-    fl_transport_t *transport;
-    fl_endpoint_t *next_open;
-    fl_address_t bound;        /* as it was when open returned */
-    struct sockaddr_in first_peer;   /* and its peer then; peer_name follows set_peer, on the poller's thread */
+    struct sockaddr_in first_peer;   /* as it was when open returned; peer_name follows set_peer, on the poller's thread */
     fl_offload_t offload;
 };
 
 int fl_endpoint_open(fl_transport_t *transport, fl_endpoint_params_t *params, fl_endpoint_t **endpoint);
 int fl_endpoint_close(fl_endpoint_t *endpoint);
-int fl_endpoint_local_address(fl_endpoint_t *endpoint, fl_address_t *address);
 int fl_endpoint_set_peer(fl_endpoint_t *endpoint, const fl_peer_t *peer);
 
 /* Ask VMA anew about an endpoint of which it did not know, and log a warning if it is not offloaded. Control thread. */

@@ -9,15 +9,9 @@
 
 #include <netinet/in.h>
 
-#include "address.h"
+#include <framelane/receive_buffers.h>
+
 #include "transport.h"
-
-/* A whole UDP datagram, or a packet of thousands of pieces. */
-#define FL_RECEIVE_BUFFER_LENGTH 65536
-
-/* From buffer to buffer. Not a power of two: the first lines of the buffers, where VMA writes what it found, would
- * share the same few sets of the caches. */
-#define FL_RECEIVE_BUFFER_STRIDE (FL_RECEIVE_BUFFER_LENGTH + 33 * 64)
 
 typedef struct fl_receive_entry
 {
@@ -29,28 +23,19 @@ typedef struct fl_receive_entry
 
 struct fl_poller
 {
-    fl_transport_t *transport;
-    fl_endpoint_t *turn;       /* in the ring of endpoints: whose turn it is; NULL: there is none */
-    uint32_t endpoint_count;
+    fl_poller_base_t base;
     uint32_t entry_count;
     fl_receive_entry_t *entries;
-    uint8_t *buffers;
+    fl_receive_buffers_t buffers;
     uint8_t *gathering;        /* of FL_RECEIVE_BUFFER_LENGTH: where pieces are put together */
 
     _Atomic int64_t counters[FL_POLLER_COUNTERS] __attribute__((aligned(64)));
-
-    /* The control thread. */
-    fl_poller_t *next_open __attribute__((aligned(64)));
-    uint32_t queue;
-    size_t buffers_length;
 };
 
 int fl_poller_open(fl_transport_t *transport, uint32_t queue, uint32_t roles, fl_poller_t **poller);
 int fl_poller_enter(fl_poller_t *poller);
 int fl_poller_leave(fl_poller_t *poller);
 int fl_poller_close(fl_poller_t *poller);
-int fl_poller_add(fl_poller_t *poller, fl_endpoint_t *endpoint, void *context);
-int fl_poller_remove(fl_poller_t *poller, fl_endpoint_t *endpoint);
 int fl_poller_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity);
 void fl_poller_release(fl_poller_t *poller, const fl_run_t *runs, uint32_t count);
 

@@ -26,7 +26,7 @@ static fl_vma_packet_t *fl_receive_packet(const fl_receive_entry_t *entry)
 
 static void fl_receive_free(fl_poller_t *poller, const fl_endpoint_t *endpoint, const fl_receive_entry_t *entry)
 {
-    if (0 != poller->transport->library->api->free_packets(endpoint->receive_fd, fl_receive_packet(entry), 1))
+    if (0 != poller->base.transport->library->api->free_packets(endpoint->receive_fd, fl_receive_packet(entry), 1))
     {
         fl_figure_add(&poller->counters[FL_RX_NOT_FREED], 1);
     }
@@ -66,7 +66,7 @@ static int fl_receive_zero_copy(
 
     packets->count = 0;
     received->source.sin_family = AF_UNSPEC;
-    const int result = poller->transport->library->api->recvfrom_zcopy(
+    const int result = poller->base.transport->library->api->recvfrom_zcopy(
         endpoint->receive_fd, entry->buffer, FL_RECEIVE_BUFFER_LENGTH, &flags, (struct sockaddr *)&received->source,
         &source_length);
     if (result < 0)
@@ -118,7 +118,7 @@ static int fl_receive_copy(
         .msg_control = &control,
         .msg_controllen = sizeof(control),
     };
-    const ssize_t result = poller->transport->library->calls.recvmsg(endpoint->receive_fd, &message, 0);
+    const ssize_t result = poller->base.transport->library->calls.recvmsg(endpoint->receive_fd, &message, 0);
     if (result < 0)
     {
         return -errno;
@@ -183,9 +183,9 @@ static void fl_receive_make_run(
     fl_poller_t *poller, const fl_endpoint_t *endpoint, uint32_t index, const fl_received_t *received, fl_run_t *run)
 {
     fl_receive_entry_t *entry = &poller->entries[index];
-    fl_address_from_name(&entry->peer.address, &received->source);
+    fl_address_from_name_v4(&entry->peer.address, &received->source);
     memcpy(entry->peer.cache, &received->source, sizeof(received->source));
-    entry->peer.generation = poller->transport->generation;
+    entry->peer.generation = poller->base.transport->base.generation;
     entry->local = endpoint->local;
     *run = (fl_run_t){
         .data = received->data,
@@ -193,7 +193,7 @@ static void fl_receive_make_run(
         .segment_length = received->length,
         .peer = &entry->peer,
         .local = fl_address_is_wildcard(&entry->local) ? NULL : &entry->local,
-        .context = endpoint->context,
+        .context = endpoint->base.context,
         .timestamp_ns = received->timestamp_ns,
         .flags = received->flags,
         .token = index,
@@ -239,14 +239,14 @@ static uint32_t fl_receive_from(
 int fl_poller_poll(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity)
 {
     const uint32_t limit = capacity < poller->entry_count ? capacity : poller->entry_count;
-    fl_endpoint_t *endpoint = poller->turn;
+    fl_endpoint_t *endpoint = poller->base.turn;
     uint32_t filled = 0;
-    for (uint32_t i = 0; i < poller->endpoint_count && filled < limit; i++)
+    for (uint32_t i = 0; i < poller->base.endpoint_count && filled < limit; i++)
     {
         filled = fl_receive_from(poller, endpoint, runs, filled, limit);
-        endpoint = endpoint->next;
+        endpoint = endpoint->base.next;
     }
-    poller->turn = endpoint;
+    poller->base.turn = endpoint;
     return (int)filled;
 }
 

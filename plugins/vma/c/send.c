@@ -22,10 +22,10 @@ static int32_t fl_send_name(
         return -FL_EAFNOSUPPORT;
     }
     struct sockaddr_in *cached = (struct sockaddr_in *)(void *)peer->cache;
-    if (peer->generation != endpoint->transport->generation)
+    if (peer->generation != endpoint->base.transport->base.generation)
     {
-        fl_name_from_address(cached, &peer->address);
-        ((fl_peer_t *)peer)->generation = endpoint->transport->generation;
+        fl_socket_name_make_v4(cached, &peer->address);
+        ((fl_peer_t *)peer)->generation = endpoint->base.transport->base.generation;
     }
     *name = cached;
     return 0;
@@ -35,7 +35,7 @@ static int32_t fl_send_name(
 static int fl_send_datagram(
     const fl_endpoint_t *endpoint, const uint8_t *data, uint32_t length, const struct sockaddr_in *name)
 {
-    const fl_vma_calls_t *calls = &endpoint->transport->library->calls;
+    const fl_vma_calls_t *calls = &endpoint->base.transport->library->calls;
     const socklen_t name_length = NULL == name ? 0 : sizeof(*name);
     bool is_repeated = false;
     for (;;)
@@ -45,7 +45,7 @@ static int fl_send_datagram(
         {
             if (is_repeated)
             {
-                fl_figure_add(&endpoint->poller->counters[FL_ICMP_ERRORS], 1);
+                fl_figure_add(&endpoint->base.poller->counters[FL_ICMP_ERRORS], 1);
             }
             return 0;
         }
@@ -60,10 +60,10 @@ static int fl_send_datagram(
 /* Send a run as far as it goes. Writes `accepted` and returns the status. */
 static int32_t fl_send_run(const fl_endpoint_t *endpoint, fl_run_t *run)
 {
-    _Atomic int64_t *counters = endpoint->poller->counters;
+    _Atomic int64_t *counters = endpoint->base.poller->counters;
     const struct sockaddr_in *name = NULL;
     int32_t status = fl_send_name(endpoint, run->peer, &name);
-    if (0 == status && (0 == run->segment_length ? 0 != run->length : run->segment_length > FL_MAX_DATAGRAM))
+    if (0 == status && (0 == run->segment_length ? 0 != run->length : run->segment_length > FL_UDP_PAYLOAD_MAXIMUM))
     {
         status = 0 == run->segment_length ? -FL_EINVAL : -FL_EMSGSIZE;
     }

@@ -19,7 +19,7 @@ static int fl_socket_set(
 {
     return 0 == transport->library->calls.setsockopt(fd, level, option, value, length)
         ? 0
-        : fl_host_error(transport->host, fl_socket_error(errno), "set %s: %s", name, strerror(errno));
+        : fl_host_error(transport->base.host, fl_socket_error(errno), "set %s: %s", name, strerror(errno));
 }
 
 uint32_t fl_socket_buffer(const fl_transport_t *transport, int fd, int option, uint32_t asked)
@@ -70,7 +70,7 @@ static int fl_socket_interface(
     else if (0 != params->interface_index && !fl_interface_address(params->interface_index, interface))
     {
         return fl_host_error(
-            transport->host, FL_EADDRNOTAVAIL, "the interface with index %u has no IPv4 address",
+            transport->base.host, FL_EADDRNOTAVAIL, "the interface with index %u has no IPv4 address",
             params->interface_index);
     }
     return 0;
@@ -120,7 +120,7 @@ static int fl_socket_join(
         char text[FL_ADDRESS_TEXT_LENGTH];
         char address[INET_ADDRSTRLEN];
         return fl_host_error(
-            transport->host, ENODEV == error ? FL_EADDRNOTAVAIL : fl_socket_error(error),
+            transport->base.host, ENODEV == error ? FL_EADDRNOTAVAIL : fl_socket_error(error),
             "join %s on the interface of %s: %s%s", fl_address_format(group, text),
             inet_ntop(AF_INET, &interface, address, sizeof(address)), strerror(error), next);
     }
@@ -130,26 +130,18 @@ static int fl_socket_join(
 static int fl_socket_bind(const fl_transport_t *transport, int fd, const fl_address_t *address)
 {
     struct sockaddr_in name;
-    fl_name_from_address(&name, address);
+    fl_socket_name_make_v4(&name, address);
     if (0 == transport->library->calls.bind(fd, (const struct sockaddr *)&name, sizeof(name)))
     {
         return 0;
     }
-    const int error = errno;
-    char text[FL_ADDRESS_TEXT_LENGTH];
-    const char *next = EADDRINUSE == error ? "; another socket has this address and port"
-        : EADDRNOTAVAIL == error           ? "; no interface of this host has this address"
-        : EACCES == error                  ? "; ports below net.ipv4.ip_unprivileged_port_start need a capability"
-                                           : "";
-    return fl_host_error(
-        transport->host, fl_socket_error(error), "bind %s: %s%s", fl_address_format(address, text), strerror(error),
-        next);
+    return fl_socket_bind_error(transport->base.host, address, errno);
 }
 
 static int fl_socket_connect(const fl_transport_t *transport, int fd, const fl_address_t *peer)
 {
     struct sockaddr_in name;
-    fl_name_from_address(&name, peer);
+    fl_socket_name_make_v4(&name, peer);
     if (0 == transport->library->calls.connect(fd, (const struct sockaddr *)&name, sizeof(name)))
     {
         return 0;
@@ -157,7 +149,8 @@ static int fl_socket_connect(const fl_transport_t *transport, int fd, const fl_a
     const int error = errno;
     char text[FL_ADDRESS_TEXT_LENGTH];
     return fl_host_error(
-        transport->host, fl_socket_error(error), "connect to %s: %s", fl_address_format(peer, text), strerror(error));
+        transport->base.host, fl_socket_error(error), "connect to %s: %s", fl_address_format(peer, text),
+        strerror(error));
 }
 
 static int fl_socket_set_up(const fl_transport_t *transport, int fd, const fl_socket_plan_t *plan)
@@ -172,7 +165,7 @@ static int fl_socket_set_up(const fl_transport_t *transport, int fd, const fl_so
     if (0 != calls->fcntl(fd, F_SETFL, O_NONBLOCK))
     {
         return fl_host_error(
-            transport->host, fl_socket_error(errno), "make a socket non-blocking: %s", strerror(errno));
+            transport->base.host, fl_socket_error(errno), "make a socket non-blocking: %s", strerror(errno));
     }
     fl_socket_choose_ring(transport, fd, params->role);
     int code = fl_socket_interface(transport, params, &interface);
@@ -211,7 +204,7 @@ int fl_socket_open(const fl_transport_t *transport, const fl_socket_plan_t *plan
     {
         const int error = errno;
         return fl_host_error(
-            transport->host, fl_socket_error(error),
+            transport->base.host, fl_socket_error(error),
             "open a UDP socket: %s refuses: %s; framelane transports --verbose tells what it lacks",
             transport->library->info.path, strerror(error));
     }

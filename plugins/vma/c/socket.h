@@ -2,7 +2,6 @@
 #ifndef FL_VMA_SOCKET_H
 #define FL_VMA_SOCKET_H
 
-#include "address.h"
 #include "transport.h"
 
 /* What a socket is to do. */

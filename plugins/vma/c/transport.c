@@ -1,10 +1,6 @@
 #include "transport.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "endpoint.h"
 #include "poller.h"
@@ -14,38 +10,21 @@
 /* Two of VMA's ring numbers for each transport of the process. Relaxed: they only have to differ. */
 static _Atomic uint32_t fl_next_ring_user_id = 1;
 
-int fl_socket_error(int error)
-{
-    const int code = fl_errno_code(error);
-    /* -FL_ENODEV would say that the transport is gone; VMA's sockets outlive an interface. */
-    return FL_ENODEV == code ? FL_ENETDOWN : code;
-}
-
-bool fl_error_is_icmp(int error)
-{
-    switch (error)
-    {
-        case ECONNREFUSED:
-        case EHOSTUNREACH:
-        case EHOSTDOWN:
-        case ENETUNREACH:
-        case ENONET:
-        case ENOPROTOOPT:
-        case EOPNOTSUPP:
-        case EPROTO:
-        case EACCES:
-        case EMSGSIZE:
-            return true;
-
-        default:
-            return false;
-    }
-}
-
-bool fl_transport_is_mine(const fl_transport_t *transport)
-{
-    return getpid() == transport->pid;
-}
+static const char *const fl_counter_names[FL_POLLER_COUNTERS] = {
+    [FL_TX_DATAGRAMS] = "vma-tx-datagrams",
+    [FL_TX_EAGAIN] = "vma-tx-eagain",
+    [FL_TX_ERRORS] = "vma-tx-errors",
+    [FL_RX_DATAGRAMS] = "vma-rx-datagrams",
+    [FL_RX_ZERO_COPY_BYTES] = "vma-rx-zero-copy-bytes",
+    [FL_RX_DATA_COPY_BYTES] = "vma-rx-data-copy-bytes",
+    [FL_RX_GATHERED] = "vma-rx-gathered",
+    [FL_RX_HELD] = "vma-rx-held",
+    [FL_RX_NOT_FREED] = "vma-rx-not-freed",
+    [FL_RX_DISCARD] = "vma-rx-discard",
+    [FL_RX_TRUNCATED] = "vma-rx-truncated",
+    [FL_RX_ERRORS] = "vma-rx-errors",
+    [FL_ICMP_ERRORS] = "vma-icmp-errors",
+};
 
 int fl_vma_open(
     const fl_host_t *host,
@@ -80,55 +59,25 @@ int fl_vma_open(
     {
         return fl_text_error(text, length, FL_ENOMEM, "no memory for the transport");
     }
-    opened->host = host;
+    fl_transport_base_open(opened, host, fl_counter_names, opened->closed_counters, FL_POLLER_COUNTERS);
     opened->library = library;
     opened->settings = *settings;
     opened->ring_user_ids = atomic_fetch_add_explicit(&fl_next_ring_user_id, 2, memory_order_relaxed);
-    opened->pid = getpid();
-    do
-    {
-        opened->generation = host->random(host);
-    }
-    while (0 == opened->generation);
     *transport = opened;
     return 0;
 }
-
-static const char *const fl_counter_names[FL_POLLER_COUNTERS] = {
-    [FL_TX_DATAGRAMS] = "vma-tx-datagrams",
-    [FL_TX_EAGAIN] = "vma-tx-eagain",
-    [FL_TX_ERRORS] = "vma-tx-errors",
-    [FL_RX_DATAGRAMS] = "vma-rx-datagrams",
-    [FL_RX_ZERO_COPY_BYTES] = "vma-rx-zero-copy-bytes",
-    [FL_RX_DATA_COPY_BYTES] = "vma-rx-data-copy-bytes",
-    [FL_RX_GATHERED] = "vma-rx-gathered",
-    [FL_RX_HELD] = "vma-rx-held",
-    [FL_RX_NOT_FREED] = "vma-rx-not-freed",
-    [FL_RX_DISCARD] = "vma-rx-discard",
-    [FL_RX_TRUNCATED] = "vma-rx-truncated",
-    [FL_RX_ERRORS] = "vma-rx-errors",
-    [FL_ICMP_ERRORS] = "vma-icmp-errors",
-};
 
 static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint32_t capacity)
 {
     int64_t open = 0;
     int64_t not_offloaded = 0;
-    for (fl_endpoint_t *endpoint = transport->endpoints; NULL != endpoint; endpoint = endpoint->next_open)
+    for (fl_endpoint_t *endpoint = transport->base.endpoints; NULL != endpoint; endpoint = endpoint->base.next_open)
     {
         fl_endpoint_review(endpoint);
         open++;
         not_offloaded += FL_OFFLOAD_NO == endpoint->offload;
     }
-    for (uint32_t id = 0; id < FL_POLLER_COUNTERS && id < capacity; id++)
-    {
-        int64_t value = transport->closed_counters[id];
-        for (const fl_poller_t *poller = transport->pollers; NULL != poller; poller = poller->next_open)
-        {
-            value += fl_figure_get(&poller->counters[id]);
-        }
-        fl_stat_set(&stats[id], fl_counter_names[id], value);
-    }
+    fl_transport_base_stats(transport, stats, capacity);
     if (capacity > FL_POLLER_COUNTERS)
     {
         fl_stat_set(&stats[FL_POLLER_COUNTERS], "vma-transports", open);
@@ -137,19 +86,15 @@ static int fl_transport_stats(fl_transport_t *transport, fl_stat_t *stats, uint3
     {
         fl_stat_set(&stats[FL_POLLER_COUNTERS + 1], "vma-not-offloaded", not_offloaded);
     }
-    const uint32_t figures = FL_POLLER_COUNTERS + 2;
-    return (int)(0 == capacity || capacity > figures ? figures : capacity);
+    return fl_stats_written(FL_POLLER_COUNTERS + 2, capacity);
 }
 
 static int fl_transport_close(fl_transport_t *transport)
 {
-    if (!fl_transport_is_mine(transport))
+    const int code = fl_transport_base_close(transport);
+    if (code <= 0)
     {
-        return 0;
-    }
-    if (NULL != transport->endpoints || NULL != transport->pollers)
-    {
-        return fl_host_error(transport->host, FL_EBUSY, "close: endpoints or pollers are still open");
+        return code;
     }
     free(transport);
     return 0;
@@ -166,14 +111,14 @@ const fl_transport_ops_t *fl_vma_ops(void)
         .queues = 0,
         .open_endpoint = fl_endpoint_open,
         .close_endpoint = fl_endpoint_close,
-        .local_address = fl_endpoint_local_address,
+        .local_address = fl_endpoint_base_local_address,
         .set_peer = fl_endpoint_set_peer,
         .poller_open = fl_poller_open,
         .poller_enter = fl_poller_enter,
         .poller_leave = fl_poller_leave,
         .poller_close = fl_poller_close,
-        .poller_add = fl_poller_add,
-        .poller_remove = fl_poller_remove,
+        .poller_add = fl_poller_base_add,
+        .poller_remove = fl_poller_base_remove,
         .poll = fl_poller_poll,
         .release = fl_poller_release,
         .send = fl_endpoint_send,

@@ -1,17 +1,11 @@
-/* Questions about addresses and runs that the transports of the core ask, and an address in other forms. */
+/* Questions about addresses and runs that the transports of the core ask, besides those of framelane/address.h. */
 #ifndef FL_TRANSPORT_ADDRESS_H
 #define FL_TRANSPORT_ADDRESS_H
 
-#include <arpa/inet.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include <framelane/types.h>
-
-#define FL_ADDRESS_TEXT_LENGTH 64
-#define FL_UDP_PAYLOAD_MAXIMUM 65507   /* 65535 less the headers of IPv4 and UDP */
+#include <framelane/address.h>
 
 static inline bool fl_address_is_same_host(const fl_address_t *a, const fl_address_t *b)
 {
@@ -23,62 +17,11 @@ static inline bool fl_address_is_same(const fl_address_t *a, const fl_address_t 
     return a->port == b->port && fl_address_is_same_host(a, b);
 }
 
-static inline bool fl_address_is_wildcard(const fl_address_t *address)
-{
-    static const uint8_t zeros[16];
-    return 0 == memcmp(address->bytes, zeros, sizeof(zeros));
-}
-
-static inline bool fl_address_is_multicast(const fl_address_t *address)
-{
-    return FL_FAMILY_IPV6 == address->family ? 0xff == address->bytes[0]
-                                             : FL_FAMILY_IPV4 == address->family && 0xe0 == (address->bytes[0] & 0xf0);
-}
-
 static inline bool fl_address_is_loopback(const fl_address_t *address)
 {
     static const uint8_t one[16] = { [15] = 1 };
     return FL_FAMILY_IPV6 == address->family ? 0 == memcmp(address->bytes, one, sizeof(one))
                                              : FL_FAMILY_IPV4 == address->family && 127 == address->bytes[0];
-}
-
-/* Write the address as text, such as 10.0.0.1:40123 or [::1]:40123. Returns text. */
-static inline const char *fl_address_format(const fl_address_t *address, char text[FL_ADDRESS_TEXT_LENGTH])
-{
-    char host[INET6_ADDRSTRLEN] = "none";
-    if (FL_FAMILY_NONE != address->family)
-    {
-        inet_ntop(FL_FAMILY_IPV6 == address->family ? AF_INET6 : AF_INET, address->bytes, host, sizeof(host));
-    }
-    snprintf(
-        text, FL_ADDRESS_TEXT_LENGTH, FL_FAMILY_IPV6 == address->family ? "[%s]:%u" : "%s:%u", host, address->port);
-    return text;
-}
-
-/* An address as the kernel's socket calls take it. */
-typedef union fl_socket_name
-{
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-} fl_socket_name_t;
-
-/* Returns the length of what was written. */
-static inline socklen_t fl_socket_name_make(fl_socket_name_t *name, const fl_address_t *address)
-{
-    memset(name, 0, sizeof(*name));
-    if (FL_FAMILY_IPV6 == address->family)
-    {
-        name->v6.sin6_family = AF_INET6;
-        name->v6.sin6_port = htons(address->port);
-        name->v6.sin6_scope_id = address->scope_id;
-        memcpy(&name->v6.sin6_addr, address->bytes, 16);
-        return sizeof(name->v6);
-    }
-    name->v4.sin_family = AF_INET;
-    name->v4.sin_port = htons(address->port);
-    memcpy(&name->v4.sin_addr, address->bytes, 4);
-    return sizeof(name->v4);
 }
 
 /* Forget what a transport knew of a peer; the address stays. Thread: the one that sends to it. */
