@@ -3,51 +3,20 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-
-int fl_xdp_device_socket(void)
-{
-    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-    {
-        return fd;
-    }
-    /* A host without IPv4 still has netlink. */
-    const int other = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
-    return other >= 0 ? other : -errno;
-}
-
-static void fl_xdp_request_init(struct ifreq *request, const char *interface)
-{
-    memset(request, 0, sizeof(*request));
-    snprintf(request->ifr_name, sizeof(request->ifr_name), "%s", interface);
-}
+#include <framelane/linux_interface.h>
 
 int fl_xdp_device_ethtool(int fd, const char *interface, void *command)
 {
     struct ifreq request;
-    fl_xdp_request_init(&request, interface);
+    fl_interface_request(&request, interface);
     request.ifr_data = command;
     return 0 == ioctl(fd, SIOCETHTOOL, &request) ? 0 : -errno;
-}
-
-int fl_xdp_device_has_link(int fd, const char *interface)
-{
-    struct ifreq request;
-    fl_xdp_request_init(&request, interface);
-    if (0 != ioctl(fd, SIOCGIFFLAGS, &request))
-    {
-        return -errno;
-    }
-    return (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING) ? 1 : 0;
 }
 
 static uint32_t fl_xdp_device_queues(int fd, const char *interface)
@@ -59,24 +28,6 @@ static uint32_t fl_xdp_device_queues(int fd, const char *interface)
     }
     const uint32_t queues = channels.combined_count + channels.rx_count;
     return 0 == queues ? 1 : queues;
-}
-
-/* From sysfs, which may show another network namespace's interfaces: only what has the same index is the same one. */
-static int fl_xdp_device_read_number(const char *interface, const char *name, int absent)
-{
-    char path[128];
-    int value = absent;
-    snprintf(path, sizeof(path), "/sys/class/net/%s/%s", interface, name);
-    FILE *file = fopen(path, "re");
-    if (NULL != file)
-    {
-        if (1 != fscanf(file, "%d", &value))
-        {
-            value = absent;
-        }
-        fclose(file);
-    }
-    return value;
 }
 
 static void fl_xdp_device_read_program(fl_xdp_device_t *device)
@@ -109,7 +60,7 @@ int fl_xdp_device_read(int fd, const char *interface, fl_xdp_device_t *device)
 {
     memset(device, 0, sizeof(*device));
     struct ifreq request;
-    fl_xdp_request_init(&request, interface);
+    fl_interface_request(&request, interface);
     if (0 != ioctl(fd, SIOCGIFINDEX, &request))
     {
         return -errno;
@@ -135,8 +86,7 @@ int fl_xdp_device_read(int fd, const char *interface, fl_xdp_device_t *device)
         snprintf(device->driver, sizeof(device->driver), "%s", driver.driver);
     }
     device->device_queues = fl_xdp_device_queues(fd, interface);
-    device->numa_node = (int)device->index == fl_xdp_device_read_number(interface, "ifindex", 0)
-        ? fl_xdp_device_read_number(interface, "device/numa_node", -1) : -1;
+    device->numa_node = fl_interface_numa_node(interface, device->index);
 
     struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
     if (0 == fl_xdp_device_ethtool(fd, interface, &flags))
@@ -152,7 +102,7 @@ int fl_xdp_device_read(int fd, const char *interface, fl_xdp_device_t *device)
 
 int fl_xdp_device_look(const char *interface, fl_xdp_device_t *device)
 {
-    const int fd = fl_xdp_device_socket();
+    const int fd = fl_interface_socket();
     if (fd < 0)
     {
         return -FL_EIO;

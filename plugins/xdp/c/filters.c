@@ -1,6 +1,5 @@
 #include "filters.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <stdio.h>
@@ -14,22 +13,6 @@
 #include "bpf/maps.h"
 #include "steering.h"
 
-#define FL_FILTERS_STEP 32
-
-typedef struct fl_address_text
-{
-    char text[80];
-} fl_address_text_t;
-
-static const char *fl_address_format(const fl_address_t *address, fl_address_text_t *text)
-{
-    char host[INET6_ADDRSTRLEN] = "";
-    const bool is_ipv6 = FL_FAMILY_IPV6 == address->family;
-    inet_ntop(is_ipv6 ? AF_INET6 : AF_INET, address->bytes, host, sizeof(host));
-    snprintf(text->text, sizeof(text->text), is_ipv6 ? "[%s]:%u" : "%s:%u", host, address->port);
-    return text->text;
-}
-
 void fl_xdp_filters_init(fl_xdp_filters_t *filters)
 {
     memset(filters, 0, sizeof(*filters));
@@ -38,14 +21,14 @@ void fl_xdp_filters_init(fl_xdp_filters_t *filters)
 }
 
 int fl_xdp_filters_open(
-    fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map, fl_xdp_error_t *error)
+    fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map, fl_failure_t *error)
 {
     filters->interface = interface;
     filters->index = index;
     filters->device = device;
     filters->map = map;
     filters->groups = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);   /* protocol 0: receives nothing */
-    return filters->groups >= 0 ? 0 : fl_xdp_error(
+    return filters->groups >= 0 ? 0 : fl_fail(
         error, errno, "open a packet socket for groups: %s; CAP_NET_RAW is needed", strerror(errno));
 }
 
@@ -67,21 +50,15 @@ static void fl_key_init(fl_xdp_key_t *key, uint16_t vlan, const fl_address_t *ad
     }
 }
 
-static bool fl_entry_is_for(const fl_xdp_filter_entry_t *entry, uint16_t vlan, const fl_address_t *address)
-{
-    return vlan == entry->vlan && address->family == entry->address.family && address->port == entry->address.port &&
-        0 == memcmp(address->bytes, entry->address.bytes, sizeof(address->bytes));
-}
-
 static fl_xdp_filter_entry_t *fl_filters_find(
     fl_xdp_filters_t *filters, uint16_t vlan, const fl_address_t *address, const fl_address_t *source)
 {
     for (uint32_t i = 0; i < filters->count; i++)
     {
         fl_xdp_filter_entry_t *entry = &filters->entries[i];
-        if (fl_entry_is_for(entry, vlan, address) && fl_source_is_any(source) == fl_source_is_any(&entry->source) &&
-            (fl_source_is_any(source) ||
-                0 == memcmp(source->bytes, entry->source.bytes, sizeof(source->bytes))))
+        const bool is_any = fl_source_is_any(source);
+        if (fl_port_filter_is_for(&entry->base, vlan, address) && is_any == fl_source_is_any(&entry->source) &&
+            (is_any || 0 == memcmp(source->bytes, entry->source.bytes, sizeof(source->bytes))))
         {
             return entry;
         }
@@ -97,7 +74,7 @@ static int fl_filters_publish(fl_xdp_filters_t *filters, uint16_t vlan, const fl
     uint32_t wanted = 0;
     for (uint32_t i = 0; i < filters->count; i++)
     {
-        if (fl_entry_is_for(&filters->entries[i], vlan, address))
+        if (fl_port_filter_is_for(&filters->entries[i].base, vlan, address))
         {
             common.any_source |= fl_source_is_any(&filters->entries[i].source) ? 1 : 0;
             wanted++;
@@ -115,30 +92,20 @@ static int fl_filters_publish(fl_xdp_filters_t *filters, uint16_t vlan, const fl
 
 static int fl_filters_reserve(fl_xdp_filters_t *filters)
 {
-    if (filters->count < filters->capacity)
-    {
-        return 0;
-    }
-    const uint32_t capacity = filters->capacity + FL_FILTERS_STEP;
-    fl_xdp_filter_entry_t *entries = realloc(filters->entries, capacity * sizeof(*entries));
-    if (NULL == entries)
-    {
-        return -ENOMEM;
-    }
-    filters->entries = entries;
-    filters->capacity = capacity;
-    return 0;
+    void *entries = fl_array_reserve(filters->entries, filters->count, &filters->capacity, sizeof(*filters->entries));
+    filters->entries = NULL != entries ? entries : filters->entries;
+    return NULL != entries ? 0 : -ENOMEM;
 }
 
 static void fl_filters_take_out(fl_xdp_filters_t *filters, fl_xdp_filter_entry_t *entry)
 {
     const fl_xdp_filter_entry_t gone = *entry;
     *entry = filters->entries[--filters->count];
-    fl_filters_publish(filters, gone.vlan, &gone.address);
+    fl_filters_publish(filters, gone.base.vlan, &gone.base.address);
     if (!fl_source_is_any(&gone.source))
     {
         fl_xdp_key_t key;
-        fl_key_init(&key, gone.vlan, &gone.address, &gone.source);
+        fl_key_init(&key, gone.base.vlan, &gone.base.address, &gone.source);
         bpf_map_delete_elem(filters->map, &key);
     }
     if (gone.has_rule)
@@ -149,41 +116,32 @@ static void fl_filters_take_out(fl_xdp_filters_t *filters, fl_xdp_filter_entry_t
 
 int fl_xdp_filters_add(
     fl_xdp_filters_t *filters, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source,
-    fl_xdp_error_t *error)
+    fl_failure_t *error)
 {
-    fl_address_text_t text;
-    if ((FL_FAMILY_IPV4 != address->family && FL_FAMILY_IPV6 != address->family) || 0 == address->port ||
-        (!fl_source_is_any(source) && source->family != address->family))
+    char text[FL_ADDRESS_TEXT_LENGTH];
+    int code = fl_port_filter_check(filters->interface, address, source, error);
+    if (0 != code)
     {
-        return fl_xdp_error(
-            error, EINVAL, "filter on %s: it needs an address with its port, and a source of the same family",
-            filters->interface);
+        return code;
     }
     if (queue >= filters->queues)
     {
-        return fl_xdp_error(
+        return fl_fail(
             error, ENOTSUP, "direct %s to queue %u: %s has no steering for it, and queue 0 carries everything",
-            fl_address_format(address, &text), queue, filters->interface);
+            fl_address_format(address, text), queue, filters->interface);
     }
     fl_xdp_filter_entry_t *found = fl_filters_find(filters, vlan, address, source);
     if (NULL != found)
     {
-        if (found->queue != queue)
-        {
-            return fl_xdp_error(
-                error, EEXIST, "direct %s to queue %u of %s: this driver has directed it to queue %u already",
-                fl_address_format(address, &text), queue, filters->interface, found->queue);
-        }
-        found->holders++;
-        return 0;
+        return fl_port_filter_hold(&found->base, filters->interface, queue, error);
     }
-    int code = fl_filters_reserve(filters);
+    code = fl_filters_reserve(filters);
     if (0 != code)
     {
-        return fl_xdp_error(error, -code, "no memory for a filter");
+        return fl_fail(error, -code, "no memory for a filter");
     }
 
-    fl_xdp_filter_entry_t entry = {.queue = queue, .holders = 1, .address = *address, .vlan = vlan};
+    fl_xdp_filter_entry_t entry = {.base = {.queue = queue, .holders = 1, .address = *address, .vlan = vlan}};
     if (!fl_source_is_any(source))
     {
         entry.source = *source;
@@ -213,8 +171,8 @@ int fl_xdp_filters_add(
     if (0 != code)
     {
         fl_filters_take_out(filters, &filters->entries[filters->count - 1]);
-        return fl_xdp_error(
-            error, -code, "add %s to the filters of the XDP program on %s: %s%s", fl_address_format(address, &text),
+        return fl_fail(
+            error, -code, "add %s to the filters of the XDP program on %s: %s%s", fl_address_format(address, text),
             filters->interface, strerror(-code), -E2BIG == code ? "; there are as many as fit" : "");
     }
     return 0;
@@ -222,21 +180,16 @@ int fl_xdp_filters_add(
 
 int fl_xdp_filters_remove(
     fl_xdp_filters_t *filters, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source,
-    fl_xdp_error_t *error)
+    fl_failure_t *error)
 {
     fl_xdp_filter_entry_t *entry = fl_filters_find(filters, vlan, address, source);
-    if (NULL == entry || entry->queue != queue)
-    {
-        fl_address_text_t text;
-        return fl_xdp_error(
-            error, ENOENT, "remove the filter for %s on queue %u of %s: there is none",
-            fl_address_format(address, &text), queue, filters->interface);
-    }
-    if (0 == --entry->holders)
+    const int holders =
+        fl_port_filter_let_go(NULL == entry ? NULL : &entry->base, filters->interface, queue, address, error);
+    if (0 == holders)
     {
         fl_filters_take_out(filters, entry);
     }
-    return 0;
+    return holders < 0 ? holders : 0;
 }
 
 /* The device receives the group's MAC address as long as this socket wants it; the kernel counts joins, and forgets
@@ -259,21 +212,21 @@ static int fl_filters_membership(fl_xdp_filters_t *filters, const fl_address_t *
     return 0 == setsockopt(filters->groups, SOL_PACKET, option, &request, sizeof(request)) ? 0 : errno;
 }
 
-int fl_xdp_filters_join(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error)
+int fl_xdp_filters_join(fl_xdp_filters_t *filters, const fl_address_t *group, fl_failure_t *error)
 {
     const int code = fl_filters_membership(filters, group, PACKET_ADD_MEMBERSHIP);
-    fl_address_text_t text;
-    return 0 == code ? 0 : fl_xdp_error(
-        error, code, "have %s receive the group of %s: %s", filters->interface, fl_address_format(group, &text),
+    char text[FL_ADDRESS_TEXT_LENGTH];
+    return 0 == code ? 0 : fl_fail(
+        error, code, "have %s receive the group of %s: %s", filters->interface, fl_address_format(group, text),
         strerror(code));
 }
 
-int fl_xdp_filters_leave(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error)
+int fl_xdp_filters_leave(fl_xdp_filters_t *filters, const fl_address_t *group, fl_failure_t *error)
 {
     const int code = fl_filters_membership(filters, group, PACKET_DROP_MEMBERSHIP);
-    fl_address_text_t text;
-    return 0 == code ? 0 : fl_xdp_error(
-        error, code, "leave the group of %s on %s: %s", fl_address_format(group, &text), filters->interface,
+    char text[FL_ADDRESS_TEXT_LENGTH];
+    return 0 == code ? 0 : fl_fail(
+        error, code, "leave the group of %s on %s: %s", fl_address_format(group, text), filters->interface,
         strerror(code));
 }
 

@@ -2,20 +2,15 @@
 #ifndef FL_XDP_FILTERS_H
 #define FL_XDP_FILTERS_H
 
-#include <stdbool.h>
+#include <framelane/port_filters.h>
 
 #include "api/xdp.h"
-#include "error.h"
 
-/* Filters that are equal are one filter with as many holders. */
 typedef struct fl_xdp_filter_entry
 {
-    uint32_t queue;
-    uint32_t holders;
-    fl_address_t address;
+    fl_port_filter_t base;
     fl_address_t source;       /* family FL_FAMILY_NONE: any; the port is not looked at */
     uint32_t rule;             /* location of its ntuple rule */
-    uint16_t vlan;
     bool has_rule;
 } fl_xdp_filter_entry_t;
 
@@ -37,17 +32,17 @@ void fl_xdp_filters_init(fl_xdp_filters_t *filters);
 
 /* Make ready for an interface, with a descriptor for ioctls and the program's map, which both outlive the filters. */
 int fl_xdp_filters_open(
-    fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map, fl_xdp_error_t *error);
+    fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map, fl_failure_t *error);
 
 /* As add_filter, remove_filter, join_group and leave_group of port.h. */
 int fl_xdp_filters_add(
     fl_xdp_filters_t *filters, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source,
-    fl_xdp_error_t *error);
+    fl_failure_t *error);
 int fl_xdp_filters_remove(
     fl_xdp_filters_t *filters, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source,
-    fl_xdp_error_t *error);
-int fl_xdp_filters_join(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error);
-int fl_xdp_filters_leave(fl_xdp_filters_t *filters, const fl_address_t *group, fl_xdp_error_t *error);
+    fl_failure_t *error);
+int fl_xdp_filters_join(fl_xdp_filters_t *filters, const fl_address_t *group, fl_failure_t *error);
+int fl_xdp_filters_leave(fl_xdp_filters_t *filters, const fl_address_t *group, fl_failure_t *error);
 
 /* Give everything back to the kernel. is_device_there: false if the device is gone, so that another one that has its
  * name by now is left alone. */

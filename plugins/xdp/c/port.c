@@ -3,57 +3,45 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <framelane/errors.h>
 
 #include "device.h"
 
-int fl_xdp_port_fail(const fl_port_t *port, int code, const fl_xdp_error_t *error)
-{
-    if (code < 0)
-    {
-        port->host->error_set(port->host, error->text);
-    }
-    return code;
-}
-
 int fl_xdp_port_gone(const fl_port_t *port)
 {
-    fl_xdp_error_t error;
-    return fl_xdp_port_fail(
-        port, fl_xdp_error(&error, ENODEV, "interface %s, or the XDP program on it, is gone", port->settings.interface),
+    fl_failure_t error;
+    return fl_linux_port_fail(
+        port, fl_fail(&error, ENODEV, "interface %s, or the XDP program on it, is gone", port->settings.interface),
         &error);
 }
 
-static int fl_settings_check(const fl_xdp_settings_t *settings, fl_xdp_error_t *error)
+static int fl_settings_check(const fl_xdp_settings_t *settings, fl_failure_t *error)
 {
     const uint32_t size = settings->ring_size;
     if (size < 64 || size > 16384 || 0 != (size & (size - 1)))
     {
-        return fl_xdp_error(error, EINVAL, "ring_size %u is not a power of two in 64 to 16384", size);
+        return fl_fail(error, EINVAL, "ring_size %u is not a power of two in 64 to 16384", size);
     }
     if (settings->mode > FL_XDP_GENERIC || settings->copy > FL_XDP_COPY || settings->queues > FL_XDP_QUEUES_MAXIMUM)
     {
-        return fl_xdp_error(
+        return fl_fail(
             error, EINVAL, "mode %u, copy %u or queues %u is out of range", settings->mode, settings->copy,
             settings->queues);
     }
     if (FL_XDP_GENERIC == settings->mode && FL_XDP_ZERO_COPY == settings->copy)
     {
-        return fl_xdp_error(error, EINVAL, "zero-copy needs native mode");
+        return fl_fail(error, EINVAL, "zero-copy needs native mode");
     }
     return 0;
 }
 
-static int fl_port_choose_queues(fl_port_t *port, fl_xdp_error_t *error)
+static int fl_port_choose_queues(fl_port_t *port, fl_failure_t *error)
 {
     const fl_xdp_device_t *device = &port->device;
     const uint32_t most = device->steers ? device->device_queues : 1;
     const uint32_t wanted = 0 == port->settings.queues ? 2 : port->settings.queues;
     if (0 != port->settings.queues && wanted > most)
     {
-        return fl_xdp_error(
+        return fl_fail(
             error, ENOTSUP, "%u queues on %s: %s; set transport.xdp.queues = %u", wanted, port->settings.interface,
             device->steers ? "the device has fewer (ethtool -l)"
                 : device->device_queues > 1 ? "ntuple steering is off or not there (ethtool -K ... ntuple on)"
@@ -66,7 +54,7 @@ static int fl_port_choose_queues(fl_port_t *port, fl_xdp_error_t *error)
 
 /* Every queue of the device gets a socket, whether the port has a queue of its own for it or not: a frame that we own
  * must not come to a queue where nobody looks. */
-static int fl_port_open_sockets(fl_port_t *port, fl_xdp_error_t *error)
+static int fl_port_open_sockets(fl_port_t *port, fl_failure_t *error)
 {
     const uint32_t wanted = port->device.device_queues;
     const uint32_t ip_mtu = port->settings.ip_mtu;
@@ -76,7 +64,7 @@ static int fl_port_open_sockets(fl_port_t *port, fl_xdp_error_t *error)
     fl_xdp_layout_init(&layout, port->settings.ring_size, port->facts.mtu_length);
     if (layout.is_multi_buffer && !port->program.is_multi_buffer)
     {
-        return fl_xdp_error(
+        return fl_fail(
             error, EMSGSIZE, "packets of %u bytes on %s: this kernel's XDP takes up to %d; run Linux 6.6, or set "
             "transport.xdp.ip_mtu = %d", port->facts.mtu_length, port->settings.interface, FL_XDP_SINGLE_BUFFER_MTU,
             FL_XDP_SINGLE_BUFFER_MTU);
@@ -84,7 +72,7 @@ static int fl_port_open_sockets(fl_port_t *port, fl_xdp_error_t *error)
     port->sockets = aligned_alloc(64, (wanted * sizeof(fl_xdp_socket_t) + 63) / 64 * 64);
     if (NULL == port->sockets)
     {
-        return fl_xdp_error(error, ENOMEM, "no memory for %u sockets", wanted);
+        return fl_fail(error, ENOMEM, "no memory for %u sockets", wanted);
     }
     port->facts.is_zero_copy = 1;
     for (uint32_t queue = 0; queue < wanted; queue++)
@@ -110,7 +98,7 @@ static int fl_port_open_sockets(fl_port_t *port, fl_xdp_error_t *error)
 
 static void fl_port_free(fl_port_t *port)
 {
-    fl_xdp_filters_close(&port->filters, !fl_xdp_port_is_dead(port));
+    fl_xdp_filters_close(&port->filters, !fl_linux_port_is_lost(port));
     /* The program first: no frame is redirected to a socket that is being closed. */
     fl_xdp_program_close(&port->program);
     for (uint32_t i = 0; i < port->socket_count; i++)
@@ -118,26 +106,24 @@ static void fl_port_free(fl_port_t *port)
         fl_xdp_socket_close(&port->sockets[i]);
     }
     free(port->sockets);
-    if (port->control >= 0)
-    {
-        close(port->control);
-    }
+    fl_linux_port_close(port);
     free(port);
 }
 
-static int fl_port_open(fl_port_t *port, fl_xdp_error_t *error)
+static int fl_port_open(fl_port_t *port, fl_failure_t *error)
 {
     const char *interface = port->settings.interface;
-    port->control = fl_xdp_device_socket();
-    if (port->control < 0)
-    {
-        return fl_xdp_error(error, -port->control, "open a socket for ioctls: %s", strerror(-port->control));
-    }
-    int code = fl_xdp_device_read(port->control, interface, &port->device);
+    int code = fl_linux_port_open(port, error);
     if (0 != code)
     {
-        return fl_xdp_error(error, ENODEV, "interface '%s': %s", interface, strerror(-code));
+        return code;
     }
+    code = fl_xdp_device_read(port->base.control, interface, &port->device);
+    if (0 != code)
+    {
+        return fl_fail(error, ENODEV, "interface '%s': %s", interface, strerror(-code));
+    }
+    port->base.index = port->device.index;
     code = fl_port_choose_queues(port, error);
     if (0 == code)
     {
@@ -148,7 +134,7 @@ static int fl_port_open(fl_port_t *port, fl_xdp_error_t *error)
         return code;
     }
     code = fl_xdp_filters_open(
-        &port->filters, port->settings.interface, port->device.index, port->control,
+        &port->filters, port->settings.interface, port->device.index, port->base.control,
         port->program.maps[FL_XDP_MAP_FILTERS], error);
     if (0 == code)
     {
@@ -167,7 +153,7 @@ int fl_xdp_open(
     {
         return code;
     }
-    fl_xdp_error_t error = {.text = "no memory for the port"};
+    fl_failure_t error = {.text = "no memory for the port"};
     code = fl_settings_check(settings, &error);
     fl_port_t *opened = 0 == code ? calloc(1, sizeof(*opened)) : NULL;
     if (NULL == opened)
@@ -175,11 +161,9 @@ int fl_xdp_open(
         snprintf(text, length, "%s", error.text);
         return 0 == code ? -FL_ENOMEM : code;
     }
-    opened->host = host;
     opened->settings = *settings;
     opened->settings.interface[sizeof(opened->settings.interface) - 1] = '\0';
-    opened->pid = getpid();
-    opened->control = -1;
+    fl_linux_port_init(opened, host, opened->settings.interface);
     fl_xdp_filters_init(&opened->filters);
     fl_xdp_program_init(&opened->program);
     code = fl_port_open(opened, &error);
@@ -200,7 +184,7 @@ void fl_xdp_facts(const fl_port_t *port, fl_xdp_facts_t *facts)
 
 static int fl_port_attributes(fl_port_t *port, fl_port_attributes_t *attributes)
 {
-    if (fl_xdp_port_is_dead(port))
+    if (fl_linux_port_is_lost(port))
     {
         return fl_xdp_port_gone(port);
     }
@@ -219,68 +203,67 @@ static int fl_port_attributes(fl_port_t *port, fl_port_attributes_t *attributes)
     {
         found.max_hold = FL_XDP_ASSEMBLIES;
     }
-    const uint32_t length = attributes->size < sizeof(found) ? attributes->size : (uint32_t)sizeof(found);
-    memcpy(attributes, &found, length);
+    fl_port_attributes_give(attributes, &found);
     return 0;
 }
 
 static int fl_port_queue_enter(fl_port_t *port, uint32_t queue)
 {
-    if (fl_xdp_port_is_dead(port))
+    if (fl_linux_port_is_lost(port))
     {
         return -FL_ENODEV;
     }
-    if (queue >= port->queue_count)
+    const int code = fl_linux_port_check_queue(port, queue);
+    if (0 == code)
     {
-        return -FL_EINVAL;
+        port->queues[queue].is_entered = true;
     }
-    port->queues[queue].is_entered = true;
-    return 0;
+    return code;
 }
 
 static int fl_port_queue_leave(fl_port_t *port, uint32_t queue)
 {
-    if (queue >= port->queue_count)
+    const int code = fl_linux_port_check_queue(port, queue);
+    if (0 == code)
     {
-        return -FL_EINVAL;
+        port->queues[queue].is_entered = false;
     }
-    port->queues[queue].is_entered = false;
-    return 0;
+    return code;
 }
 
 static int fl_port_add_filter(
     fl_port_t *port, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source)
 {
-    fl_xdp_error_t error;
-    return fl_xdp_port_is_dead(port) ? fl_xdp_port_gone(port)
-        : fl_xdp_port_fail(port, fl_xdp_filters_add(&port->filters, queue, vlan, address, source, &error), &error);
+    fl_failure_t error;
+    return fl_linux_port_is_lost(port) ? fl_xdp_port_gone(port)
+        : fl_linux_port_fail(port, fl_xdp_filters_add(&port->filters, queue, vlan, address, source, &error), &error);
 }
 
 static int fl_port_remove_filter(
     fl_port_t *port, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source)
 {
-    fl_xdp_error_t error;
-    return fl_xdp_port_is_dead(port) ? fl_xdp_port_gone(port)
-        : fl_xdp_port_fail(port, fl_xdp_filters_remove(&port->filters, queue, vlan, address, source, &error), &error);
+    fl_failure_t error;
+    return fl_linux_port_is_lost(port) ? fl_xdp_port_gone(port)
+        : fl_linux_port_fail(port, fl_xdp_filters_remove(&port->filters, queue, vlan, address, source, &error), &error);
 }
 
 static int fl_port_join_group(fl_port_t *port, const fl_address_t *group)
 {
-    fl_xdp_error_t error;
-    return fl_xdp_port_is_dead(port) ? fl_xdp_port_gone(port)
-        : fl_xdp_port_fail(port, fl_xdp_filters_join(&port->filters, group, &error), &error);
+    fl_failure_t error;
+    return fl_linux_port_is_lost(port) ? fl_xdp_port_gone(port)
+        : fl_linux_port_fail(port, fl_xdp_filters_join(&port->filters, group, &error), &error);
 }
 
 static int fl_port_leave_group(fl_port_t *port, const fl_address_t *group)
 {
-    fl_xdp_error_t error;
-    return fl_xdp_port_is_dead(port) ? fl_xdp_port_gone(port)
-        : fl_xdp_port_fail(port, fl_xdp_filters_leave(&port->filters, group, &error), &error);
+    fl_failure_t error;
+    return fl_linux_port_is_lost(port) ? fl_xdp_port_gone(port)
+        : fl_linux_port_fail(port, fl_xdp_filters_leave(&port->filters, group, &error), &error);
 }
 
 static int fl_port_rx_burst(fl_port_t *port, uint32_t queue, fl_rx_frame_t *frames, uint32_t capacity)
 {
-    return fl_xdp_port_is_dead(port) ? -FL_ENODEV : fl_xdp_queue_receive(&port->queues[queue], frames, capacity);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_xdp_queue_receive(&port->queues[queue], frames, capacity);
 }
 
 static void fl_port_rx_release(fl_port_t *port, uint32_t queue, const fl_rx_frame_t *frames, uint32_t count)
@@ -290,7 +273,7 @@ static void fl_port_rx_release(fl_port_t *port, uint32_t queue, const fl_rx_fram
 
 static int fl_port_tx_alloc(fl_port_t *port, uint32_t queue, fl_tx_frame_t *frames, uint32_t count)
 {
-    return fl_xdp_port_is_dead(port) ? -FL_ENODEV : fl_xdp_queue_allocate(&port->queues[queue], frames, count);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_xdp_queue_allocate(&port->queues[queue], frames, count);
 }
 
 static void fl_port_tx_free(fl_port_t *port, uint32_t queue, const fl_tx_frame_t *frames, uint32_t count)
@@ -300,7 +283,7 @@ static void fl_port_tx_free(fl_port_t *port, uint32_t queue, const fl_tx_frame_t
 
 static int fl_port_tx_burst(fl_port_t *port, uint32_t queue, const fl_tx_frame_t *frames, uint32_t count)
 {
-    return fl_xdp_port_is_dead(port) ? -FL_ENODEV : fl_xdp_queue_transmit(&port->queues[queue], frames, count);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_xdp_queue_transmit(&port->queues[queue], frames, count);
 }
 
 /* No payload frames are offered, so there are no completions of them. */
@@ -308,12 +291,12 @@ static int fl_port_tx_reap(fl_port_t *port, uint32_t queue, fl_completion_t *com
 {
     (void)completions;
     (void)capacity;
-    return fl_xdp_port_is_dead(port) ? -FL_ENODEV : fl_xdp_queue_reap(&port->queues[queue]);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_xdp_queue_reap(&port->queues[queue]);
 }
 
 static int fl_port_arm(fl_port_t *port, uint32_t queue)
 {
-    return fl_xdp_port_is_dead(port) ? -FL_ENODEV : fl_xdp_queue_arm(&port->queues[queue]);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_xdp_queue_arm(&port->queues[queue]);
 }
 
 /* Nothing was switched on. */
@@ -326,7 +309,7 @@ static int fl_port_disarm(fl_port_t *port, uint32_t queue)
 
 static int fl_port_close(fl_port_t *port)
 {
-    if (getpid() != port->pid)
+    if (!fl_linux_port_is_mine(port))
     {
         return 0;
     }

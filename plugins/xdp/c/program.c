@@ -156,13 +156,13 @@ static int fl_program_make_maps(fl_xdp_program_t *program, uint32_t device_queue
     return program->owner < 0 ? program->owner : 0;
 }
 
-int fl_xdp_program_load(fl_xdp_program_t *program, uint32_t device_queues, fl_xdp_error_t *error)
+int fl_xdp_program_load(fl_xdp_program_t *program, uint32_t device_queues, fl_failure_t *error)
 {
     fl_libraries_silence();
     int code = fl_program_make_maps(program, device_queues);
     if (0 != code)
     {
-        return fl_xdp_error(
+        return fl_fail(
             error, -code, "create the maps of the XDP program: %s%s", strerror(-code),
             -EPERM == code ? "; CAP_BPF and CAP_NET_ADMIN are needed" : "");
     }
@@ -176,7 +176,7 @@ int fl_xdp_program_load(fl_xdp_program_t *program, uint32_t device_queues, fl_xd
     }
     if (program->program < 0)
     {
-        code = fl_xdp_error(
+        code = fl_fail(
             error, -program->program, "load the XDP program: %s; CAP_BPF and CAP_NET_ADMIN are needed",
             strerror(-program->program));
         goto failed;
@@ -192,7 +192,7 @@ int fl_xdp_program_load(fl_xdp_program_t *program, uint32_t device_queues, fl_xd
     }
     if (0 != code)
     {
-        code = fl_xdp_error(error, -code, "record the owner of the XDP program: %s", strerror(-code));
+        code = fl_fail(error, -code, "record the owner of the XDP program: %s", strerror(-code));
         goto failed;
     }
 
@@ -201,7 +201,7 @@ int fl_xdp_program_load(fl_xdp_program_t *program, uint32_t device_queues, fl_xd
         ? calloc((size_t)program->counts_cpus, sizeof(uint64_t)) : NULL;
     if (NULL == program->counts_space)
     {
-        code = fl_xdp_error(error, ENOMEM, "no memory for the counts of the XDP program");
+        code = fl_fail(error, ENOMEM, "no memory for the counts of the XDP program");
         goto failed;
     }
     return 0;
@@ -273,23 +273,23 @@ static bool fl_program_detach_leftover(uint32_t program_id, uint32_t index)
     return is_detached;
 }
 
-static int fl_program_occupied(const char *interface, const fl_xdp_device_t *device, fl_xdp_error_t *error)
+static int fl_program_occupied(const char *interface, const fl_xdp_device_t *device, fl_failure_t *error)
 {
     if (0 == device->program_id)
     {
-        return fl_xdp_error(
+        return fl_fail(
             error, EBUSY, "%s has an XDP program that was attached at this moment; try again", interface);
     }
     fl_xdp_owner_t owner;
     fl_program_find_owner(device->program_id, &owner);
     if (FL_OWNER_MAGIC == owner.magic)
     {
-        return fl_xdp_error(
+        return fl_fail(
             error, EBUSY, "%s has the XDP program of another framelane driver (program %u, '%s', process %u); stop "
             "that one, or use another interface", interface, device->program_id, device->program_name, owner.pid);
     }
     const bool has_name = '\0' != device->program_name[0];
-    return fl_xdp_error(
+    return fl_fail(
         error, EBUSY, "%s has an XDP program that is not framelane's (program %u, '%s'), which stays; detach it by "
         "what attached it (bpftool net show; ip link set dev %s xdp off), or use another interface", interface,
         device->program_id, has_name ? device->program_name : "no name, or none without CAP_SYS_ADMIN", interface);
@@ -302,7 +302,7 @@ int fl_xdp_program_attach(
     uint32_t mode,
     char *note,
     size_t note_length,
-    fl_xdp_error_t *error)
+    fl_failure_t *error)
 {
     if (0 != device->program_id)
     {
@@ -349,7 +349,7 @@ int fl_xdp_program_attach(
     const char *next = EPERM == code ? "; CAP_NET_ADMIN is needed"
         : ERANGE == code || EOPNOTSUPP == code ? "; the driver cannot with this MTU or at all: mode = \"generic\" can"
         : "";
-    return fl_xdp_error(
+    return fl_fail(
         error, code, "attach the XDP program to %s in %s mode: %s%s", interface,
         FL_XDP_NATIVE == mode ? "native" : "generic", strerror(code), next);
 }

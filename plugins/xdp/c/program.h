@@ -9,9 +9,10 @@
 
 #include <stdbool.h>
 
+#include <framelane/errors.h>
+
 #include "api/xdp.h"
 #include "bpf/maps.h"
-#include "error.h"
 
 typedef struct fl_xdp_program
 {
@@ -29,7 +30,7 @@ typedef struct fl_xdp_program
 void fl_xdp_program_init(fl_xdp_program_t *program);
 
 /* Make the maps and load the program for a device with so many queues. */
-int fl_xdp_program_load(fl_xdp_program_t *program, uint32_t device_queues, fl_xdp_error_t *error);
+int fl_xdp_program_load(fl_xdp_program_t *program, uint32_t device_queues, fl_failure_t *error);
 
 /* Attach it. mode is FL_XDP_AUTO, _NATIVE or _GENERIC; note says why automatic mode is not native. Whatever somebody
  * else attached stays, and is named in the error. */
@@ -40,7 +41,7 @@ int fl_xdp_program_attach(
     uint32_t mode,
     char *note,
     size_t note_length,
-    fl_xdp_error_t *error);
+    fl_failure_t *error);
 
 /* Whether it still is on its interface. Takes the kernel's lock of network devices. */
 bool fl_xdp_program_is_attached(const fl_xdp_program_t *program);

@@ -30,14 +30,14 @@ int fl_xdp_queue_open(
     fl_xdp_socket_t *const *sockets,
     uint32_t socket_count,
     uint32_t mtu_length,
-    _Atomic bool *is_dead)
+    _Atomic int *loss)
 {
     memset(queue, 0, sizeof(*queue));
     queue->sockets = calloc(socket_count, sizeof(queue->sockets[0]));
     queue->socket_count = socket_count;
     queue->is_multi_buffer = sockets[0]->layout.is_multi_buffer;
     queue->frame_maximum = mtu_length + FL_XDP_FRAME_OVERHEAD;
-    queue->is_dead = is_dead;
+    queue->loss = loss;
     queue->sleep_fd = -1;
 
     if (NULL == queue->sockets)

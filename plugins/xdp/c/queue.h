@@ -27,7 +27,7 @@ typedef struct fl_xdp_queue
     uint32_t assembly_free_count;
     uint16_t *assembly_free;       /* stack of numbers */
     int sleep_fd;                  /* epoll over the sockets; -1 with one socket, which then is it */
-    _Atomic bool *is_dead;         /* of the port */
+    _Atomic int *loss;             /* of the port */
     _Atomic int64_t counters[FL_QUEUE_COUNTERS];
 } fl_xdp_queue_t;
 
@@ -37,7 +37,7 @@ int fl_xdp_queue_open(
     fl_xdp_socket_t *const *sockets,
     uint32_t socket_count,
     uint32_t mtu_length,
-    _Atomic bool *is_dead);
+    _Atomic int *loss);
 void fl_xdp_queue_close(fl_xdp_queue_t *queue);
 
 /* As in port.h. Thread: queue. */

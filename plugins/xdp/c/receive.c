@@ -33,7 +33,7 @@ static inline void fl_socket_wake_receive(fl_xdp_queue_t *queue, fl_xdp_socket_t
         fl_figure_add(&queue->counters[FL_RX_WAKEUPS], 1);
         if (recvfrom(socket->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0 && ENXIO == errno)
         {
-            atomic_store_explicit(queue->is_dead, true, memory_order_relaxed);
+            atomic_store_explicit(queue->loss, 1, memory_order_relaxed);
         }
     }
 }

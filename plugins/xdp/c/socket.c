@@ -62,7 +62,7 @@ uint64_t fl_xdp_memory_length(const fl_xdp_settings_t *settings, uint32_t mtu_le
     return fl_socket_memory_length(&layout, 0 != can_transmit, 0 != settings->hugepages);
 }
 
-static int fl_socket_map_memory(fl_xdp_socket_t *socket, bool hugepages, fl_xdp_error_t *error)
+static int fl_socket_map_memory(fl_xdp_socket_t *socket, bool hugepages, fl_failure_t *error)
 {
     const uint64_t length = fl_socket_memory_length(&socket->layout, socket->can_transmit, hugepages);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
@@ -75,11 +75,11 @@ static int fl_socket_map_memory(fl_xdp_socket_t *socket, bool hugepages, fl_xdp_
     {
         const int code = errno;
         return hugepages
-            ? fl_xdp_error(
+            ? fl_fail(
                 error, code, "map %llu huge pages of 2 MiB for queue %u: %s; reserve them (sysctl vm.nr_hugepages), or "
                 "set transport.xdp.hugepages = false",
                 (unsigned long long)(length / FL_HUGE_PAGE), socket->device_queue, strerror(code))
-            : fl_xdp_error(
+            : fl_fail(
                 error, code, "map %llu bytes of frame memory: %s", (unsigned long long)length, strerror(code));
     }
     socket->memory = memory;
@@ -89,7 +89,7 @@ static int fl_socket_map_memory(fl_xdp_socket_t *socket, bool hugepages, fl_xdp_
     return 0;
 }
 
-static int fl_socket_register_memory(fl_xdp_socket_t *socket, fl_xdp_error_t *error)
+static int fl_socket_register_memory(fl_xdp_socket_t *socket, fl_failure_t *error)
 {
     const fl_xdp_layout_t *layout = &socket->layout;
     const struct xsk_umem_config config = {
@@ -110,12 +110,12 @@ static int fl_socket_register_memory(fl_xdp_socket_t *socket, fl_xdp_error_t *er
     getrlimit(RLIMIT_MEMLOCK, &limit);
     if (ENOBUFS == code && RLIM_INFINITY != limit.rlim_cur)
     {
-        return fl_xdp_error(
+        return fl_fail(
             error, code, "register %llu bytes of frame memory for queue %u: more than may be locked (%llu bytes); "
             "grant CAP_IPC_LOCK, or raise the limit (ulimit -l, LimitMEMLOCK=), or lower transport.xdp.ring_size",
             (unsigned long long)socket->memory_length, socket->device_queue, (unsigned long long)limit.rlim_cur);
     }
-    return fl_xdp_error(
+    return fl_fail(
         error, code, "register frame memory for queue %u: %s%s", socket->device_queue, strerror(code),
         EPERM == code ? "; CAP_NET_RAW is needed" : "");
 }
@@ -162,7 +162,7 @@ static int fl_socket_try(
     const fl_xdp_settings_t *settings,
     uint16_t copy_flag,
     int *bind_error,
-    fl_xdp_error_t *error)
+    fl_failure_t *error)
 {
     *bind_error = 0;
     for (int attempt = 0; attempt < FL_REBIND_ATTEMPTS; attempt++)
@@ -202,12 +202,12 @@ static int fl_socket_try(
     {
         next = "; packets this long need Linux 6.6, or transport.xdp.ip_mtu of at most 3822";
     }
-    return fl_xdp_error(
+    return fl_fail(
         error, *bind_error, "bind an AF_XDP socket to queue %u of %s%s: %s%s", socket->device_queue,
         settings->interface, XDP_ZEROCOPY == copy_flag ? " with zero-copy" : "", strerror(*bind_error), next);
 }
 
-static int fl_socket_set_options(fl_xdp_socket_t *socket, const fl_xdp_settings_t *settings, fl_xdp_error_t *error)
+static int fl_socket_set_options(fl_xdp_socket_t *socket, const fl_xdp_settings_t *settings, fl_failure_t *error)
 {
     socket->fd = xsk_socket__fd(socket->handle);
     fcntl(socket->fd, F_SETFD, FD_CLOEXEC);
@@ -241,7 +241,7 @@ static int fl_socket_set_options(fl_xdp_socket_t *socket, const fl_xdp_settings_
         0 != setsockopt(socket->fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof(budget)))
     {
         const int code = errno;
-        return fl_xdp_error(
+        return fl_fail(
             error, code, "busy polling (SO_PREFER_BUSY_POLL, Linux 5.11, CAP_NET_ADMIN): %s; to do without, set "
             "transport.xdp.busy_poll_us = 0", strerror(code));
     }
@@ -249,13 +249,13 @@ static int fl_socket_set_options(fl_xdp_socket_t *socket, const fl_xdp_settings_
     return 0;
 }
 
-static int fl_socket_fill(fl_xdp_socket_t *socket, fl_xdp_error_t *error)
+static int fl_socket_fill(fl_xdp_socket_t *socket, fl_failure_t *error)
 {
     const fl_xdp_layout_t *layout = &socket->layout;
     uint32_t at = 0;
     if (layout->receive_chunks != xsk_ring_prod__reserve(&socket->fill, layout->receive_chunks, &at))
     {
-        return fl_xdp_error(error, EIO, "the fill ring of queue %u is smaller than asked for", socket->device_queue);
+        return fl_fail(error, EIO, "the fill ring of queue %u is smaller than asked for", socket->device_queue);
     }
     for (uint32_t i = 0; i < layout->receive_chunks; i++)
     {
@@ -271,7 +271,7 @@ static int fl_socket_fill(fl_xdp_socket_t *socket, fl_xdp_error_t *error)
     socket->descriptors_left = calloc(layout->transmit_buffers, 1);
     if (NULL == socket->free_buffers || NULL == socket->descriptors_left)
     {
-        return fl_xdp_error(error, ENOMEM, "no memory for %u transmit buffers", layout->transmit_buffers);
+        return fl_fail(error, ENOMEM, "no memory for %u transmit buffers", layout->transmit_buffers);
     }
     for (uint32_t i = 0; i < layout->transmit_buffers; i++)
     {
@@ -291,7 +291,7 @@ int fl_xdp_socket_open(
     bool may_zero_copy,
     char *note,
     size_t note_length,
-    fl_xdp_error_t *error)
+    fl_failure_t *error)
 {
     memset(socket, 0, sizeof(*socket));
     socket->fd = -1;

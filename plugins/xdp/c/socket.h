@@ -12,8 +12,9 @@
 
 #include <xdp/xsk.h>
 
+#include <framelane/errors.h>
+
 #include "api/xdp.h"
-#include "error.h"
 
 /* The kernel keeps this much of a chunk in front of a received frame. */
 #define FL_XDP_RECEIVE_HEADROOM 256
@@ -79,7 +80,7 @@ int fl_xdp_socket_open(
     bool may_zero_copy,
     char *note,
     size_t note_length,
-    fl_xdp_error_t *error);
+    fl_failure_t *error);
 
 void fl_xdp_socket_close(fl_xdp_socket_t *socket);
 

@@ -2,17 +2,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <bpf/bpf.h>
 
 #include "device.h"
 #include "port.h"
 
-#define FL_LINK_PAUSE_NS 10000000
-
-static int fl_port_set_redirection(fl_port_t *port, fl_xdp_error_t *error)
+static int fl_port_set_redirection(fl_port_t *port, fl_failure_t *error)
 {
     for (uint32_t i = 0; i < port->socket_count; i++)
     {
@@ -20,7 +16,7 @@ static int fl_port_set_redirection(fl_port_t *port, fl_xdp_error_t *error)
             port->program.maps[FL_XDP_MAP_SOCKETS], &port->sockets[i].device_queue, &port->sockets[i].fd, BPF_ANY);
         if (0 != code)
         {
-            return fl_xdp_error(
+            return fl_fail(
                 error, -code, "direct queue %u of %s to its socket: %s", i, port->settings.interface, strerror(-code));
         }
     }
@@ -35,23 +31,9 @@ static void fl_port_clear_redirection(fl_port_t *port)
     }
 }
 
-/* Attaching a program makes some drivers take their link down and up again. */
-static void fl_port_wait_for_link(fl_port_t *port)
-{
-    const struct timespec pause = {.tv_nsec = FL_LINK_PAUSE_NS};
-    const uint32_t pauses = port->settings.link_wait_ms / (FL_LINK_PAUSE_NS / 1000000);
-    bool has_link = 1 == fl_xdp_device_has_link(port->control, port->settings.interface);
-    for (uint32_t i = 0; i < pauses && !has_link; i++)
-    {
-        nanosleep(&pause, NULL);
-        has_link = 1 == fl_xdp_device_has_link(port->control, port->settings.interface);
-    }
-    atomic_store_explicit(&port->has_link, has_link, memory_order_relaxed);
-}
-
 static void fl_port_free_queues(fl_port_t *port)
 {
-    for (uint32_t i = 0; i < port->queue_count; i++)
+    for (uint32_t i = 0; i < port->base.queue_count; i++)
     {
         for (int id = 0; id < FL_QUEUE_COUNTERS; id++)
         {
@@ -61,33 +43,27 @@ static void fl_port_free_queues(fl_port_t *port)
     }
     free(port->queues);
     port->queues = NULL;
-    port->queue_count = 0;
+    port->base.queue_count = 0;
     port->filters.queues = 1;
 }
 
 int fl_xdp_port_start(fl_port_t *port, uint32_t queues)
 {
-    fl_xdp_error_t error;
-    if (fl_xdp_port_is_dead(port))
+    fl_failure_t error;
+    if (fl_linux_port_is_lost(port))
     {
         return fl_xdp_port_gone(port);
     }
-    if (0 != port->queue_count)
+    int code = fl_linux_port_check_start(port, queues, port->facts.queues, &error);
+    if (0 != code)
     {
-        return fl_xdp_port_fail(port, fl_xdp_error(&error, EBUSY, "start: the port is started already"), &error);
-    }
-    if (0 == queues || queues > port->facts.queues)
-    {
-        return fl_xdp_port_fail(
-            port, fl_xdp_error(
-                &error, EINVAL, "start %u queues: %s offers %u", queues, port->settings.interface, port->facts.queues),
-            &error);
+        return fl_linux_port_fail(port, code, &error);
     }
 
     fl_xdp_socket_t **chosen = calloc(port->socket_count, sizeof(fl_xdp_socket_t *));
     port->queues = aligned_alloc(64, (queues * sizeof(fl_xdp_queue_t) + 63) / 64 * 64);
-    int code = NULL == chosen || NULL == port->queues
-        ? fl_xdp_error(&error, ENOMEM, "no memory for %u queues", queues) : 0;
+    code = NULL == chosen || NULL == port->queues
+        ? fl_fail(&error, ENOMEM, "no memory for %u queues", queues) : 0;
     for (uint32_t number = 0; 0 == code && number < queues; number++)
     {
         uint32_t count = 0;
@@ -96,14 +72,14 @@ int fl_xdp_port_start(fl_port_t *port, uint32_t queues)
         {
             chosen[count++] = &port->sockets[i];
         }
-        code = fl_xdp_queue_open(&port->queues[number], chosen, count, port->facts.mtu_length, &port->is_dead);
+        code = fl_xdp_queue_open(&port->queues[number], chosen, count, port->facts.mtu_length, &port->base.loss);
         if (0 == code)
         {
-            port->queue_count++;
+            port->base.queue_count++;
         }
         else
         {
-            code = fl_xdp_error(&error, -code, "make queue %u: %s", number, strerror(-code));
+            code = fl_fail(&error, -code, "make queue %u: %s", number, strerror(-code));
         }
     }
     free(chosen);
@@ -115,28 +91,26 @@ int fl_xdp_port_start(fl_port_t *port, uint32_t queues)
     {
         fl_port_clear_redirection(port);
         fl_port_free_queues(port);
-        return fl_xdp_port_fail(port, code, &error);
+        return fl_linux_port_fail(port, code, &error);
     }
     port->filters.queues = queues;
-    fl_port_wait_for_link(port);
-    /* A link is what is expected: events say so if there is none. */
-    port->has_link_reported = true;
+    fl_linux_port_wait_for_link(port, port->settings.link_wait_ms);
     return 0;
 }
 
 int fl_xdp_port_stop(fl_port_t *port)
 {
-    if (getpid() != port->pid || 0 == port->queue_count)
+    if (!fl_linux_port_is_mine(port) || 0 == port->base.queue_count)
     {
         return 0;
     }
-    for (uint32_t i = 0; i < port->queue_count; i++)
+    for (uint32_t i = 0; i < port->base.queue_count; i++)
     {
         if (port->queues[i].is_entered)
         {
-            fl_xdp_error_t error;
-            return fl_xdp_port_fail(
-                port, fl_xdp_error(&error, EBUSY, "stop: queue %u was not left by its thread", i), &error);
+            fl_failure_t error;
+            return fl_linux_port_fail(
+                port, fl_fail(&error, EBUSY, "stop: queue %u was not left by its thread", i), &error);
         }
     }
     fl_port_clear_redirection(port);

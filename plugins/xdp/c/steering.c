@@ -146,7 +146,7 @@ int fl_xdp_steering_insert(
     const fl_address_t *address,
     const fl_address_t *source,
     uint32_t *location,
-    fl_xdp_error_t *error)
+    fl_failure_t *error)
 {
     struct ethtool_rxnfc rule = {.cmd = ETHTOOL_SRXCLSRLINS};
     fl_rule_init(&rule.fs, queue, vlan, address, source);
@@ -162,7 +162,7 @@ int fl_xdp_steering_insert(
         code = fl_xdp_device_ethtool(device, interface, &rule);
     }
     *location = rule.fs.location;
-    return 0 == code ? 0 : fl_xdp_error(
+    return 0 == code ? 0 : fl_fail(
         error, -code,
         "insert an ntuple rule for UDP port %u to queue %u of %s: %s; transport.xdp.queues = 1 needs no rules",
         address->port, queue, interface, strerror(-code));

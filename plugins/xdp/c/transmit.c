@@ -46,7 +46,7 @@ static void fl_socket_kick(fl_xdp_queue_t *queue, fl_xdp_socket_t *socket)
                 break;
 
             case ENXIO:
-                atomic_store_explicit(queue->is_dead, true, memory_order_relaxed);
+                atomic_store_explicit(queue->loss, 1, memory_order_relaxed);
                 return;
 
             default:

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "device.h"
 #include "port.h"
@@ -14,7 +13,7 @@
 int fl_xdp_port_housekeeping(fl_port_t *port, int64_t now_ns)
 {
     (void)now_ns;
-    if (fl_xdp_port_is_dead(port))
+    if (fl_linux_port_is_lost(port))
     {
         return -FL_ENODEV;
     }
@@ -22,28 +21,21 @@ int fl_xdp_port_housekeeping(fl_port_t *port, int64_t now_ns)
     int error = 0;
     socklen_t length = sizeof(error);
     const int fd = port->sockets[0].fd;
-    const int has_link = fl_xdp_device_has_link(port->control, port->settings.interface);
+    const int has_link = fl_interface_has_link(port->base.control, port->base.interface, port->base.index);
     if (-ENODEV == has_link || (0 == getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) && ENETDOWN == error))
     {
-        atomic_store_explicit(&port->is_dead, true, memory_order_relaxed);
+        fl_linux_port_lose(port, 1);
         return -FL_ENODEV;
     }
-    atomic_store_explicit(&port->has_link, 1 == has_link, memory_order_relaxed);
+    atomic_store_explicit(&port->base.has_link, 1 == has_link, memory_order_relaxed);
     return 0;
-}
-
-static fl_event_t *fl_event_init(fl_event_t *event, uint32_t kind)
-{
-    memset(event, 0, sizeof(*event));
-    event->kind = kind;
-    return event;
 }
 
 static void fl_port_describe_loss(const fl_port_t *port, char *text, size_t length)
 {
     fl_xdp_device_t now;
     const char *interface = port->settings.interface;
-    if (0 != fl_xdp_device_read(port->control, interface, &now))
+    if (0 != fl_xdp_device_read(port->base.control, interface, &now))
     {
         snprintf(
             text, length, "interface %s (index %u) was deleted, renamed or moved away", interface, port->device.index);
@@ -60,60 +52,44 @@ static void fl_port_describe_loss(const fl_port_t *port, char *text, size_t leng
     }
 }
 
+static void fl_port_describe(const fl_port_t *port, char *text, size_t length)
+{
+    const fl_xdp_facts_t *facts = &port->facts;
+    snprintf(
+        text, length, "xdp on %s: %s, %s, %u of %u queues, packets of %u bytes. %.100s", port->base.interface,
+        facts->is_native ? "native" : "generic", facts->is_zero_copy ? "zero-copy" : "copy", facts->queues,
+        facts->sockets, facts->mtu_length, facts->note);
+}
+
 int fl_xdp_port_events(fl_port_t *port, fl_event_t *events, uint32_t capacity)
 {
     uint32_t count = 0;
-    if (getpid() != port->pid)
+    if (!fl_linux_port_is_mine(port))
     {
         return 0;
     }
-    const int64_t now_ns = port->host->nano_clock(port->host);
-    if (!port->is_dead_reported && now_ns - port->checked_ns >= FL_CHECK_INTERVAL_NS)
+    const int64_t now_ns = port->base.host->nano_clock(port->base.host);
+    if (!port->base.is_loss_reported && now_ns - port->checked_ns >= FL_CHECK_INTERVAL_NS)
     {
         port->checked_ns = now_ns;
         if (!fl_xdp_program_is_attached(&port->program))
         {
-            atomic_store_explicit(&port->is_dead, true, memory_order_relaxed);
+            fl_linux_port_lose(port, 1);
         }
         if (!port->is_gap_reported && count < capacity &&
             fl_xdp_program_count(&port->program, FL_XDP_COUNT_NO_SOCKET) > 0)
         {
             port->is_gap_reported = true;
+            fl_event_t *event = fl_event_init(&events[count++], FL_EVENT_NOTE);
             snprintf(
-                fl_event_init(&events[count++], FL_EVENT_NOTE)->text, sizeof(events[0].text),
+                event->text, sizeof(event->text),
                 "%s has more queues than the %u at opening, and what comes by the others is lost; restart the driver, "
                 "or take them away: ethtool -L", port->settings.interface, port->facts.sockets);
         }
     }
 
-    if (!port->is_note_reported && count < capacity)
-    {
-        port->is_note_reported = true;
-        snprintf(
-            fl_event_init(&events[count++], FL_EVENT_NOTE)->text, sizeof(events[0].text),
-            "xdp on %s: %s, %s, %u of %u queues, packets of %u bytes. %.100s", port->settings.interface,
-            port->facts.is_native ? "native" : "generic", port->facts.is_zero_copy ? "zero-copy" : "copy",
-            port->facts.queues, port->facts.sockets, port->facts.mtu_length, port->facts.note);
-    }
-    if (fl_xdp_port_is_dead(port))
-    {
-        if (!port->is_dead_reported && count < capacity)
-        {
-            port->is_dead_reported = true;
-            fl_event_t *event = fl_event_init(&events[count++], FL_EVENT_REMOVED);
-            fl_port_describe_loss(port, event->text, sizeof(event->text));
-        }
-        return (int)count;
-    }
-    const bool has_link = atomic_load_explicit(&port->has_link, memory_order_relaxed);
-    if (0 != port->queue_count && has_link != port->has_link_reported && count < capacity)
-    {
-        port->has_link_reported = has_link;
-        snprintf(
-            fl_event_init(&events[count++], has_link ? FL_EVENT_LINK_UP : FL_EVENT_LINK_DOWN)->text,
-            sizeof(events[0].text), "%s", port->settings.interface);
-    }
-    return (int)count;
+    return (int)count +
+        fl_linux_port_events(port, events + count, capacity - count, fl_port_describe, fl_port_describe_loss);
 }
 
 static const char *const fl_counter_names[FL_QUEUE_COUNTERS] = {
@@ -192,7 +168,7 @@ int fl_xdp_port_stats(fl_port_t *port, fl_stat_t *stats, uint32_t capacity)
     for (int id = 0; id < FL_QUEUE_COUNTERS && count < capacity; id++)
     {
         int64_t value = port->closed_counters[id];
-        for (uint32_t i = 0; i < port->queue_count; i++)
+        for (uint32_t i = 0; i < port->base.queue_count; i++)
         {
             value += fl_figure_get(&port->queues[i].counters[id]);
         }

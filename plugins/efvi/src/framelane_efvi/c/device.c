@@ -1,78 +1,27 @@
 #include "device.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-int fl_efvi_device_socket(void)
-{
-    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    return fd >= 0 ? fd : -errno;
-}
-
-static void fl_request_init(struct ifreq *request, const char *interface)
-{
-    memset(request, 0, sizeof(*request));
-    snprintf(request->ifr_name, sizeof(request->ifr_name), "%s", interface);
-}
-
-/* From sysfs, which may show another network namespace's interfaces: only what has the same index is the same one. */
-static int fl_device_read_number(const char *interface, const char *name, int absent)
-{
-    char path[128];
-    int value = absent;
-    snprintf(path, sizeof(path), "/sys/class/net/%s/%s", interface, name);
-    FILE *file = fopen(path, "re");
-    if (NULL != file)
-    {
-        if (1 != fscanf(file, "%d", &value))
-        {
-            value = absent;
-        }
-        fclose(file);
-    }
-    return value;
-}
+#include <framelane/linux_interface.h>
 
 int fl_efvi_device_read(int fd, const char *interface, fl_efvi_device_t *device)
 {
     struct ifreq request;
-    fl_request_init(&request, interface);
+    fl_interface_request(&request, interface);
     if (0 != ioctl(fd, SIOCGIFINDEX, &request))
     {
         return -errno;
     }
     device->index = (uint32_t)request.ifr_ifindex;
     device->mtu_length = 0 == ioctl(fd, SIOCGIFMTU, &request) ? (uint32_t)request.ifr_mtu : 1500;
-    device->numa_node = (int)device->index == fl_device_read_number(interface, "ifindex", 0)
-        ? fl_device_read_number(interface, "device/numa_node", -1) : -1;
+    device->numa_node = fl_interface_numa_node(interface, device->index);
     return 0;
 }
 
-int fl_efvi_device_has_link(int fd, const char *interface, uint32_t index)
-{
-    struct ifreq request;
-    fl_request_init(&request, interface);
-    if (0 != ioctl(fd, SIOCGIFINDEX, &request))
-    {
-        return -errno;
-    }
-    if ((uint32_t)request.ifr_ifindex != index)
-    {
-        return -ENODEV;
-    }
-    if (0 != ioctl(fd, SIOCGIFFLAGS, &request))
-    {
-        return -errno;
-    }
-    return (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING) ? 1 : 0;
-}
-
-int fl_efvi_driver_open(ef_driver_handle *handle, fl_efvi_error_t *error)
+int fl_efvi_driver_open(ef_driver_handle *handle, fl_failure_t *error)
 {
     const int code = ef_driver_open(handle);
     switch (code)
@@ -83,18 +32,18 @@ int fl_efvi_driver_open(ef_driver_handle *handle, fl_efvi_error_t *error)
         case -ENOENT:
         case -ENODEV:
         case -ENXIO:
-            return fl_efvi_error(
+            return fl_fail(
                 error, ENODEV, "open ef_vi's driver: /dev/sfc_char: %s; modprobe sfc_char (onload_tool reload)",
                 strerror(-code));
 
         case -EACCES:
         case -EPERM:
-            return fl_efvi_error(
+            return fl_fail(
                 error, EACCES, "open ef_vi's driver: /dev/sfc_char: %s; join its group, or set SFC_CHAR_GROUP and "
                 "SFC_CHAR_MODE in /etc/sysconfig/openonload and reload sfc_char", strerror(-code));
 
         default:
-            return fl_efvi_error(
+            return fl_fail(
                 error, -code, "open ef_vi's driver: %s; this library wants the driver interface %s", strerror(-code),
                 ef_vi_driver_interface_str());
     }
@@ -108,13 +57,13 @@ static uint64_t fl_capability(ef_driver_handle handle, uint32_t index, int capab
 }
 
 int fl_efvi_device_ask(
-    ef_driver_handle handle, const char *interface, uint32_t index, fl_efvi_abilities_t *abilities, fl_efvi_error_t *error)
+    ef_driver_handle handle, const char *interface, uint32_t index, fl_efvi_abilities_t *abilities, fl_failure_t *error)
 {
     unsigned long value = 0;
     const int code = ef_vi_capabilities_get(handle, (int)index, EF_VI_CAP_PIO, &value);
     if (0 != code && -EOPNOTSUPP != code && -ENOSYS != code)
     {
-        return fl_efvi_error(
+        return fl_fail(
             error, ENODEV, "%s is no interface that ef_vi drives: %s; it must be the adapter's own, never a VLAN, bond or "
             "macvlan", interface, strerror(-code));
     }
@@ -148,14 +97,14 @@ int fl_efvi_device_ask(
 
 int fl_efvi_look(const char *interface, fl_efvi_abilities_t *abilities, char *text, size_t length)
 {
-    fl_efvi_error_t error = {.text = ""};
+    fl_failure_t error = {.text = ""};
     fl_efvi_device_t device = {.index = 0};
     ef_driver_handle handle = -1;
-    const int fd = fl_efvi_device_socket();
+    const int fd = fl_interface_socket();
     int code = fd < 0 ? fd : fl_efvi_device_read(fd, interface, &device);
     if (0 != code)
     {
-        code = fl_efvi_error(&error, ENODEV, "interface %s: %s", interface, strerror(-code));
+        code = fl_fail(&error, ENODEV, "interface %s: %s", interface, strerror(-code));
     }
     if (0 == code)
     {

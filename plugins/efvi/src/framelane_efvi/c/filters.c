@@ -1,6 +1,5 @@
 #include "filters.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -9,33 +8,7 @@
 
 #include "holders.h"
 
-#define FL_FILTERS_STEP 32
 #define FL_UNTAGGED 0xffff
-
-typedef struct fl_address_text
-{
-    char text[80];
-} fl_address_text_t;
-
-static const char *fl_address_format(const fl_address_t *address, fl_address_text_t *text)
-{
-    char host[INET6_ADDRSTRLEN] = "";
-    const bool is_ipv6 = FL_FAMILY_IPV6 == address->family;
-    inet_ntop(is_ipv6 ? AF_INET6 : AF_INET, address->bytes, host, sizeof(host));
-    snprintf(text->text, sizeof(text->text), is_ipv6 ? "[%s]:%u" : "%s:%u", host, address->port);
-    return text->text;
-}
-
-static bool fl_address_is_multicast(const fl_address_t *address)
-{
-    return FL_FAMILY_IPV6 == address->family ? 0xff == address->bytes[0] : 0xe0 == (address->bytes[0] & 0xf0);
-}
-
-static bool fl_filter_is_for(const fl_efvi_filter_t *filter, uint16_t vlan, const fl_address_t *address)
-{
-    return vlan == filter->vlan && address->family == filter->address.family && address->port == filter->address.port &&
-        0 == memcmp(address->bytes, filter->address.bytes, sizeof(address->bytes));
-}
 
 /* The filter of this queue; else, for a unicast address, of any queue, for it has one receiver. */
 static fl_efvi_filter_t *fl_filters_find(
@@ -45,9 +18,9 @@ static fl_efvi_filter_t *fl_filters_find(
     for (uint32_t i = 0; i < filters->count; i++)
     {
         fl_efvi_filter_t *filter = &filters->entries[i];
-        if (fl_filter_is_for(filter, vlan, address))
+        if (fl_port_filter_is_for(&filter->base, vlan, address))
         {
-            if (filter->queue == number)
+            if (filter->base.queue == number)
             {
                 return filter;
             }
@@ -59,19 +32,9 @@ static fl_efvi_filter_t *fl_filters_find(
 
 static int fl_filters_reserve(fl_efvi_filters_t *filters)
 {
-    if (filters->count < filters->capacity)
-    {
-        return 0;
-    }
-    const uint32_t capacity = filters->capacity + FL_FILTERS_STEP;
-    fl_efvi_filter_t *entries = realloc(filters->entries, capacity * sizeof(*entries));
-    if (NULL == entries)
-    {
-        return -ENOMEM;
-    }
-    filters->entries = entries;
-    filters->capacity = capacity;
-    return 0;
+    void *entries = fl_array_reserve(filters->entries, filters->count, &filters->capacity, sizeof(*filters->entries));
+    filters->entries = NULL != entries ? entries : filters->entries;
+    return NULL != entries ? 0 : -ENOMEM;
 }
 
 static int fl_spec_flags(const fl_efvi_filters_t *filters, const fl_efvi_queue_t *queue)
@@ -97,7 +60,7 @@ static int fl_spec_flags(const fl_efvi_filters_t *filters, const fl_efvi_queue_t
 static int fl_filter_insert(
     const fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, fl_efvi_filter_t *filter, bool has_vlan)
 {
-    const fl_address_t *address = &filter->address;
+    const fl_address_t *address = &filter->base.address;
     ef_filter_spec spec;
     ef_filter_spec_init(&spec, (enum ef_filter_flags)fl_spec_flags(filters, queue));
     int code;
@@ -115,84 +78,77 @@ static int fl_filter_insert(
     }
     if (0 == code && has_vlan)
     {
-        code = ef_filter_spec_set_vlan(&spec, filter->vlan);
+        code = ef_filter_spec_set_vlan(&spec, filter->base.vlan);
     }
     return 0 == code ? ef_vi_filter_add(&queue->vi, queue->handle, &spec, &filter->cookie) : code;
 }
 
 static int fl_filter_refused(
-    const fl_efvi_filters_t *filters, const fl_efvi_filter_t *filter, int code, fl_efvi_error_t *error)
+    const fl_efvi_filters_t *filters, const fl_efvi_filter_t *filter, int code, fl_failure_t *error)
 {
-    fl_address_text_t text;
+    char text[FL_ADDRESS_TEXT_LENGTH];
     fl_efvi_holders_t holders;
-    const char *address = fl_address_format(&filter->address, &text);
+    const char *address = fl_address_format(&filter->base.address, text);
     switch (code)
     {
         case -EEXIST:
         case -EBUSY:
         case -EADDRINUSE:
-            return fl_efvi_error(
+            return fl_fail(
                 error, -code, "direct %s of %s to this driver: the adapter has a filter for it already (%s), which is another "
                 "process's: %s; end it, or use another port", address, filters->interface, strerror(-code),
                 fl_efvi_holders_find(&holders));
 
         case -ENOMEM:
-            return fl_efvi_error(
+            return fl_fail(
                 error, ENOMEM, "direct %s of %s to this driver: no memory for the receive queue (%s); shared queues want "
                 "huge pages of 2 MiB, such as sysctl vm.nr_hugepages=64", address, filters->interface, strerror(-code));
 
         case -ENOSPC:
-            return fl_efvi_error(
+            return fl_fail(
                 error, ENOSPC, "direct %s of %s to this driver: the adapter has no filter or queue left; end other users of "
                 "ef_vi and Onload: %s", address, filters->interface, fl_efvi_holders_find(&holders));
 
         case -EPERM:
         case -EACCES:
-            return fl_efvi_error(
+            return fl_fail(
                 error, -code, "direct %s of %s to this driver: %s; an SFN7000 needs an Onload activation key for it",
                 address, filters->interface, strerror(-code));
 
         case -EOPNOTSUPP:
         case -EPROTONOSUPPORT:
-            return fl_efvi_error(
+            return fl_fail(
                 error, EAFNOSUPPORT, "direct %s of %s to this driver: its firmware has no filter for %s; install the "
                 "full-feature firmware (sfboot firmware-variant=full-feature)", address, filters->interface,
-                FL_FAMILY_IPV6 == filter->address.family ? "UDP over IPv6" : "UDP");
+                FL_FAMILY_IPV6 == filter->base.address.family ? "UDP over IPv6" : "UDP");
 
         default:
-            return fl_efvi_error(
+            return fl_fail(
                 error, -code, "direct %s of %s to this driver: %s", address, filters->interface, strerror(-code));
     }
 }
 
 int fl_efvi_filters_add(
     fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, uint32_t number, uint16_t vlan, const fl_address_t *address,
-    fl_efvi_error_t *error)
+    fl_failure_t *error)
 {
-    fl_address_text_t text;
-    if ((FL_FAMILY_IPV4 != address->family && FL_FAMILY_IPV6 != address->family) || 0 == address->port)
+    int code = fl_port_filter_check(filters->interface, address, NULL, error);
+    if (0 != code)
     {
-        return fl_efvi_error(error, EINVAL, "filter on %s: it needs an address with its port", filters->interface);
+        return code;
     }
     fl_efvi_filter_t *found = fl_filters_find(filters, number, vlan, address);
     if (NULL != found)
     {
-        if (found->queue != number)
-        {
-            return fl_efvi_error(
-                error, EEXIST, "direct %s to queue %u of %s: this driver has directed it to queue %u already",
-                fl_address_format(address, &text), number, filters->interface, found->queue);
-        }
-        found->holders++;
-        return 0;
+        return fl_port_filter_hold(&found->base, filters->interface, number, error);
     }
     if (0 != fl_filters_reserve(filters))
     {
-        return fl_efvi_error(error, ENOMEM, "no memory for a filter");
+        return fl_fail(error, ENOMEM, "no memory for a filter");
     }
-    fl_efvi_filter_t filter = {.queue = number, .holders = 1, .address = *address, .vlan = vlan};
+    fl_efvi_filter_t filter = {.base = {.queue = number, .holders = 1, .address = *address, .vlan = vlan}};
     const bool has_vlan = FL_UNTAGGED != vlan;
-    int code = fl_filter_insert(filters, queue, &filter, has_vlan);
+    code = fl_filter_insert(filters, queue, &filter, has_vlan);
     if (has_vlan && (-EPROTONOSUPPORT == code || -EOPNOTSUPP == code))
     {
         /* The netstack looks at every tag, so the filter may take more. */
@@ -205,7 +161,7 @@ int fl_efvi_filters_add(
     if (0 != fl_efvi_wanted_add(&queue->wanted, address))
     {
         ef_vi_filter_del(&queue->vi, queue->handle, &filter.cookie);
-        return fl_efvi_error(error, ENOMEM, "no memory for a filter");
+        return fl_fail(error, ENOMEM, "no memory for a filter");
     }
     filters->entries[filters->count++] = filter;
     return 0;
@@ -214,34 +170,29 @@ int fl_efvi_filters_add(
 static void fl_filters_take_out(fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, fl_efvi_filter_t *filter)
 {
     ef_vi_filter_del(&queue->vi, queue->handle, &filter->cookie);
-    fl_efvi_wanted_remove(&queue->wanted, &filter->address);
+    fl_efvi_wanted_remove(&queue->wanted, &filter->base.address);
     *filter = filters->entries[--filters->count];
 }
 
 int fl_efvi_filters_remove(
     fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, uint32_t number, uint16_t vlan, const fl_address_t *address,
-    fl_efvi_error_t *error)
+    fl_failure_t *error)
 {
     fl_efvi_filter_t *filter = fl_filters_find(filters, number, vlan, address);
-    if (NULL == filter || filter->queue != number)
-    {
-        fl_address_text_t text;
-        return fl_efvi_error(
-            error, ENOENT, "remove the filter for %s on queue %u of %s: there is none", fl_address_format(address, &text),
-            number, filters->interface);
-    }
-    if (0 == --filter->holders)
+    const int holders =
+        fl_port_filter_let_go(NULL == filter ? NULL : &filter->base, filters->interface, number, address, error);
+    if (0 == holders)
     {
         fl_filters_take_out(filters, queue, filter);
     }
-    return 0;
+    return holders < 0 ? holders : 0;
 }
 
 void fl_efvi_filters_clear(fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, uint32_t number)
 {
     for (uint32_t i = filters->count; i-- > 0;)
     {
-        if (filters->entries[i].queue == number)
+        if (filters->entries[i].base.queue == number)
         {
             fl_filters_take_out(filters, queue, &filters->entries[i]);
         }

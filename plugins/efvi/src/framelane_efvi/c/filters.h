@@ -2,15 +2,13 @@
 #ifndef FL_EFVI_FILTERS_H
 #define FL_EFVI_FILTERS_H
 
+#include <framelane/port_filters.h>
+
 #include "queue.h"
 
-/* Filters that are equal are one filter with as many holders. */
 typedef struct fl_efvi_filter
 {
-    uint32_t queue;
-    uint32_t holders;
-    fl_address_t address;
-    uint16_t vlan;
+    fl_port_filter_t base;
     ef_filter_cookie cookie;
 } fl_efvi_filter_t;
 
@@ -27,10 +25,10 @@ typedef struct fl_efvi_filters
  * adapter has none without the source's port: strangers are the netstack's to drop. */
 int fl_efvi_filters_add(
     fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, uint32_t number, uint16_t vlan, const fl_address_t *address,
-    fl_efvi_error_t *error);
+    fl_failure_t *error);
 int fl_efvi_filters_remove(
     fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, uint32_t number, uint16_t vlan, const fl_address_t *address,
-    fl_efvi_error_t *error);
+    fl_failure_t *error);
 
 /* Take all filters of a queue away. */
 void fl_efvi_filters_clear(fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, uint32_t number);

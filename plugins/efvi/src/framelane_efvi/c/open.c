@@ -3,32 +3,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <framelane/errors.h>
 
 #include "port.h"
 
 #define FL_ETHER_LENGTH 14
 
-static int fl_settings_check(const fl_efvi_settings_t *settings, fl_efvi_error_t *error)
+static int fl_settings_check(const fl_efvi_settings_t *settings, fl_failure_t *error)
 {
     if (0 == settings->queues || settings->queues > FL_EFVI_QUEUES_MAXIMUM || settings->datapath > FL_EFVI_ENTERPRISE ||
         settings->transmit > FL_EFVI_DMA || settings->event_merge > FL_EFVI_OFF || settings->share_queues > FL_EFVI_OFF ||
         settings->hugepages > FL_EFVI_OFF)
     {
-        return fl_efvi_error(error, EINVAL, "queues %u or a choice among settings is out of range", settings->queues);
+        return fl_fail(error, EINVAL, "queues %u or a choice among settings is out of range", settings->queues);
     }
     return 0;
 }
 
-static int fl_port_take_domain(fl_port_t *port, fl_efvi_error_t *error)
+static int fl_port_take_domain(fl_port_t *port, fl_failure_t *error)
 {
     const fl_efvi_settings_t *settings = &port->settings;
     int flags = EF_PD_DEFAULT;
     if (FL_EFVI_EXPRESS == settings->datapath && 0 == port->abilities.express)
     {
-        return fl_efvi_error(
+        return fl_fail(
             error, ENOTSUP, "%s has no express datapath, or this build's release of ef_vi knows none; set "
             "transport.efvi.datapath = \"auto\"", settings->interface);
     }
@@ -38,7 +35,7 @@ static int fl_port_take_domain(fl_port_t *port, fl_efvi_error_t *error)
     const int code = ef_pd_alloc(&port->pd, port->handle, (int)port->device.index, (enum ef_pd_flags)flags);
     if (code < 0)
     {
-        return fl_efvi_error(
+        return fl_fail(
             error, -code, "a protection domain of %s: %s%s", settings->interface, strerror(-code),
             -EPERM == code ? "; an SFN7000 needs an Onload activation key (sfkey)" : "");
     }
@@ -59,7 +56,7 @@ static uint8_t fl_port_choose_transmit(const fl_port_t *port)
     return 0 != port->abilities.ctpio ? FL_EFVI_CTPIO : 0 != port->abilities.pio ? FL_EFVI_PIO : FL_EFVI_DMA;
 }
 
-static int fl_port_check_wishes(const fl_port_t *port, fl_efvi_error_t *error)
+static int fl_port_check_wishes(const fl_port_t *port, fl_failure_t *error)
 {
     const fl_efvi_settings_t *settings = &port->settings;
     const fl_efvi_abilities_t *abilities = &port->abilities;
@@ -70,11 +67,11 @@ static int fl_port_check_wishes(const fl_port_t *port, fl_efvi_error_t *error)
         : 0 != settings->timestamps && 0 == abilities->rx_timestamps ? "receive timestamps; set timestamps = false"
         : 0 != settings->tx_timestamps && 0 == abilities->tx_timestamps ? "transmit timestamps; set tx_timestamps = false"
         : NULL;
-    return NULL == missing ? 0 : fl_efvi_error(
+    return NULL == missing ? 0 : fl_fail(
         error, ENOTSUP, "%s has no %s under [transport.efvi]", settings->interface, missing);
 }
 
-static int fl_port_open_queues(fl_port_t *port, fl_efvi_error_t *error)
+static int fl_port_open_queues(fl_port_t *port, fl_failure_t *error)
 {
     const uint32_t ip_mtu = port->settings.ip_mtu;
     uint32_t mtu_length = 0 != ip_mtu && ip_mtu < FL_EFVI_MTU_MAXIMUM ? ip_mtu : FL_EFVI_MTU_MAXIMUM;
@@ -88,7 +85,7 @@ static int fl_port_open_queues(fl_port_t *port, fl_efvi_error_t *error)
         .mtu_length = mtu_length,
         .merges_events = FL_EFVI_ON == port->settings.event_merge,
         .transmit = fl_port_choose_transmit(port),
-        .death = &port->death,
+        .death = &port->base.loss,
         .note = port->facts.note,
         .note_length = sizeof(port->facts.note),
     };
@@ -96,7 +93,7 @@ static int fl_port_open_queues(fl_port_t *port, fl_efvi_error_t *error)
     port->queues = aligned_alloc(64, (length + 63) / 64 * 64);
     if (NULL == port->queues)
     {
-        return fl_efvi_error(error, ENOMEM, "no memory for %u queues", port->settings.queues);
+        return fl_fail(error, ENOMEM, "no memory for %u queues", port->settings.queues);
     }
     for (uint32_t i = 0; i < port->settings.queues; i++)
     {
@@ -130,7 +127,7 @@ static int fl_port_open_queues(fl_port_t *port, fl_efvi_error_t *error)
 static void fl_port_show(fl_port_t *port)
 {
     static const char *const ways[] = {[FL_EFVI_CTPIO] = "ctpio", [FL_EFVI_PIO] = "pio", [FL_EFVI_DMA] = "dma"};
-    const fl_host_t *host = port->host;
+    const fl_host_t *host = port->base.host;
     const uint8_t *mac = port->mac;
     char label[192];
     if (NULL == host->counter_allocate)
@@ -174,26 +171,24 @@ static void fl_port_free(fl_port_t *port)
     {
         ef_driver_close(port->handle);
     }
-    if (port->control >= 0)
-    {
-        close(port->control);
-    }
+    fl_linux_port_close(port);
     free(port);
 }
 
-static int fl_port_open(fl_port_t *port, fl_efvi_error_t *error)
+static int fl_port_open(fl_port_t *port, fl_failure_t *error)
 {
     const char *interface = port->settings.interface;
-    port->control = fl_efvi_device_socket();
-    if (port->control < 0)
-    {
-        return fl_efvi_error(error, -port->control, "open a socket for ioctls: %s", strerror(-port->control));
-    }
-    int code = fl_efvi_device_read(port->control, interface, &port->device);
+    int code = fl_linux_port_open(port, error);
     if (0 != code)
     {
-        return fl_efvi_error(error, ENODEV, "interface '%s': %s", interface, strerror(-code));
+        return code;
     }
+    code = fl_efvi_device_read(port->base.control, interface, &port->device);
+    if (0 != code)
+    {
+        return fl_fail(error, ENODEV, "interface '%s': %s", interface, strerror(-code));
+    }
+    port->base.index = port->device.index;
     ef_driver_handle handle;
     code = fl_efvi_driver_open(&handle, error);
     if (0 != code)
@@ -217,7 +212,7 @@ static int fl_port_open(fl_port_t *port, fl_efvi_error_t *error)
     if (0 == code)
     {
         code = ef_vi_get_mac(&port->queues[0].vi, port->queues[0].handle, port->mac);
-        code = code < 0 ? fl_efvi_error(error, -code, "the MAC address of %s: %s", interface, strerror(-code)) : 0;
+        code = code < 0 ? fl_fail(error, -code, "the MAC address of %s: %s", interface, strerror(-code)) : 0;
     }
     if (0 == code)
     {
@@ -238,7 +233,7 @@ int fl_efvi_open(const fl_host_t *host, const fl_efvi_settings_t *settings, char
     {
         return -FL_EINVAL;
     }
-    fl_efvi_error_t error = {.text = "no memory for the port"};
+    fl_failure_t error = {.text = "no memory for the port"};
     int code = fl_settings_check(settings, &error);
     fl_port_t *opened = 0 == code ? calloc(1, sizeof(*opened)) : NULL;
     if (NULL == opened)
@@ -246,11 +241,10 @@ int fl_efvi_open(const fl_host_t *host, const fl_efvi_settings_t *settings, char
         snprintf(text, length, "%s", error.text);
         return 0 == code ? -FL_ENOMEM : code;
     }
-    opened->host = host;
     opened->settings = *settings;
     opened->settings.interface[sizeof(opened->settings.interface) - 1] = '\0';
-    opened->pid = getpid();
-    opened->control = opened->handle = -1;
+    fl_linux_port_init(opened, host, opened->settings.interface);
+    opened->handle = -1;
     opened->filters.interface = opened->settings.interface;
     opened->filters.share_queues = settings->share_queues;
     code = fl_port_open(opened, &error);
@@ -271,13 +265,13 @@ void fl_efvi_facts(const fl_port_t *port, fl_efvi_facts_t *facts)
 
 int fl_efvi_port_close(fl_port_t *port)
 {
-    for (uint32_t i = 0; i < port->queue_count; i++)
+    for (uint32_t i = 0; i < port->base.queue_count; i++)
     {
         if (atomic_load_explicit(&port->queues[i].gate.is_entered, memory_order_acquire))
         {
-            fl_efvi_error_t error;
-            return fl_efvi_port_fail(
-                port, fl_efvi_error(&error, EBUSY, "close: queue %u was not left by its thread", i), &error);
+            fl_failure_t error;
+            return fl_linux_port_fail(
+                port, fl_fail(&error, EBUSY, "close: queue %u was not left by its thread", i), &error);
         }
     }
     fl_port_free(port);

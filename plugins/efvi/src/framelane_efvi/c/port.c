@@ -2,30 +2,17 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
-
-#define FL_LINK_PAUSE_NS 10000000
-
-int fl_efvi_port_fail(const fl_port_t *port, int code, const fl_efvi_error_t *error)
-{
-    if (code < 0)
-    {
-        port->host->error_set(port->host, error->text);
-    }
-    return code;
-}
 
 int fl_efvi_port_gone(const fl_port_t *port)
 {
-    fl_efvi_error_t error;
-    return fl_efvi_port_fail(
-        port, fl_efvi_error(&error, ENODEV, "the virtual interfaces of %s are lost", port->settings.interface), &error);
+    fl_failure_t error;
+    return fl_linux_port_fail(
+        port, fl_fail(&error, ENODEV, "the virtual interfaces of %s are lost", port->settings.interface), &error);
 }
 
 static int fl_port_attributes(fl_port_t *port, fl_port_attributes_t *attributes)
 {
-    if (fl_efvi_port_is_dead(port))
+    if (fl_linux_port_is_lost(port))
     {
         return fl_efvi_port_gone(port);
     }
@@ -41,127 +28,104 @@ static int fl_port_attributes(fl_port_t *port, fl_port_attributes_t *attributes)
         .max_hold = port->facts.rx_queue_size,
     };
     memcpy(found.mac, port->mac, sizeof(found.mac));
-    const uint32_t length = attributes->size < sizeof(found) ? attributes->size : (uint32_t)sizeof(found);
-    memcpy(attributes, &found, length);
+    fl_port_attributes_give(attributes, &found);
     return 0;
-}
-
-static void fl_port_wait_for_link(fl_port_t *port)
-{
-    const struct timespec pause = {.tv_nsec = FL_LINK_PAUSE_NS};
-    const uint32_t pauses = port->settings.link_wait_ms / (FL_LINK_PAUSE_NS / 1000000);
-    const char *interface = port->settings.interface;
-    bool has_link = 1 == fl_efvi_device_has_link(port->control, interface, port->device.index);
-    for (uint32_t i = 0; i < pauses && !has_link; i++)
-    {
-        nanosleep(&pause, NULL);
-        has_link = 1 == fl_efvi_device_has_link(port->control, interface, port->device.index);
-    }
-    atomic_store_explicit(&port->has_link, has_link, memory_order_relaxed);
 }
 
 static int fl_port_start(fl_port_t *port, uint32_t queues)
 {
-    fl_efvi_error_t error;
-    if (fl_efvi_port_is_dead(port))
+    fl_failure_t error;
+    if (fl_linux_port_is_lost(port))
     {
         return fl_efvi_port_gone(port);
     }
-    if (0 != port->queue_count)
+    const int code = fl_linux_port_check_start(port, queues, port->facts.queues, &error);
+    if (0 != code)
     {
-        return fl_efvi_port_fail(port, fl_efvi_error(&error, EBUSY, "start: the port is started already"), &error);
+        return fl_linux_port_fail(port, code, &error);
     }
-    if (0 == queues || queues > port->facts.queues)
-    {
-        return fl_efvi_port_fail(
-            port, fl_efvi_error(
-                &error, EINVAL, "start %u queues: %s offers %u; set transport.efvi.queues", queues,
-                port->settings.interface, port->facts.queues), &error);
-    }
-    port->queue_count = queues;
-    fl_port_wait_for_link(port);
-    /* A link is what is expected: events say so if there is none. */
-    port->has_link_reported = true;
+    port->base.queue_count = queues;
+    fl_linux_port_wait_for_link(port, port->settings.link_wait_ms);
     return 0;
 }
 
 static int fl_port_stop(fl_port_t *port)
 {
-    if (getpid() != port->pid)
+    if (!fl_linux_port_is_mine(port))
     {
         return 0;
     }
-    for (uint32_t i = 0; i < port->queue_count; i++)
+    for (uint32_t i = 0; i < port->base.queue_count; i++)
     {
         if (atomic_load_explicit(&port->queues[i].gate.is_entered, memory_order_acquire))
         {
-            fl_efvi_error_t error;
-            return fl_efvi_port_fail(
-                port, fl_efvi_error(&error, EBUSY, "stop: queue %u was not left by its thread", i), &error);
+            fl_failure_t error;
+            return fl_linux_port_fail(
+                port, fl_fail(&error, EBUSY, "stop: queue %u was not left by its thread", i), &error);
         }
     }
-    for (uint32_t i = 0; i < port->queue_count; i++)
+    for (uint32_t i = 0; i < port->base.queue_count; i++)
     {
         fl_efvi_filters_clear(&port->filters, &port->queues[i], i);
     }
-    port->queue_count = 0;
+    port->base.queue_count = 0;
     return 0;
 }
 
 static int fl_port_queue_enter(fl_port_t *port, uint32_t queue)
 {
-    if (fl_efvi_port_is_dead(port))
+    if (fl_linux_port_is_lost(port))
     {
         return -FL_ENODEV;
     }
-    if (queue >= port->queue_count)
+    const int code = fl_linux_port_check_queue(port, queue);
+    if (0 == code)
     {
-        return -FL_EINVAL;
+        fl_efvi_gate_enter(&port->queues[queue].gate);
     }
-    fl_efvi_gate_enter(&port->queues[queue].gate);
-    return 0;
+    return code;
 }
 
 static int fl_port_queue_leave(fl_port_t *port, uint32_t queue)
 {
-    if (queue >= port->queue_count)
+    const int code = fl_linux_port_check_queue(port, queue);
+    if (0 == code)
     {
-        return -FL_EINVAL;
+        fl_efvi_gate_leave(&port->queues[queue].gate);
     }
-    fl_efvi_gate_leave(&port->queues[queue].gate);
-    return 0;
+    return code;
 }
 
 typedef int (*fl_filter_change_t)(
     fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, uint32_t number, uint16_t vlan, const fl_address_t *address,
-    fl_efvi_error_t *error);
+    fl_failure_t *error);
 
 static int fl_port_change_filter(
     fl_port_t *port, fl_filter_change_t change, uint32_t number, uint16_t vlan, const fl_address_t *address)
 {
-    fl_efvi_error_t error;
-    if (fl_efvi_port_is_dead(port))
+    fl_failure_t error;
+    if (fl_linux_port_is_lost(port))
     {
         return fl_efvi_port_gone(port);
     }
-    if (number >= port->queue_count)
+    if (number >= port->base.queue_count)
     {
-        return fl_efvi_port_fail(
-            port, fl_efvi_error(
-                &error, EINVAL, "filter for queue %u: %s has %u", number, port->settings.interface, port->queue_count),
+        return fl_linux_port_fail(
+            port, fl_fail(
+                &error, EINVAL, "filter for queue %u: %s has %u", number, port->settings.interface, port->base.queue_count),
             &error);
     }
     fl_efvi_queue_t *queue = &port->queues[number];
     if (!fl_efvi_gate_close(&queue->gate))
     {
-        return fl_efvi_port_fail(
-            port, fl_efvi_error(
+        return fl_linux_port_fail(
+            port, fl_fail(
                 &error, EBUSY, "filter for queue %u of %s: its thread does not come to a point where it can be added",
                 number, port->settings.interface), &error);
     }
     const int code = change(&port->filters, queue, number, vlan, address, &error);
     fl_efvi_gate_open(&queue->gate);
-    return fl_efvi_port_fail(port, code, &error);
+    return fl_linux_port_fail(port, code, &error);
 }
 
 static int fl_port_add_filter(
@@ -183,17 +147,17 @@ static int fl_port_remove_filter(
 static int fl_port_group(fl_port_t *port, const fl_address_t *group)
 {
     (void)group;
-    return fl_efvi_port_is_dead(port) ? fl_efvi_port_gone(port) : 0;
+    return fl_linux_port_is_lost(port) ? fl_efvi_port_gone(port) : 0;
 }
 
 static int fl_port_rx_burst(fl_port_t *port, uint32_t queue, fl_rx_frame_t *frames, uint32_t capacity)
 {
-    return fl_efvi_port_is_dead(port) ? -FL_ENODEV : fl_efvi_queue_receive(&port->queues[queue], frames, capacity);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_efvi_queue_receive(&port->queues[queue], frames, capacity);
 }
 
 static void fl_port_rx_release(fl_port_t *port, uint32_t queue, const fl_rx_frame_t *frames, uint32_t count)
 {
-    if (!fl_efvi_port_is_dead(port))
+    if (!fl_linux_port_is_lost(port))
     {
         fl_efvi_queue_release(&port->queues[queue], frames, count);
     }
@@ -201,7 +165,7 @@ static void fl_port_rx_release(fl_port_t *port, uint32_t queue, const fl_rx_fram
 
 static int fl_port_tx_alloc(fl_port_t *port, uint32_t queue, fl_tx_frame_t *frames, uint32_t count)
 {
-    return fl_efvi_port_is_dead(port) ? -FL_ENODEV : fl_efvi_queue_allocate(&port->queues[queue], frames, count);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_efvi_queue_allocate(&port->queues[queue], frames, count);
 }
 
 static void fl_port_tx_free(fl_port_t *port, uint32_t queue, const fl_tx_frame_t *frames, uint32_t count)
@@ -211,7 +175,7 @@ static void fl_port_tx_free(fl_port_t *port, uint32_t queue, const fl_tx_frame_t
 
 static int fl_port_tx_burst(fl_port_t *port, uint32_t queue, const fl_tx_frame_t *frames, uint32_t count)
 {
-    return fl_efvi_port_is_dead(port) ? -FL_ENODEV : fl_efvi_queue_transmit(&port->queues[queue], frames, count);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_efvi_queue_transmit(&port->queues[queue], frames, count);
 }
 
 /* No payload frames are offered, so there are no completions of them. */
@@ -219,12 +183,12 @@ static int fl_port_tx_reap(fl_port_t *port, uint32_t queue, fl_completion_t *com
 {
     (void)completions;
     (void)capacity;
-    return fl_efvi_port_is_dead(port) ? -FL_ENODEV : fl_efvi_queue_reap(&port->queues[queue]);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_efvi_queue_reap(&port->queues[queue]);
 }
 
 static int fl_port_arm(fl_port_t *port, uint32_t queue)
 {
-    return fl_efvi_port_is_dead(port) ? -FL_ENODEV : fl_efvi_queue_arm(&port->queues[queue]);
+    return fl_linux_port_is_lost(port) ? -FL_ENODEV : fl_efvi_queue_arm(&port->queues[queue]);
 }
 
 /* An interrupt that was asked for comes once at most. */
@@ -237,7 +201,7 @@ static int fl_port_disarm(fl_port_t *port, uint32_t queue)
 
 static int fl_port_close(fl_port_t *port)
 {
-    return getpid() == port->pid ? fl_efvi_port_close(port) : 0;
+    return fl_linux_port_is_mine(port) ? fl_efvi_port_close(port) : 0;
 }
 
 const fl_port_ops_t *fl_efvi_ops(void)

@@ -80,13 +80,13 @@ static int fl_vi_alloc(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, bool 
     return code < 0 ? code : 0;
 }
 
-static int fl_vi_refused(const fl_efvi_plan_t *plan, int code, fl_efvi_error_t *error)
+static int fl_vi_refused(const fl_efvi_plan_t *plan, int code, fl_failure_t *error)
 {
     const char *interface = plan->settings->interface;
     switch (code)
     {
         case -EPERM:
-            return fl_efvi_error(
+            return fl_fail(
                 error, EPERM, "a virtual interface of %s: the adapter refuses (EPERM). An SFN7000 needs an Onload "
                 "activation key, and an SFN8000 or X2 without one allows merged receive events only%s; look at the keys "
                 "with sfkey, or ask AMD for one", interface,
@@ -95,29 +95,29 @@ static int fl_vi_refused(const fl_efvi_plan_t *plan, int code, fl_efvi_error_t *
 
         case -ENOSPC:
         case -EBUSY:
-            return fl_efvi_error(
+            return fl_fail(
                 error, ENOSPC, "a virtual interface of %s: there are none left (%s); set transport.efvi.queues = 1, or end "
                 "other users of ef_vi and Onload", interface, strerror(-code));
 
         case -EINVAL:
-            return fl_efvi_error(
+            return fl_fail(
                 error, EINVAL, "a virtual interface of %s: the adapter refuses these sizes or flags (EINVAL): "
                 "rx_queue_size %d, tx_queue_size %d, event_queue_size %d (-1: its default)", interface,
                 plan->settings->rx_queue_size, plan->settings->tx_queue_size, plan->settings->event_queue_size);
 
         case -ENOMEM:
-            return fl_efvi_error(
+            return fl_fail(
                 error, ENOMEM, "a virtual interface of %s: no memory (ENOMEM)%s", interface,
                 0 != plan->abilities->shared_queues ? "; shared receive queues want huge pages of 2 MiB, such as sysctl "
                     "vm.nr_hugepages=64" : "");
 
         default:
-            return fl_efvi_error(
+            return fl_fail(
                 error, -code, "a virtual interface of %s: %s", interface, strerror(-code));
     }
 }
 
-static int fl_queue_take_vi(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan, fl_efvi_error_t *error)
+static int fl_queue_take_vi(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan, fl_failure_t *error)
 {
     int code = fl_vi_alloc(queue, plan, plan->merges_events);
     if (-EPERM == code && !plan->merges_events && FL_EFVI_AUTO == plan->settings->event_merge)
@@ -144,7 +144,7 @@ static int fl_queue_take_vi(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan, fl_efv
     const fl_efvi_model_t model = fl_efvi_model(&queue->vi);
     if (FL_EFVI_MODEL_OTHER == model)
     {
-        return fl_efvi_error(
+        return fl_fail(
             error, ENOTSUP, "%s is an interface of ef_vi's architecture %d, which this transport does not know; where "
             "that is AF_XDP (4), use the transport xdp", plan->settings->interface, queue->vi.nic_type.arch);
     }
@@ -162,7 +162,7 @@ static int fl_queue_take_vi(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan, fl_efv
 
 /* ---- memory ---- */
 
-static int fl_queue_map(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, uint64_t length, fl_efvi_error_t *error)
+static int fl_queue_map(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, uint64_t length, fl_failure_t *error)
 {
     const uint32_t hugepages = plan->settings->hugepages;
     void *memory = MAP_FAILED;
@@ -175,7 +175,7 @@ static int fl_queue_map(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, uint
         queue->is_huge = MAP_FAILED != memory;
         if (MAP_FAILED == memory && FL_EFVI_ON == hugepages)
         {
-            return fl_efvi_error(
+            return fl_fail(
                 error, ENOMEM, "%llu KiB in huge pages of 2 MiB: %s; sysctl vm.nr_hugepages=..., or set "
                 "transport.efvi.hugepages = \"auto\"", (unsigned long long)(queue->memory_length >> 10), strerror(errno));
         }
@@ -188,24 +188,24 @@ static int fl_queue_map(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, uint
     }
     if (MAP_FAILED == memory)
     {
-        return fl_efvi_error(error, errno, "map %llu bytes of buffers: %s", (unsigned long long)length, strerror(errno));
+        return fl_fail(error, errno, "map %llu bytes of buffers: %s", (unsigned long long)length, strerror(errno));
     }
     queue->memory = memory;
     /* A child's write would give this process another page than the adapter's. */
     if (0 != madvise(memory, queue->memory_length, MADV_DONTFORK))
     {
-        return fl_efvi_error(error, errno, "keep buffers from child processes: %s", strerror(errno));
+        return fl_fail(error, errno, "keep buffers from child processes: %s", strerror(errno));
     }
     return 0;
 }
 
-static int fl_queue_register(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, fl_efvi_error_t *error)
+static int fl_queue_register(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, fl_failure_t *error)
 {
     const int code = ef_memreg_alloc(
         &queue->registration, queue->handle, plan->pd, plan->pd_handle, queue->memory, queue->memory_length);
     if (code < 0)
     {
-        return fl_efvi_error(
+        return fl_fail(
             error, -code, "register %llu KiB of buffers with the adapter: %s%s",
             (unsigned long long)(queue->memory_length >> 10), strerror(-code),
             -ENOMEM == code || -EPERM == code ? "; raise the limit of locked memory (ulimit -l, LimitMEMLOCK=infinity)"
@@ -225,7 +225,7 @@ static uint32_t *fl_stack(uint32_t count)
     return stack;
 }
 
-static int fl_queue_make_buffers(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, fl_efvi_error_t *error)
+static int fl_queue_make_buffers(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, fl_failure_t *error)
 {
     const uint32_t rx_capacity = (uint32_t)ef_vi_receive_capacity(&queue->vi);
     queue->stride = fl_stride(plan->mtu_length);
@@ -252,7 +252,7 @@ static int fl_queue_make_buffers(fl_efvi_queue_t *queue, const fl_efvi_plan_t *p
     if (NULL == queue->rx_free || NULL == queue->pending || NULL == queue->tx_free || NULL == queue->tx_way ||
         NULL == queue->tx_pio_length)
     {
-        return fl_efvi_error(error, ENOMEM, "no memory for the lists of %u buffers", queue->rx_count + queue->tx_count);
+        return fl_fail(error, ENOMEM, "no memory for the lists of %u buffers", queue->rx_count + queue->tx_count);
     }
     return 0;
 }
@@ -279,7 +279,7 @@ static void fl_queue_take_pio(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan)
     }
 }
 
-int fl_efvi_queue_open(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan, fl_efvi_error_t *error)
+int fl_efvi_queue_open(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan, fl_failure_t *error)
 {
     memset(queue, 0, sizeof(*queue));
     queue->death = plan->death;
@@ -288,7 +288,7 @@ int fl_efvi_queue_open(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan, fl_efvi_err
     int code = ef_driver_open(&handle);
     if (code < 0)
     {
-        return fl_efvi_error(error, -code, "open the driver of ef_vi: %s", strerror(-code));
+        return fl_fail(error, -code, "open the driver of ef_vi: %s", strerror(-code));
     }
     queue->handle = handle;
     code = fl_queue_take_vi(queue, plan, error);

@@ -7,10 +7,11 @@
 #ifndef FL_EFVI_QUEUE_H
 #define FL_EFVI_QUEUE_H
 
+#include <framelane/errors.h>
+
 #include "api/efvi.h"
 #include "compat.h"
 #include "counters.h"
-#include "error.h"
 #include "gate.h"
 #include "wanted.h"
 
@@ -107,7 +108,7 @@ typedef struct fl_efvi_plan
 } fl_efvi_plan_t;
 
 /* Allocate the virtual interface, map and register its memory, and post the receive buffers. Thread: control. */
-int fl_efvi_queue_open(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan, fl_efvi_error_t *error);
+int fl_efvi_queue_open(fl_efvi_queue_t *queue, fl_efvi_plan_t *plan, fl_failure_t *error);
 void fl_efvi_queue_close(fl_efvi_queue_t *queue);
 
 /* As in port.h. Thread: queue. */

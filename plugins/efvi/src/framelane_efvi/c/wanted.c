@@ -4,24 +4,21 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-#define FL_WANTED_STEP 16
+#include <framelane/port_filters.h>
+
 #define FL_ETHER_LENGTH 14
 #define FL_TAG_LENGTH 4
 #define FL_IPV6_LENGTH 40
 
 int fl_efvi_wanted_add(fl_efvi_wanted_t *wanted, const fl_address_t *address)
 {
-    if (wanted->count == wanted->capacity)
+    fl_address_t *addresses =
+        fl_array_reserve(wanted->addresses, wanted->count, &wanted->capacity, sizeof(*addresses));
+    if (NULL == addresses)
     {
-        const uint32_t capacity = wanted->capacity + FL_WANTED_STEP;
-        fl_address_t *addresses = realloc(wanted->addresses, capacity * sizeof(*addresses));
-        if (NULL == addresses)
-        {
-            return -ENOMEM;
-        }
-        wanted->addresses = addresses;
-        wanted->capacity = capacity;
+        return -ENOMEM;
     }
+    wanted->addresses = addresses;
     wanted->addresses[wanted->count++] = *address;
     return 0;
 }

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "port.h"
 
@@ -17,26 +16,19 @@ static void fl_port_show_link(fl_port_t *port, bool is_up)
 int fl_efvi_port_housekeeping(fl_port_t *port, int64_t now_ns)
 {
     (void)now_ns;
-    if (fl_efvi_port_is_dead(port))
+    if (fl_linux_port_is_lost(port))
     {
         return -FL_ENODEV;
     }
-    const int has_link = fl_efvi_device_has_link(port->control, port->settings.interface, port->device.index);
+    const int has_link = fl_interface_has_link(port->base.control, port->base.interface, port->base.index);
     if (has_link < 0)
     {
-        atomic_store_explicit(&port->death, FL_EFVI_GONE, memory_order_relaxed);
+        fl_linux_port_lose(port, FL_EFVI_GONE);
         return -FL_ENODEV;
     }
-    atomic_store_explicit(&port->has_link, 1 == has_link, memory_order_relaxed);
+    atomic_store_explicit(&port->base.has_link, 1 == has_link, memory_order_relaxed);
     fl_port_show_link(port, 1 == has_link);
     return 0;
-}
-
-static fl_event_t *fl_event_init(fl_event_t *event, uint32_t kind)
-{
-    memset(event, 0, sizeof(*event));
-    event->kind = kind;
-    return event;
 }
 
 static void fl_port_describe_loss(const fl_port_t *port, char *text, size_t length)
@@ -49,7 +41,7 @@ static void fl_port_describe_loss(const fl_port_t *port, char *text, size_t leng
     };
     snprintf(
         text, length, "ef_vi on %s: %s", port->settings.interface,
-        causes[atomic_load_explicit(&port->death, memory_order_relaxed)]);
+        causes[atomic_load_explicit(&port->base.loss, memory_order_relaxed)]);
 }
 
 static void fl_port_describe(const fl_port_t *port, char *text, size_t length)
@@ -64,37 +56,11 @@ static void fl_port_describe(const fl_port_t *port, char *text, size_t length)
 
 int fl_efvi_port_events(fl_port_t *port, fl_event_t *events, uint32_t capacity)
 {
-    uint32_t count = 0;
-    if (getpid() != port->pid)
+    if (fl_linux_port_is_mine(port) && fl_linux_port_is_lost(port))
     {
-        return 0;
+        fl_port_show_link(port, false);
     }
-    if (!port->is_note_reported && count < capacity)
-    {
-        port->is_note_reported = true;
-        fl_event_t *event = fl_event_init(&events[count++], FL_EVENT_NOTE);
-        fl_port_describe(port, event->text, sizeof(event->text));
-    }
-    if (fl_efvi_port_is_dead(port))
-    {
-        if (!port->is_dead_reported && count < capacity)
-        {
-            port->is_dead_reported = true;
-            fl_port_show_link(port, false);
-            fl_event_t *event = fl_event_init(&events[count++], FL_EVENT_REMOVED);
-            fl_port_describe_loss(port, event->text, sizeof(event->text));
-        }
-        return (int)count;
-    }
-    const bool has_link = atomic_load_explicit(&port->has_link, memory_order_relaxed);
-    if (0 != port->queue_count && has_link != port->has_link_reported && count < capacity)
-    {
-        port->has_link_reported = has_link;
-        snprintf(
-            fl_event_init(&events[count++], has_link ? FL_EVENT_LINK_UP : FL_EVENT_LINK_DOWN)->text,
-            sizeof(events[0].text), "%s", port->settings.interface);
-    }
-    return (int)count;
+    return fl_linux_port_events(port, events, capacity, fl_port_describe, fl_port_describe_loss);
 }
 
 static const char *const fl_counter_names[FL_EFVI_COUNTER_LIMIT] = {

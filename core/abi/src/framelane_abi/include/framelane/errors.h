@@ -80,6 +80,23 @@ __attribute__((format(printf, 3, 4))) static inline int fl_host_error(
     return -fl_errno_code(error);
 }
 
+/* Why something failed, on its way from where that is known to who reports it. */
+typedef struct fl_failure
+{
+    char text[512];
+} fl_failure_t;
+
+/* Write a failure's text, and return the error, negative: -fl_errno_code(error). */
+__attribute__((format(printf, 3, 4))) static inline int fl_fail(
+    fl_failure_t *failure, int error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(failure->text, sizeof(failure->text), format, arguments);
+    va_end(arguments);
+    return -fl_errno_code(error);
+}
+
 /* Check that a host is of the ABI that this is compiled against, as the native open function does first.
  *
  * returns  0, or -FL_EINVAL with the reason in `text`
