@@ -12,4 +12,4 @@ from support.built_plugins import run_cases
 @pytest.mark.root
 @pytest.mark.timeout(300)
 def test_both_receive_models_conform() -> None:
-    run_cases(Path(__file__).with_name("efvi_cases.py"), {})
+    run_cases([Path(__file__).with_name("efvi_cases.py")], {})

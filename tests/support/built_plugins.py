@@ -78,16 +78,16 @@ def _run(command: Iterable[str | Path], **environment: str) -> None:
 
 
 def run_cases(
-    cases: Path, environment: Mapping[str, str], *, prefix: Sequence[str] = (), arguments: Sequence[str] = ()
+    cases: Iterable[Path], environment: Mapping[str, str], *, prefix: Sequence[str] = (), arguments: Sequence[str] = ()
 ) -> None:
-    """Run a file of tests with that interpreter; all of them have to pass, and none may be skipped.
+    """Run files of tests with that interpreter; all of them have to pass, and none may be skipped.
 
     :param prefix: put before the command line.
     :param arguments: for pytest.
     """
     command = [*prefix, str(efvi_python()), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, *arguments, str(cases)],
+        [*command, *arguments, *map(str, cases)],
         env=os.environ | ALLOWED | environment,
         capture_output=True,
         text=True,

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framelane.transport import OpenContext
-from support.native_ops import HostTable, NativeOps, set_address
+from support.port_ops import PortOps
 from support.processes import wait_until
+from support.udp_frames import Datagram
 
-LIMIT_S = 20.0
-UNTAGGED = 0xFFFF
+MODELS = ["sfn8522", "x2522", "x3522"]
+
+#: Of the end that receives, and of the one that sends to it.
+ADDRESS, FAR_ADDRESS = "10.88.0.1", "10.88.0.2"
+
+
+def datagram(number: int = 0, port: int = 4000, length: int = 100, **parts: Any) -> bytes:
+    """Return a frame whose payload begins with its number."""
+    payload = number.to_bytes(4) + bytes((number + i) & 0xFF for i in range(max(0, length - 4)))
+    return Datagram(ADDRESS, port, payload[:length], **{"source": FAR_ADDRESS} | parts).frame()
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Adapters:
         beside.replace(self.control)
 
 
-class Port(NativeOps):
+class Port(PortOps):
     """An open and started port."""
 
     name = "efvi"
@@ -61,111 +68,21 @@ class Port(NativeOps):
         from framelane_efvi.plugin import EfviTransport
         from framelane_efvi.settings import EfviSettings
 
-        self.ffi, self.lib = load()
-        self.host = HostTable(self.ffi, self.lib)
-        self.transport = EfviTransport(
-            EfviSettings(**{"interface": interface, "queues": 1, "link_wait_ms": 0, **settings}),
-            OpenContext(self.host.address, "test"),
-        )
-        assert self.transport.native is not None
-        self.ops = self.ffi.cast("fl_port_ops_t *", self.transport.native.ops)
-        self.object = self.ffi.cast("fl_port_t *", self.transport.native.object)
-        self.attributes = self.ffi.new("fl_port_attributes_t *", {"size": self.ffi.sizeof("fl_port_attributes_t")})
-        self.check(self.ops.attributes(self.object, self.attributes))
-        self.queues = 0
-        self.is_open = True
+        chosen = EfviSettings(**{"interface": interface, "queues": 1, "link_wait_ms": 0, **settings})
+        super().__init__(*load(), lambda context: EfviTransport(chosen, context))
         if start:
             self.start(int(self.attributes.queues))
 
-    @property
-    def facts(self) -> Any:
-        return self.transport.facts
-
-    @property
-    def mac(self) -> bytes:
-        return bytes(self.ffi.buffer(self.attributes.mac, 6))
-
-    def start(self, queues: int = 1) -> None:
-        self.check(self.ops.start(self.object, queues))
-        self.queues = queues
-        for queue in range(queues):
-            self.check(self.ops.queue_enter(self.object, queue))
-
-    def stop(self) -> None:
-        for queue in range(self.queues):
-            self.check(self.ops.queue_leave(self.object, queue))
-        self.queues = 0
-        self.check(self.ops.stop(self.object))
-
-    def close(self) -> None:
-        if self.is_open:
-            self.is_open = False
-            self.stop()
-            self.transport.close()
-
-    def address(self, host: str, port: int = 0) -> Any:
-        return set_address(self.ffi, self.ffi.new("fl_address_t *"), host, port)
-
-    def add_filter(self, host: str, port: int, *, vlan: int = UNTAGGED, queue: int = 0) -> None:
-        nobody = self.ffi.new("fl_address_t *")
-        self.check(self.ops.add_filter(self.object, queue, vlan, self.address(host, port), nobody))
-
-    def remove_filter(self, host: str, port: int, *, vlan: int = UNTAGGED, queue: int = 0) -> None:
-        nobody = self.ffi.new("fl_address_t *")
-        self.check(self.ops.remove_filter(self.object, queue, vlan, self.address(host, port), nobody))
-
-    def take(self, capacity: int = 64, queue: int = 0) -> tuple[Any, int]:
-        """One burst, to be released with :meth:`release`."""
-        frames = self.ffi.new("fl_rx_frame_t[]", capacity)
-        return frames, self.check(self.ops.rx_burst(self.object, queue, frames, capacity))
-
-    def release(self, frames: Any, count: int, queue: int = 0) -> None:
-        self.ops.rx_release(self.object, queue, frames, count)
-
     def copied(self, frame: Any) -> Received:
-        return Received(bytes(self.ffi.buffer(frame.data, frame.length)), frame.clock, frame.timestamp_ns)
-
-    def receive(self, count: int, queue: int = 0, capacity: int = 64) -> list[Received]:
-        """Return so many frames, in bursts of at most ``capacity``."""
-        received: list[Received] = []
-        deadline = time.monotonic() + LIMIT_S
-        while len(received) < count:
-            assert time.monotonic() < deadline, f"{len(received)} of {count} frames came: {self.stats()}"
-            frames, taken = self.take(capacity, queue)
-            received += [self.copied(frames[i]) for i in range(taken)]
-            self.release(frames, taken, queue)
-        return received
-
-    def allocate(self, count: int, queue: int = 0) -> tuple[Any, int]:
-        frames = self.ffi.new("fl_tx_frame_t[]", count)
-        return frames, self.check(self.ops.tx_alloc(self.object, queue, frames, count))
-
-    def burst(self, *contents: bytes, queue: int = 0) -> int:
-        """Send in one call; what was not taken is given back."""
-        frames, count = self.allocate(len(contents), queue)
-        for frame, content in zip(frames[0:count], contents, strict=False):
-            self.ffi.memmove(frame.data, content, len(content))
-            frame.length = len(content)
-        sent = self.check(self.ops.tx_burst(self.object, queue, frames, count))
-        self.ops.tx_free(self.object, queue, frames + sent, count - sent)
-        return sent
-
-    def reap(self, queue: int = 0) -> None:
-        self.check(self.ops.tx_reap(self.object, queue, self.ffi.NULL, 0))
+        return Received(self.data(frame), frame.clock, frame.timestamp_ns)
 
     def poll(self, queue: int = 0) -> None:
         """One cycle in which nothing is expected to come."""
         frames, taken = self.take(queue=queue)
         self.release(frames, taken, queue)
 
-    def send(self, *contents: bytes, queue: int = 0) -> None:
-        """Send all, however many calls it takes."""
-        rest = list(contents)
-        deadline = time.monotonic() + LIMIT_S
-        while rest:
-            assert time.monotonic() < deadline, f"{len(rest)} frames were not taken: {self.stats()}"
-            self.poll(queue)
-            rest = rest[self.burst(*rest[:64], queue=queue) :]
+    def make_room(self, queue: int) -> None:
+        self.poll(queue)
 
     def wait_for_figure(self, name: str, value: int, queue: int = 0) -> None:
         """Poll until a figure has a value."""
@@ -175,7 +92,3 @@ class Port(NativeOps):
             return self.stats()[name] == value
 
         wait_until(has_it, f"{name} = {value}; {self.stats()}")
-
-    def events(self) -> list[tuple[int, str]]:
-        self.ops.housekeeping(self.object, time.monotonic_ns())
-        return super().events()
