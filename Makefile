@@ -83,6 +83,8 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy core/src core/abi/src $(PLUGINS:%=%/src)
+	@git ls-files -z --cached --others --exclude-standard '*.c' '*.h' | xargs -0 awk 'length($$0) > 120 \
+		{ print FILENAME ":" FNR ": " length($$0) " columns, at most 120"; long = 1 } END { exit long }'
 
 sanitize: test-packages venv
 	tools/sanitize address

@@ -17,7 +17,8 @@ typedef struct fl_bare
     ef_memreg region;
     ef_filter_cookie cookie;
     uint8_t *memory;                    /* receive buffers, then transmit buffers */
-    bool is_shared;                     /* receives from shared queues and sends by CTPIO; else descriptor rings and DMA */
+    bool is_shared;                     /* receives from shared queues and sends by CTPIO; else descriptor rings and
+                                         * DMA */
     uint32_t prefix;                    /* bytes before a received frame */
     uint32_t receive_buffers;
     uint32_t receive_free;

@@ -1,5 +1,5 @@
-/* What a packet costs over ef_vi: our path, and beside it a bare loop that does the same work. Both stand on the stand-in for
- * libciul, whose wire is memory, and both are driven a duty cycle at a time by main.c.
+/* What a packet costs over ef_vi: our path, and beside it a bare loop that does the same work. Both stand on the
+ * stand-in for libciul, whose wire is memory, and both are driven a duty cycle at a time by main.c.
  */
 #ifndef FL_EFVI_COST_H
 #define FL_EFVI_COST_H

@@ -1,8 +1,9 @@
 /* cost DIRECTORY CYCLES BATCH CASE...
  *
- * A case is SIDE:DIRECTION:MODEL:LENGTH, such as path:receive:x2522:64. Each runs in a process of its own, so that none finds
- * what another left, on a wire of its own under DIRECTORY, and prints a line: the case, datagrams, and nanoseconds of all
- * measured duty cycles. These are the calls of fl_cost_measured(): what the far end does comes before or after them.
+ * A case is SIDE:DIRECTION:MODEL:LENGTH, such as path:receive:x2522:64. Each runs in a process of its own, so that none
+ * finds what another left, on a wire of its own under DIRECTORY, and prints a line: the case, datagrams, and
+ * nanoseconds of all measured duty cycles. These are the calls of fl_cost_measured(): what the far end does comes
+ * before or after them.
  */
 #include <stdarg.h>
 #include <stdio.h>

@@ -41,7 +41,8 @@ static void fl_path_feed(const fl_path_t *path, const fl_cost_t *cost)
     fl_path_check(fl_netstack_set_neighbour(path->netstack, &neighbour), "set the neighbour");
 }
 
-/* With the settings that a user has who sets none but the interface; the rings have one size here, those of the bare loop. */
+/* With the settings that a user has who sets none but the interface; the rings have one size here, those of the bare
+ * loop. */
 static void fl_path_open_port(fl_path_t *path)
 {
     const fl_efvi_settings_t settings = {

@@ -1,4 +1,5 @@
-/* Preloaded into a test program: runs duty cycles of two pollers on the calling thread, and counts what they allocate. */
+/* Preloaded into a test program: runs duty cycles of two pollers on the calling thread, and counts what they
+ * allocate. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -103,8 +104,8 @@ long duty_cycles_count_one(void)
 }
 
 /* Half of the cycles are of one end and half of the other; the first sends in every fourth of its own, and the second
- * one run back. `now_ns` moves by 1 ms a cycle for housekeeping, which another thread does in a driver and which is not counted.
- * Returns the runs received, or the negative result of a poll; the allocations to `allocated`.
+ * one run back. `now_ns` moves by 1 ms a cycle for housekeeping, which another thread does in a driver and which is not
+ * counted. Returns the runs received, or the negative result of a poll; the allocations to `allocated`.
  */
 long duty_cycles(const end_t *ends, long cycles, int64_t now_ns, long *allocated)
 {

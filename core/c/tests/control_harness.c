@@ -1,5 +1,5 @@
-/* The control protocols of the netstack behind a plain interface, for tests in Python: frames in, frames out, a clock and a
- * random number that the test chooses. It judges frames as the netstack does before it hands them on. */
+/* The control protocols of the netstack behind a plain interface, for tests in Python: frames in, frames out, a clock
+ * and a random number that the test chooses. It judges frames as the netstack does before it hands them on. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

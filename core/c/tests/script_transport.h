@@ -254,7 +254,8 @@ static inline int script_close(fl_transport_t *transport)
     return 0;
 }
 
-/* roles: whose poller the endpoint is on. queues: 1 makes one poller serve sender and receiver, 0 gives each its own. */
+/* roles: whose poller the endpoint is on. queues: 1 makes one poller serve sender and receiver, 0 gives each its
+ * own. */
 static inline void script_init(script_t *script, uint32_t roles, uint32_t queues)
 {
     const fl_transport_ops_t ops = {

@@ -215,7 +215,8 @@ static void test_commands_come_in_order_and_unchanged(void)
             {
                 message[i] = written + i;
             }
-            const int result = fl_mpsc_ring_write(&ring, 1 + (int32_t)(written % 5), message, length - (int32_t)(written % 8));
+            const int result =
+                fl_mpsc_ring_write(&ring, 1 + (int32_t)(written % 5), message, length - (int32_t)(written % 8));
             CHECK(0 == result || -FL_EAGAIN == result);
             if (0 != result)
             {

@@ -121,7 +121,8 @@ static uint32_t events(void)
 /* The trace of the layout vectors, examples.ipc_publisher_limit_trace: values repeat while the limit does not trip. */
 static void test_the_limit_trips_as_in_the_trace(void)
 {
-    static const int64_t limits[] = {32768, 37888, 43008, 48128, 53248, 58368, 63488, 68608, 73728, 78848, 83968, 89088, 94208};
+    static const int64_t limits[] = {
+        32768, 37888, 43008, 48128, 53248, 58368, 63488, 68608, 73728, 78848, 83968, 89088, 94208};
     open_at(0, 32768, 0);
     cycle();
     CHECK_EQUAL(0, PUB_LMT);
@@ -203,7 +204,8 @@ static void test_a_joining_subscriber_begins_at_the_slowest(void)
 
 static void test_impossible_subscriber_positions_are_not_believed(void)
 {
-    static const int64_t hostile[] = {INT64_MAX, INT64_MIN, -1, 1 << 20, 2048 + 32, INT64_MAX - 31, 1025, 2047, 1024 + 16};
+    static const int64_t hostile[] = {
+        INT64_MAX, INT64_MIN, -1, 1 << 20, 2048 + 32, INT64_MAX - 31, 1025, 2047, 1024 + 16};
     open_at(0, 32768, 0);
     link_subscriber(0, 0);
     cycle();
@@ -229,7 +231,8 @@ static void test_impossible_tails_are_not_believed(void)
     claim(2048, true);
     cycle();
     CHECK_EQUAL(2048, PUB_POS);
-    static const int64_t tails[] = {INT64_MIN, INT64_MAX, -1, 0, INT64_C(0x7fffffff00000000), INT64_C(0x7ffffffe00000000)};
+    static const int64_t tails[] = {
+        INT64_MIN, INT64_MAX, -1, 0, INT64_C(0x7fffffff00000000), INT64_C(0x7ffffffe00000000)};
     for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++)
     {
         fl_i64_store_release(&fixture.log.metadata->term_tail_counters[0], tails[i]);

@@ -14,7 +14,8 @@ static void test_a_receiver_goes_on_until_the_sender_has_ended_and_nothing_comes
     CHECK_EQUAL(0, pipe(ends));
     fl_measure_watch_begin(&watch);
     fl_measure_watch_arrived(&watch);
-    CHECK(!fl_measure_watch_is_over(&watch, -1, ends[0]));     /* idle, but the sender may only wait for its processor */
+    CHECK(!fl_measure_watch_is_over(&watch, -1, ends[0]));     /* idle, but the sender may only wait for its
+                                                                * processor */
     CHECK_EQUAL(1, write(ends[1], "", 1));
     CHECK(!fl_measure_watch_is_over(&watch, HOUR, ends[0]));   /* datagrams may be on their way */
     CHECK(fl_measure_watch_is_over(&watch, -1, ends[0]));

@@ -276,8 +276,8 @@ static void test_the_thread_has_its_name_and_blocks_all_signals(void)
         1 == sigismember(&bench.signals, SIGALRM));
 }
 
-/* Isolated CPUs, and those that taskset kept from the process, are in no mask that is inherited; they are what agents are
- * pinned to. */
+/* Isolated CPUs, and those that taskset kept from the process, are in no mask that is inherited; they are what agents
+ * are pinned to. */
 static void test_a_runner_is_pinned_to_a_cpu_outside_the_inherited_mask(void)
 {
     cpu_set_t before, one;

@@ -1,7 +1,7 @@
 /* From a device's ticks to nanoseconds since the epoch.
  *
- * A device stamps frames with a counter of unknown rate and start (bypass-apis 2.8). Housekeeping reads that counter and
- * the driver's clock side by side; the last two readings make the line that a queue's thread converts with.
+ * A device stamps frames with a counter of unknown rate and start (bypass-apis 2.8). Housekeeping reads that counter
+ * and the driver's clock side by side; the last two readings make the line that a queue's thread converts with.
  */
 #ifndef FL_DPDK_DEVICE_CLOCK_H
 #define FL_DPDK_DEVICE_CLOCK_H

@@ -1,8 +1,8 @@
 /* A port: one ethdev with its queues.
  *
- * Threads: control opens, starts, stops and closes it; each queue belongs to its poller's thread; DPDK's interrupt thread
- * raises flags; the environment's thread resets the device. The gate (gate.h) keeps the queues' threads out of the device
- * while it is reset, and for good once it is lost.
+ * Threads: control opens, starts, stops and closes it; each queue belongs to its poller's thread; DPDK's interrupt
+ * thread raises flags; the environment's thread resets the device. The gate (gate.h) keeps the queues' threads out of
+ * the device while it is reset, and for good once it is lost.
  */
 #ifndef FL_DPDK_DEVICE_PORT_H
 #define FL_DPDK_DEVICE_PORT_H
@@ -169,7 +169,8 @@ bool fl_port_is_mine(const fl_port_t *port);
 void fl_ports_add(fl_port_t *port);
 void fl_ports_remove(fl_port_t *port);
 
-/* Call tell(port, what) for the open port of this number of DPDK, if there is one. It stays open meanwhile. Any thread. */
+/* Call tell(port, what) for the open port of this number of DPDK, if there is one. It stays open meanwhile. Any
+ * thread. */
 void fl_ports_tell(uint16_t ethdev, void (*tell)(fl_port_t *port, int what), int what);
 
 /* Call visit(port) for each open port. They stay open meanwhile. Any thread. */
@@ -192,8 +193,8 @@ int fl_ethernet_begin(fl_port_t *port, char *text, size_t length);
 bool fl_ethernet_try_again(fl_port_t *port);
 void fl_ethernet_wait_for_link(fl_port_t *port);
 
-/* Look whether there is a link: the kernel says so of an interface that it has, DPDK of every other device. Returns 0, or
- * -FL_ENODEV if the kernel's interface is gone: a virtual device over it does not say so itself. Does not wait. */
+/* Look whether there is a link: the kernel says so of an interface that it has, DPDK of every other device. Returns 0,
+ * or -FL_ENODEV if the kernel's interface is gone: a virtual device over it does not say so itself. Does not wait. */
 int fl_ethernet_look_at_link(fl_port_t *port, bool *is_up);
 
 /* pools.c */

@@ -307,8 +307,8 @@ int fl_dpdk_eal_start(const char *const *arguments, uint32_t count, char *text, 
     if (0 != fl_eal.pid)
     {
         snprintf(
-            text, length, "process %d is a child of process %d, which started DPDK before it forked; start this driver in "
-            "a process of its own (multiprocessing: the spawn method)", getpid(), fl_eal.pid);
+            text, length, "process %d is a child of process %d, which started DPDK before it forked; start this driver "
+            "in a process of its own (multiprocessing: the spawn method)", getpid(), fl_eal.pid);
         code = -FL_EBUSY;
         goto out;
     }

@@ -1,7 +1,7 @@
 /* DPDK's environment abstraction layer, of which a process has one (bypass-apis 2.12).
  *
- * It is started by a thread of its own, which stays: that thread is DPDK's main lcore, on which drivers' timers run, and
- * it does what must not block an agent, such as the reset of a device. Callers keep their affinity.
+ * It is started by a thread of its own, which stays: that thread is DPDK's main lcore, on which drivers' timers run,
+ * and it does what must not block an agent, such as the reset of a device. Callers keep their affinity.
  */
 #ifndef FL_DPDK_EAL_H
 #define FL_DPDK_EAL_H

@@ -37,7 +37,8 @@ static uint64_t fl_tx_offloads(const fl_port_t *port)
     return wanted & port->info.tx_offload_capa;
 }
 
-/* Register the field in which the device leaves timestamps, and see that its clock can be read to make sense of them. */
+/* Register the field in which the device leaves timestamps, and see that its clock can be read to make sense of
+ * them. */
 static void fl_timestamps_begin(fl_port_t *port)
 {
     port->timestamp_flag = 0;
@@ -64,8 +65,8 @@ int fl_ethernet_configure(fl_port_t *port, char *text, size_t length)
     if (0 != port->settings.isolated && 0 != rte_flow_isolate(port->ethdev, 1, &flow_error))
     {
         snprintf(
-            text, length, "isolated mode of %s: %s; without it the kernel would lose the interface. It takes CAP_NET_RAW "
-            "and CAP_NET_ADMIN", port->settings.name,
+            text, length, "isolated mode of %s: %s; without it the kernel would lose the interface. It takes "
+            "CAP_NET_RAW and CAP_NET_ADMIN", port->settings.name,
             NULL == flow_error.message ? rte_strerror(rte_errno) : flow_error.message);
         return -FL_ENOTSUP;
     }
@@ -74,7 +75,8 @@ int fl_ethernet_configure(fl_port_t *port, char *text, size_t length)
     memset(&port->conf, 0, sizeof(port->conf));
     port->conf.rxmode.mq_mode = is_spread ? RTE_ETH_MQ_RX_RSS : RTE_ETH_MQ_RX_NONE;
     port->conf.rxmode.mtu =
-        0 != port->settings.any_length && port->mtu_length > fl_longest_mtu(port) ? fl_longest_mtu(port) : port->mtu_length;
+        0 != port->settings.any_length && port->mtu_length > fl_longest_mtu(port)
+            ? fl_longest_mtu(port) : port->mtu_length;
     port->conf.rxmode.offloads = fl_rx_offloads(port);
     port->conf.txmode.offloads = fl_tx_offloads(port);
     port->conf.rx_adv_conf.rss_conf.rss_hf =
@@ -136,8 +138,8 @@ static int fl_ethernet_receive_on_first(fl_port_t *port, char *text, size_t leng
         return 0;
     }
     snprintf(
-        text, length, "the device can neither steer to a queue (rte_flow) nor receive on queue 0 alone (RSS table: %s); "
-        "set transport.dpdk.queues = 1", rte_strerror(-code));
+        text, length, "the device can neither steer to a queue (rte_flow) nor receive on queue 0 alone (RSS "
+        "table: %s); set transport.dpdk.queues = 1", rte_strerror(-code));
     return -FL_ENOTSUP;
 }
 

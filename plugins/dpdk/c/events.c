@@ -81,8 +81,8 @@ static int fl_port_restart(fl_port_t *port, char *text, size_t length)
     return code;
 }
 
-/* The environment's thread: reset the device once no queue's thread is inside. That may take as long as the driver's threads
- * take to come by, which for an invoker is its caller's affair. */
+/* The environment's thread: reset the device once no queue's thread is inside. That may take as long as the driver's
+ * threads take to come by, which for an invoker is its caller's affair. */
 static void fl_port_reset(void *argument)
 {
     fl_port_t *port = argument;
@@ -192,7 +192,8 @@ static int fl_port_look_at_link(fl_port_t *port)
         port->is_link_up = is_up;
         fl_figures_show_link(port, is_up);
         fl_port_event(
-            port, is_up ? FL_EVENT_LINK_UP : FL_EVENT_LINK_DOWN, "%s: link %s", port->settings.name, is_up ? "up" : "down");
+            port, is_up ? FL_EVENT_LINK_UP : FL_EVENT_LINK_DOWN, "%s: link %s",
+            port->settings.name, is_up ? "up" : "down");
     }
     return 0;
 }

@@ -27,7 +27,8 @@ static const char *const fl_counter_names[FL_QUEUE_COUNTERS] = {
 static bool fl_xstat_is_new(const char *name)
 {
     static const char *const repeated[] = {
-        "rx_good_", "tx_good_", "rx_missed_errors", "rx_errors", "tx_errors", "rx_mbuf_allocation_errors", "rx_q", "tx_q"};
+        "rx_good_", "tx_good_", "rx_missed_errors", "rx_errors", "tx_errors",
+        "rx_mbuf_allocation_errors", "rx_q", "tx_q"};
     for (size_t i = 0; i < sizeof(repeated) / sizeof(*repeated); i++)
     {
         if (0 == strncmp(name, repeated[i], strlen(repeated[i])))

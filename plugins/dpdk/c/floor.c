@@ -1,5 +1,5 @@
-/* The floor of DPDK: bursts of a device's queue 0 and nothing else. Nothing of the port is used here, so that nothing of it can
- * slow both sides of the comparison. */
+/* The floor of DPDK: bursts of a device's queue 0 and nothing else. Nothing of the port is used here, so that nothing
+ * of it can slow both sides of the comparison. */
 #include <dlfcn.h>
 #include <sched.h>
 #include <signal.h>
@@ -175,8 +175,8 @@ static bool fl_floor_has_link(const fl_dpdk_floor_t *floor)
     return false;
 }
 
-/* Start the device. A memif client cannot before its server is there, and has to begin anew if that was not ready: a server
- * listens before it is started, and turns away who comes meanwhile. */
+/* Start the device. A memif client cannot before its server is there, and has to begin anew if that was not ready: a
+ * server listens before it is started, and turns away who comes meanwhile. */
 static int fl_floor_start(fl_dpdk_floor_t *floor)
 {
     const int64_t begin_ns = fl_measure_now();

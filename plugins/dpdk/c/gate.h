@@ -24,8 +24,8 @@ static inline int fl_gate_pass(fl_queue_t *queue)
     return fl_gate_look(queue);
 }
 
-/* Close the gate and wait until no queue's thread is inside, at most limit_ms. Returns whether that is so. Not for a queue's
- * thread; one closer at a time. */
+/* Close the gate and wait until no queue's thread is inside, at most limit_ms. Returns whether that is so. Not for a
+ * queue's thread; one closer at a time. */
 bool fl_gate_close(fl_port_t *port, uint32_t limit_ms);
 void fl_gate_open(fl_port_t *port);
 

@@ -1,5 +1,5 @@
-/* Multicast reception: the device's list of MAC addresses, else all multicast, else everything; a device that has none of
- * them stays as it is, and a note says so (bypass-apis 2.13). */
+/* Multicast reception: the device's list of MAC addresses, else all multicast, else everything; a device that has none
+ * of them stays as it is, and a note says so (bypass-apis 2.13). */
 #include "device_port.h"
 
 #include <stdio.h>

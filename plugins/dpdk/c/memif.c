@@ -177,8 +177,8 @@ int fl_memif_guard(char *text, size_t length)
     if (!is_guarded)
     {
         snprintf(
-            text, length, "the imports of %s (close, munmap) were not found: if its peer leaves during a burst, the process "
-            "may crash", FL_MEMIF_LIBRARY);
+            text, length, "the imports of %s (close, munmap) were not found: if its peer leaves during a burst, the "
+            "process may crash", FL_MEMIF_LIBRARY);
     }
     return is_guarded ? 0 : -FL_ENOTSUP;
 }

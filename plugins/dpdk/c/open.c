@@ -67,7 +67,8 @@ static int fl_port_attach(fl_port_t *port, char *text, size_t length)
     if (0 == code)
     {
         return fl_text_error(
-            text, length, FL_ENODEV, "DPDK took %s, but no driver of DPDK made an Ethernet device of it", settings->name);
+            text, length, FL_ENODEV, "DPDK took %s, but no driver of DPDK made an Ethernet device of it",
+            settings->name);
     }
     char what[512];
     snprintf(what, sizeof(what), "DPDK cannot take %.440s (%d)", settings->devargs, code);
@@ -100,8 +101,8 @@ static uint32_t fl_port_offered_queues(const fl_port_t *port)
     {
         return most;
     }
-    /* More than one takes a device that steers, or that can be told to receive on queue 0 alone. A virtual one spreads as
-     * the other side likes. */
+    /* More than one takes a device that steers, or that can be told to receive on queue 0 alone. A virtual one spreads
+     * as the other side likes. */
     if (0 != port->settings.is_virtual || (0 == port->settings.isolated && 0 == port->info.reta_size))
     {
         return 1;
@@ -111,8 +112,8 @@ static uint32_t fl_port_offered_queues(const fl_port_t *port)
     return most < there ? most : there;
 }
 
-/* The two ends of a device need different addresses. Rings have none; a TAP device has one, which its interface under Linux
- * takes, and everything that Linux sends there comes up, whatever its destination. */
+/* The two ends of a device need different addresses. Rings have none; a TAP device has one, which its interface under
+ * Linux takes, and everything that Linux sends there comes up, whatever its destination. */
 static int fl_port_find_mac(fl_port_t *port)
 {
     const int code = rte_eth_macaddr_get(port->ethdev, &port->mac);
@@ -154,7 +155,8 @@ static int fl_port_examine(fl_port_t *port, char *text, size_t length)
     code = fl_port_find_mac(port);
     if (0 != code)
     {
-        return fl_text_error(text, length, -code, "%s has no MAC address: %s", port->settings.name, rte_strerror(-code));
+        return fl_text_error(
+            text, length, -code, "%s has no MAC address: %s", port->settings.name, rte_strerror(-code));
     }
     fl_figures_begin(port);
     code = fl_events_watch();

@@ -1,5 +1,5 @@
-/* The packet buffers of a port: one pool a queue and direction, made at start and freed at close, because a device may keep
- * buffers until then. */
+/* The packet buffers of a port: one pool a queue and direction, made at start and freed at close, because a device may
+ * keep buffers until then. */
 #include "device_port.h"
 
 #include <errno.h>
@@ -31,9 +31,9 @@ static void fl_pool_memory_free(struct rte_mempool_memhdr *memory, void *zone)
     rte_memzone_free(zone);
 }
 
-/* One piece of memory for the whole pool, where devices use virtual addresses and so see what is contiguous as that. The
- * default would, on plain pages, give each buffer a page of its own, and AF_XDP relies on buffers without gaps between them.
- * The flag alone would do for that, but leaves the buffers without an address for devices.
+/* One piece of memory for the whole pool, where devices use virtual addresses and so see what is contiguous as that.
+ * The default would, on plain pages, give each buffer a page of its own, and AF_XDP relies on buffers without gaps
+ * between them. The flag alone would do for that, but leaves the buffers without an address for devices.
  * Returns the count of buffers, or a negative errno. */
 static int fl_pool_populate_whole(struct rte_mempool *pool)
 {
@@ -96,13 +96,14 @@ static struct rte_mempool *fl_pool_create(
 {
     static _Atomic uint32_t number;
     char name[RTE_MEMPOOL_NAMESIZE];
-    snprintf(name, sizeof(name), "fl_%u_%s%u", atomic_fetch_add_explicit(&number, 1, memory_order_relaxed), kind, queue);
+    snprintf(
+        name, sizeof(name), "fl_%u_%s%u", atomic_fetch_add_explicit(&number, 1, memory_order_relaxed), kind, queue);
     struct rte_mempool *pool = fl_pools_make(name, count, FL_CACHE, room, port->node);
     if (NULL == pool)
     {
         snprintf(
-            text, length, "%u packet buffers of %u bytes for queue %u: %s; give DPDK more memory (memory = MiB), or lower "
-            "rx_queue_size and tx_queue_size", count, room, queue, rte_strerror(rte_errno));
+            text, length, "%u packet buffers of %u bytes for queue %u: %s; give DPDK more memory (memory = MiB), or "
+            "lower rx_queue_size and tx_queue_size", count, room, queue, rte_strerror(rte_errno));
     }
     return pool;
 }

@@ -81,7 +81,8 @@ static void fl_link_free(fl_link_t *link)
     free(link);
 }
 
-static struct rte_ring *fl_link_ring(const fl_link_t *link, const char *kind, uint32_t number, uint32_t count, bool many)
+static struct rte_ring *fl_link_ring(
+    const fl_link_t *link, const char *kind, uint32_t number, uint32_t count, bool many)
 {
     char name[RTE_RING_NAMESIZE];
     snprintf(name, sizeof(name), "fl_%.12s_%s%u", link->name, kind, number % 100);
@@ -217,7 +218,8 @@ int fl_link_join(
     if (link->mtu_length != mtu_length || link->queues != queues || link->descriptors != rte_align32pow2(descriptors))
     {
         snprintf(
-            text, length, "link %s: this end asks for MTU %u, %u queues, %u descriptors; the other has %u, %u, %u", name,
+            text, length,
+            "link %s: this end asks for MTU %u, %u queues, %u descriptors; the other has %u, %u, %u", name,
             mtu_length, queues, descriptors, link->mtu_length, link->queues, link->descriptors);
         code = -FL_EINVAL;
         goto out;

@@ -1,8 +1,8 @@
 /* Two ports of one process, joined by rings (net_ring): what one transmits the other receives.
  *
  * The buffers themselves pass from one port to the other, so both take them from one pool, which lives until both are
- * closed. A direction is one ring that every queue of the sending port feeds and queue 0 of the receiving port empties, so
- * that queue 0 carries everything, as it does on a device that cannot steer.
+ * closed. A direction is one ring that every queue of the sending port feeds and queue 0 of the receiving port empties,
+ * so that queue 0 carries everything, as it does on a device that cannot steer.
  */
 #ifndef FL_DPDK_RING_LINK_H
 #define FL_DPDK_RING_LINK_H

@@ -47,7 +47,8 @@ int fl_port_start(fl_port_t *port, uint32_t queues)
     if (queues < 1 || queues > port->max_queues)
     {
         return fl_host_error(
-            port->host, FL_ENOTSUP, "%s has %u queues here; %u were asked for", port->settings.name, port->max_queues, queues);
+            port->host, FL_ENOTSUP, "%s has %u queues here; %u were asked for", port->settings.name,
+            port->max_queues, queues);
     }
     char text[384];
     sigset_t signals;
@@ -128,8 +129,8 @@ int fl_port_queue_enter(fl_port_t *port, uint32_t id)
         return fl_host_error(port->host, FL_EINVAL, "queue %u of %u", id, port->queue_count);
     }
     fl_queue_t *queue = &port->queues[id];
-    /* As an lcore the thread has its own cache of every pool. Without, as when DPDK's numbers have run out, it works too:
-     * every buffer then passes through a shared ring. */
+    /* As an lcore the thread has its own cache of every pool. Without, as when DPDK's numbers have run out, it works
+     * too: every buffer then passes through a shared ring. */
     if (LCORE_ID_ANY != rte_lcore_id() || 0 == rte_thread_register())
     {
         fl_queues_of_thread++;

@@ -10,8 +10,8 @@
 #define FL_LEAST_FRAME 60       /* without FCS */
 #define FL_REAPS_A_CLEANUP 32   /* a clean-up walks the device's ring, so not every idle cycle pays for one */
 
-/* An mbuf in a pool has one reference and one segment, and where its data lies follows from its address; the rest of it is
- * written when its frame is. So nothing of it is touched here. */
+/* An mbuf in a pool has one reference and one segment, and where its data lies follows from its address; the rest of it
+ * is written when its frame is. So nothing of it is touched here. */
 int fl_port_tx_alloc(fl_port_t *port, uint32_t queue_id, fl_tx_frame_t *frames, uint32_t count)
 {
     fl_queue_t *queue = &port->queues[queue_id];

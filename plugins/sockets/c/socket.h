@@ -28,8 +28,8 @@ int fl_socket_interface(const fl_transport_t *transport, const fl_endpoint_param
 unsigned fl_interface_of(const fl_address_t *address);
 
 /* Send and receive multicast on another interface: the one that was made again in place of one that was deleted. Of the
- * plan, params->interface_address, params->ttl and `bind` are looked at; a multicast `bind` is joined anew. Any state of the
- * socket that is not named stays. Returns 0 or a negative FL_E* with the error text set. */
+ * plan, params->interface_address, params->ttl and `bind` are looked at; a multicast `bind` is joined anew. Any state
+ * of the socket that is not named stays. Returns 0 or a negative FL_E* with the error text set. */
 int fl_socket_move(
     const fl_transport_t *transport, int fd, const fl_socket_plan_t *plan, unsigned from_index, unsigned to_index);
 

@@ -21,7 +21,8 @@ struct fl_endpoint
     fl_address_t local;        /* where datagrams come to; the wildcard: not known */
 
     /* The control thread. */
-    struct sockaddr_in first_peer;   /* as it was when open returned; peer_name follows set_peer, on the poller's thread */
+    struct sockaddr_in first_peer;   /* as it was when open returned; peer_name follows set_peer, on the poller's
+                                      * thread */
     fl_offload_t offload;
 };
 

@@ -1,5 +1,5 @@
-/* The floor of AF_XDP: a socket's rings and nothing else. Nothing of the port is used here, so that nothing of it can slow
- * both sides of the comparison. */
+/* The floor of AF_XDP: a socket's rings and nothing else. Nothing of the port is used here, so that nothing of it can
+ * slow both sides of the comparison. */
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>

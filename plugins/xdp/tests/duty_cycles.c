@@ -1,9 +1,9 @@
 /* A million duty cycles of two ports that face each other, with every allocation counted.
  *
- * duty_cycles CYCLES NAMESPACE: opens eth0 here and in the other network namespace. A burst goes out every 64th cycle, but
- * not before the one before it has arrived: the kernel of a busy machine takes what it is given later, and in parts.
- * Linked with --wrap for the allocating functions. Prints frames sent, received, kicks, and allocations before the cycles
- * and during them.
+ * duty_cycles CYCLES NAMESPACE: opens eth0 here and in the other network namespace. A burst goes out every 64th cycle,
+ * but not before the one before it has arrived: the kernel of a busy machine takes what it is given later, and in
+ * parts. Linked with --wrap for the allocating functions. Prints frames sent, received, kicks, and allocations before
+ * the cycles and during them.
  */
 #include <fcntl.h>
 #include <sched.h>

@@ -1,4 +1,5 @@
-/* The frames of the ports' driver: UDP datagrams whose bytes follow from a number, to addresses that filters may hold. */
+/* The frames of the ports' driver: UDP datagrams whose bytes follow from a number, to addresses that filters may
+ * hold. */
 #ifndef FL_PORT_FRAMES_H
 #define FL_PORT_FRAMES_H
 

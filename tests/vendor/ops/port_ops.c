@@ -1,6 +1,6 @@
 /* Drives two ef_vi ports with operations of chance, one against the other on a wire in memory, over the stand-in for
- * libciul, which aborts on misuse. A model beside them says what each may answer; at intervals faults are taken away, and
- * everything that is sent has to arrive, and every buffer to be back.
+ * libciul, which aborts on misuse. A model beside them says what each may answer; at intervals faults are taken away,
+ * and everything that is sent has to arrive, and every buffer to be back.
  *
  *   port_ops SEED OPERATIONS DIRECTORY     eth2 and eth3 have to exist; time is the program's own
  */
@@ -82,7 +82,8 @@ static void change_faults(side_t *side)
     for (uint32_t i = 0; i < count; i++)
     {
         used += (size_t)snprintf(
-            side->faults + used, sizeof(side->faults) - used, "%s ", words[ops_below(sizeof(words) / sizeof(words[0]))]);
+            side->faults + used, sizeof(side->faults) - used, "%s ",
+            words[ops_below(sizeof(words) / sizeof(words[0]))]);
     }
     if (ops_once_in(8))
     {
@@ -178,14 +179,16 @@ static void transfer(side_t *from, side_t *to, uint32_t target, uint32_t wanted)
             side_release(to, i, ops_once_in(4) ? to->held_count[i] : 0);
         }
         side_receive(from, queue, 8);
-        OPS_REQUIRE(++rounds < 10000, "%s takes %" PRId64 " of %u frames", from->interface, from->sent - before, wanted);
+        OPS_REQUIRE(
+            ++rounds < 10000, "%s takes %" PRId64 " of %u frames", from->interface, from->sent - before, wanted);
     }
     for (uint32_t i = 0; i < to->queues; i++)
     {
         got += to->got[i];
         OPS_REQUIRE(
             0 == to->holders[target][i] || '\0' != to->faults[0] || to->got[i] == wanted,
-            "%" PRIu64 " of %u frames of target %u from %s came to queue %u", to->got[i], wanted, target, from->model, i);
+            "%" PRIu64 " of %u frames of target %u from %s came to queue %u", to->got[i], wanted,
+            target, from->model, i);
     }
     const int64_t counted = side_figure(to, "efvi-rx-discard") - discards;
     OPS_REQUIRE(
@@ -205,7 +208,8 @@ static void wake(side_t *from, side_t *to, uint32_t target)
         to->fds[queue] = fd;
         side_allocate(from, 0, 1);
         OPS_REQUIRE(1 == side_send(from, 0, 1, (int)target), "%s takes nothing", from->interface);
-        OPS_REQUIRE(1 == poll(&look, 1, 0), "a frame came to queue %u of %s, and its descriptor sleeps", queue, to->model);
+        OPS_REQUIRE(
+            1 == poll(&look, 1, 0), "a frame came to queue %u of %s, and its descriptor sleeps", queue, to->model);
         OPS_REQUIRE(0 == ops->disarm(to->port, queue), "disarm");
     }
 }
@@ -270,7 +274,8 @@ static void stop_and_start(side_t *side)
         {
             for (uint32_t queue = 0; queue < side->queues; queue++)
             {
-                side->gone[target][queue] = 0 != side->holders[target][queue] ? ops_done + 1 : side->gone[target][queue];
+                side->gone[target][queue] =
+                    0 != side->holders[target][queue] ? ops_done + 1 : side->gone[target][queue];
                 side->holders[target][queue] = 0;
             }
         }

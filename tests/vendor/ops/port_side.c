@@ -68,7 +68,8 @@ void side_release(side_t *side, uint32_t queue, uint32_t count)
     {
         held_t *held = &side->held[queue][ops_below(side->held_count[queue])];
         OPS_REQUIRE(
-            held->digest == digest_of(held->frame.data, held->frame.length), "a held frame of queue %u has changed", queue);
+            held->digest == digest_of(held->frame.data, held->frame.length),
+            "a held frame of queue %u has changed", queue);
         frames[i] = held->frame;
         *held = side->held[queue][--side->held_count[queue]];
     }
@@ -290,7 +291,8 @@ void side_open(side_t *side)
     fl_efvi_facts(side->port, &side->facts);
     fl_port_attributes_t attributes = {.size = sizeof(attributes)};
     OPS_REQUIRE(0 == ops->attributes(side->port, &attributes), "the attributes of %s", side->model);
-    OPS_REQUIRE(attributes.queues == side->facts.queues && attributes.max_hold >= HELD, "max_hold %u", attributes.max_hold);
+    OPS_REQUIRE(
+        attributes.queues == side->facts.queues && attributes.max_hold >= HELD, "max_hold %u", attributes.max_hold);
     side->queues = attributes.queues;
     OPS_REQUIRE(-FL_EINVAL == ops->start(side->port, side->queues + 1), "start of more queues than there are");
     OPS_REQUIRE(0 == ops->start(side->port, side->queues), "start");

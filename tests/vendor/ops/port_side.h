@@ -1,4 +1,5 @@
-/* One port under the random driver, and the model of it: what it has lent, what was lent to it, which filters it holds. */
+/* One port under the random driver, and the model of it: what it has lent, what was lent to it, which filters it
+ * holds. */
 #ifndef FL_PORT_SIDE_H
 #define FL_PORT_SIDE_H
 

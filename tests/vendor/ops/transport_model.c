@@ -312,7 +312,8 @@ uint32_t endpoint_send(model_t *model, uint32_t to, uint32_t run_count, uint32_t
         const uint32_t segment = is_empty ? 0 : HEADER + ops_below(most_bytes - HEADER);
         uint32_t segments = is_empty ? 1 : ops_some(NOBODY == to ? SEGMENTS : 3);
         segments = segments * segment > 65507 ? 1 : segments;
-        const uint32_t length = is_empty ? 0 : segments * segment - (1 < segments ? ops_below(segment - HEADER + 1) : 0);
+        const uint32_t length =
+            is_empty ? 0 : segments * segment - (1 < segments ? ops_below(segment - HEADER + 1) : 0);
         if (used + length > ARENA)
         {
             break;

@@ -85,7 +85,8 @@ static void close_all(void)
         {
             if (endpoints[i].poller >= 0)
             {
-                OPS_REQUIRE(-FL_EBUSY == ops->poller_close(pollers[endpoints[i].poller].poller), "close with endpoints");
+                OPS_REQUIRE(
+                    -FL_EBUSY == ops->poller_close(pollers[endpoints[i].poller].poller), "close with endpoints");
             }
             endpoint_close(&endpoints[i]);
         }
@@ -180,8 +181,8 @@ static void settle(void)
         drain();
     }
     OPS_REQUIRE(
-        sent == got[to->slot] || to == from, "%" PRIu64 " of %u datagrams of endpoint %u came to %u", got[to->slot], sent,
-        from->slot, to->slot);
+        sent == got[to->slot] || to == from, "%" PRIu64 " of %u datagrams of endpoint %u came to %u",
+        got[to->slot], sent, from->slot, to->slot);
     got_from = 0;
 }
 

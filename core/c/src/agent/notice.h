@@ -1,7 +1,8 @@
 /* Notices: things that happen to no object yet, or that carry text: a SETUP without an image, an ERR frame.
  *
  * Each agent has a pool of its own. It takes a notice, fills it and raises it; the control plane copies the content and
- * gives the notice back. With the pool empty the agent drops what it wanted to say: the peer repeats both kinds of frame.
+ * gives the notice back. With the pool empty the agent drops what it wanted to say: the peer repeats both kinds of
+ * frame.
  */
 #ifndef FL_AGENT_NOTICE_H
 #define FL_AGENT_NOTICE_H

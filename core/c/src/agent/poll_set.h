@@ -34,8 +34,8 @@ typedef struct fl_poll_set
  * Returns how many bytes came. */
 int64_t fl_poll_set_poll(fl_poll_set_t *set, int64_t now_ns);
 
-/* The real time, since 1970, at which the runs that are being handed out arrived: as soon after the poll as the first of
- * their sinks asks. Thread: the agent's, in on_run. */
+/* The real time, since 1970, at which the runs that are being handed out arrived: as soon after the poll as the first
+ * of their sinks asks. Thread: the agent's, in on_run. */
 static inline int64_t fl_poll_set_arrival(fl_poll_set_t *set, fl_clock_t *clock)
 {
     if (0 == set->arrival_ns)

@@ -51,8 +51,8 @@ static void fl_runner_execute_call(fl_runner_t *runner)
     }
     call->result = call->function(call->argument);
     atomic_store_explicit(&runner->mailbox, NULL, memory_order_relaxed);
-    /* Release: pairs with the acquire in fl_runner_call(); result and mailbox are visible. The call's memory may be gone
-     * once this is stored, so the address alone is used for the wake-up. */
+    /* Release: pairs with the acquire in fl_runner_call(); result and mailbox are visible. The call's memory may be
+     * gone once this is stored, so the address alone is used for the wake-up. */
     _Atomic uint32_t *done = &call->done;
     atomic_store_explicit(done, 1, memory_order_release);
     syscall(SYS_futex, done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
@@ -255,8 +255,8 @@ static void *fl_runner_main(void *argument)
     return NULL;
 }
 
-/* Only the kernel can say whether the thread may run there: isolated CPUs, and those that taskset kept from the process, are
- * in no mask that is inherited, and agents are pinned to just these. */
+/* Only the kernel can say whether the thread may run there: isolated CPUs, and those that taskset kept from the
+ * process, are in no mask that is inherited, and agents are pinned to just these. */
 static int fl_runner_pin(const fl_runner_t *runner, pthread_attr_t *attributes)
 {
     cpu_set_t wanted;

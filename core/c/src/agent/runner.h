@@ -1,7 +1,7 @@
 /* A runner is a thread, or an invoker's turn, that executes the duty cycles of one to three agents.
  *
- * The control thread changes what agents own through fl_runner_call: one closure at a time, executed between two cycles.
- * There is one control thread and it waits, so a single slot is enough and no ring can fill up.
+ * The control thread changes what agents own through fl_runner_call: one closure at a time, executed between two
+ * cycles. There is one control thread and it waits, so a single slot is enough and no ring can fill up.
  */
 #ifndef FL_AGENT_RUNNER_H
 #define FL_AGENT_RUNNER_H
@@ -16,8 +16,8 @@
 #include "api/driver.h"
 #include "util/clock.h"
 
-/* Alignment of what one thread writes in every cycle, so that no other thread waits for that line: two cache lines, since
- * processors fetch them in pairs. */
+/* Alignment of what one thread writes in every cycle, so that no other thread waits for that line: two cache lines,
+ * since processors fetch them in pairs. */
 #define FL_APART 128
 
 /* One agent: what to do in a cycle, and how long cycles take. */
@@ -63,7 +63,8 @@ typedef struct fl_runner
 int fl_runner_init(fl_runner_t *runner, fl_clock_t *clock, const fl_idle_config_t *idle, int32_t cpu_affinity,
     const char *thread_name, const _Atomic uint32_t *has_clients);
 
-/* Start the thread; all signals are blocked in it. -FL_EINVAL with text if the kernel does not let it run on its CPU. */
+/* Start the thread; all signals are blocked in it. -FL_EINVAL with text if the kernel does not let it run on its
+ * CPU. */
 int fl_runner_start(fl_runner_t *runner);
 
 /* Stop the thread and join it. What was called before is done; calls afterwards execute on the caller. */

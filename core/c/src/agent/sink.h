@@ -1,4 +1,5 @@
-/* Where received runs go: the first member of every endpoint that the agents own, and the context given to poller_add. */
+/* Where received runs go: the first member of every endpoint that the agents own, and the context given to
+ * poller_add. */
 #ifndef FL_AGENT_SINK_H
 #define FL_AGENT_SINK_H
 

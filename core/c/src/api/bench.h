@@ -33,8 +33,8 @@ typedef struct fl_bench_params
     int32_t end_fd;                /* receiving side: readable when the sending side has ended */
     uint64_t count;                /* ping: how many round trips */
     uint64_t warm_up;              /* ping: how many before those */
-    uint64_t region_length;        /* transport loops: memory walked through that is sent from, and that what comes is copied
-                                    * out to; 0: from one place, and nothing is copied out */
+    uint64_t region_length;        /* transport loops: memory walked through that is sent from, and that what comes is
+                                    * copied out to; 0: from one place, and nothing is copied out */
     int64_t warm_up_ns;            /* publish and subscribe: time that is not counted; new terms cost page faults */
 } fl_bench_params_t;
 
@@ -57,9 +57,9 @@ int fl_bench_socket_receive(const fl_bench_params_t *params, fl_bench_result_t *
 int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_bench_result_t *result);
 int fl_bench_socket_pong(const fl_bench_params_t *params, fl_bench_result_t *result);
 
-/* The same through a transport's ops, without a driver. system_calls stays 0: the transport's stats tell. Sending is timed
- * from the first call that was taken whole: a transport that resolves its neighbours itself is polled until then, for 10 s at
- * most (-FL_EHOSTUNREACH). */
+/* The same through a transport's ops, without a driver. system_calls stays 0: the transport's stats tell. Sending is
+ * timed from the first call that was taken whole: a transport that resolves its neighbours itself is polled until then,
+ * for 10 s at most (-FL_EHOSTUNREACH). */
 int fl_bench_transport_send(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *params, fl_bench_result_t *result);
 
@@ -71,15 +71,16 @@ int fl_bench_transport_receive(fl_binding_t *binding, const fl_bench_params_t *p
 int fl_bench_ring_send(void *memory, const fl_bench_params_t *params, fl_bench_result_t *result);
 int fl_bench_ring_receive(void *memory, const fl_bench_params_t *params, fl_bench_result_t *result);
 
-/* How far the processors of both sides are from each other: the time of a word there and back, ns, the median of windows
- * of round trips, for 20 ms at most, once the scheduler has given them one each, for which it has 0.2 s. Both call it just
- * before their loops: on virtual processors it changes from one loop to the next, and with it what a loop gives.
+/* How far the processors of both sides are from each other: the time of a word there and back, ns, the median of
+ * windows of round trips, for 20 ms at most, once the scheduler has given them one each, for which it has 0.2 s. Both
+ * call it just before their loops: on virtual processors it changes from one loop to the next, and with it what a loop
+ * gives.
  *
  * memory   zeroed, shared by both sides, FL_BENCH_HANDOVER_LENGTH bytes
  * end_fd   readable when the leading side will not come
  *
- * fl_bench_handover_lead returns the time, 0 if both sides share a processor, or -FL_EHOSTUNREACH if the following side did not
- * answer for 10 s.
+ * fl_bench_handover_lead returns the time, 0 if both sides share a processor, or -FL_EHOSTUNREACH if the following side
+ * did not answer for 10 s.
  */
 #define FL_BENCH_HANDOVER_LENGTH 4096
 int64_t fl_bench_handover_lead(void *memory);

@@ -57,8 +57,8 @@ int64_t fl_client_publication_offer(
  *
  * messages   contiguous bytes; message i has lengths[i] of them
  * accepted   out: how many were taken
- * returns    position behind the last one taken, or why the first one was not, if none was. ADMIN_ACTION is retried a few
- *            times.
+ * returns    position behind the last one taken, or why the first one was not, if none was. ADMIN_ACTION is retried a
+ *            few times.
  */
 int64_t fl_client_publication_offer_batch(fl_client_publication_t *publication, const uint8_t *messages,
     const uint32_t *lengths, uint32_t count, uint32_t *accepted);
@@ -128,14 +128,15 @@ int fl_client_image_is_revoked(fl_client_image_t *image);
 int fl_client_image_is_closed(fl_client_image_t *image);
 int32_t fl_client_image_active_transport_count(fl_client_image_t *image);
 
-/* Put an image into a subscription, or take it out: a poll in progress ends first. Any thread but one in a poll of it. */
+/* Put an image into a subscription, or take it out: a poll in progress ends first. Any thread but one in a poll of
+ * it. */
 int fl_client_subscription_add_image(fl_client_subscription_t *subscription, fl_client_image_t *image);
 int fl_client_subscription_remove_image(fl_client_subscription_t *subscription, fl_client_image_t *image);
 
 /* Take what has arrived, images in turn.
  *
- * The fragments stay valid until the next poll or release on this subscription, which is when the driver learns that they
- * were consumed. Polling does not cross the end of a term within one image.
+ * The fragments stay valid until the next poll or release on this subscription, which is when the driver learns that
+ * they were consumed. Polling does not cross the end of a term within one image.
  *
  * fragments   written, up to limit of them; read again by a release of fewer than were returned
  * assemble    1: whole messages; fragments of a longer message are put together in memory of the image

@@ -1,13 +1,14 @@
 /* The driver's data plane as the control plane sees it.
  *
- * One thread, the control thread, makes all calls here except fl_driver_wake. Calls that change what an agent owns run on
- * that agent's thread: the control thread hands a closure over and waits until the agent has executed it between two
+ * One thread, the control thread, makes all calls here except fl_driver_wake. Calls that change what an agent owns run
+ * on that agent's thread: the control thread hands a closure over and waits until the agent has executed it between two
  * duty cycles. So when such a call returns, the change is in force, and freeing what was removed is safe.
  *
- * Nothing in the other direction waits: objects raise bits (fl_driver_event_t), which are level-triggered and never lost.
+ * Nothing in the other direction waits: objects raise bits (fl_driver_event_t), which are level-triggered and never
+ * lost.
  *
- * Functions return 0 or a value, or a negative FL_E* with the reason in fl_error_text(). Functions that return a pointer
- * return NULL then. Counters are given by id: the data plane writes their values.
+ * Functions return 0 or a value, or a negative FL_E* with the reason in fl_error_text(). Functions that return a
+ * pointer return NULL then. Counters are given by id: the data plane writes their values.
  */
 #ifndef FL_API_DRIVER_H
 #define FL_API_DRIVER_H
@@ -95,7 +96,8 @@ typedef struct fl_driver_config
     int32_t cpu_affinity[FL_AGENTS];            /* -1: none; of the thread that runs the agent, as for idle */
     int64_t cycle_threshold_ns[FL_AGENTS];
     uint32_t thread_naming_new;                 /* 1: aeron-md-* names */
-    uint32_t sender_poll_runs;                  /* runs taken in one poll by the sender; 0: as many as there is room for */
+    uint32_t sender_poll_runs;                  /* runs taken in one poll by the sender; 0: as many as there is room
+                                                 * for */
     uint32_t receiver_poll_runs;
     uint64_t seed;                              /* of receiver ids, NAK back-off and the host's random */
     int64_t timer_interval_ns;
@@ -138,7 +140,8 @@ int fl_driver_start(fl_driver_t *driver);
  * work done; in a forked child nothing happens and it is 0. */
 int fl_driver_invoke(fl_driver_t *driver);
 
-/* Stop the agents and join their threads. Afterwards calls execute on the control thread. In a forked child: nothing. */
+/* Stop the agents and join their threads. Afterwards calls execute on the control thread. In a forked child:
+ * nothing. */
 int fl_driver_stop(fl_driver_t *driver);
 
 /* Free the data plane: after fl_driver_stop, every object and transport removed. In a forked child: nothing. */
@@ -165,7 +168,8 @@ void fl_driver_wake(fl_driver_t *driver);
  *
  * type_id    set to the record's type
  * buffer     at least capacity bytes; capacity at least 131072, the longest message of a default ring
- * returns    length of the body; -FL_EAGAIN if there is none; -FL_EMSGSIZE if it is longer than capacity (it is skipped)
+ * returns    length of the body; -FL_EAGAIN if there is none; -FL_EMSGSIZE if it is longer than capacity (it is
+ *            skipped)
  */
 int fl_driver_next_command(fl_driver_t *driver, int32_t *type_id, uint8_t *buffer, int32_t capacity);
 
@@ -184,7 +188,8 @@ int fl_driver_next_command(fl_driver_t *driver, int32_t *type_id, uint8_t *buffe
 #define FL_EVENT_PUBLICATION_DONE 2        /* its agent has let go: remove it */
 #define FL_EVENT_PUBLICATION_REVOKED 4     /* revocation took effect */
 #define FL_EVENT_PUBLICATION_COOLED 8      /* IPC: the cool-down after a rejection is over: link subscribers again */
-#define FL_EVENT_PUBLICATION_INVALID 16    /* UDP: its log holds what is no frame of it, and the stream stays before that */
+#define FL_EVENT_PUBLICATION_INVALID 16    /* UDP: its log holds what is no frame of it, and the stream stays before
+                                            * that */
 #define FL_EVENT_PUBLICATION_CONNECTED 32  /* UDP, of a response channel: its receiver is there */
 /* Bits of images. */
 #define FL_EVENT_IMAGE_UNAVAILABLE 1       /* DRAINING -> LINGER: announce to its subscribers */
@@ -270,8 +275,8 @@ typedef struct fl_send_endpoint_params
 fl_send_endpoint_t *fl_send_endpoint_open(fl_driver_t *driver, fl_binding_t *binding, fl_endpoint_params_t *params,
     const fl_send_endpoint_params_t *send_params);
 
-/* Take the endpoint from its transport, whose device was lost, and close what it had open there: the address is free when
- * this returns. Publications live on without sending or hearing anything. Nothing if it is detached already. */
+/* Take the endpoint from its transport, whose device was lost, and close what it had open there: the address is free
+ * when this returns. Publications live on without sending or hearing anything. Nothing if it is detached already. */
 int fl_send_endpoint_detach(fl_driver_t *driver, fl_send_endpoint_t *endpoint);
 
 /* Open a detached endpoint on another transport of this driver, or on the same one opened again; params as for opening.
@@ -385,12 +390,13 @@ fl_ipc_publication_t *fl_ipc_publication_add(fl_driver_t *driver, const fl_ipc_p
 int fl_ipc_publication_drain(fl_driver_t *driver, fl_ipc_publication_t *publication);
 int fl_ipc_publication_revoke(fl_driver_t *driver, fl_ipc_publication_t *publication);
 
-/* A subscriber rejected the image: all subscribers are unlinked and none is taken until the cool-down is over (shm 9.7). */
+/* A subscriber rejected the image: all subscribers are unlinked and none is taken until the cool-down is over (shm
+ * 9.7). */
 int fl_ipc_publication_reject(fl_driver_t *driver, fl_ipc_publication_t *publication, int64_t cool_down_ns);
 int fl_ipc_publication_remove(fl_driver_t *driver, fl_ipc_publication_t *publication);
 
-/* Link a subscriber, in one step of the conductor agent: choose the join position, store it in the counter (release), append
- * the entry.
+/* Link a subscriber, in one step of the conductor agent: choose the join position, store it in the counter (release),
+ * append the entry.
  *
  * returns   the join position; -FL_EAGAIN if the publication takes no subscribers now (draining and drained, cool-down)
  */
@@ -418,7 +424,8 @@ typedef struct fl_receive_endpoint_params
     fl_address_t control;               /* multicast: the control group; with has_control: that address */
     int32_t ttl;                        /* own, to notice an asymmetry; 0: the system's */
     int32_t reserved2;
-    uint32_t media_timestamp_at;        /* byte of a frame at which the time of its arrival goes (wire 6); 0: it does not */
+    uint32_t media_timestamp_at;        /* byte of a frame at which the time of its arrival goes (wire 6); 0: it does
+                                         * not */
     uint32_t channel_timestamp_at;      /* as well, the time at which the driver takes it */
 } fl_receive_endpoint_params_t;
 
@@ -449,7 +456,8 @@ int fl_receive_endpoint_count_unstamped(fl_driver_t *driver, fl_receive_endpoint
 int fl_receive_endpoint_local_address(fl_receive_endpoint_t *endpoint, fl_address_t *address);
 int64_t fl_receive_endpoint_receiver_id(fl_receive_endpoint_t *endpoint);
 
-/* Monotonic time of the last datagrams, for re-resolution (wire 5.9); kept for endpoints with an explicit control address. */
+/* Monotonic time of the last datagrams, for re-resolution (wire 5.9); kept for endpoints with an explicit control
+ * address. */
 int64_t fl_receive_endpoint_time_of_last_run(fl_receive_endpoint_t *endpoint);
 
 /* The control name resolves to another address now. */

@@ -65,8 +65,8 @@ typedef struct fl_memory_port_sent
     uint32_t payload_length;       /* of the bytes, how many stood behind the payload pointer */
 } fl_memory_port_sent_t;
 
-/* Make a port: the object for fl_netstack_open, or for a test that calls its ops. `host` outlives it. Its close op frees it.
- * NULL with the error text set. */
+/* Make a port: the object for fl_netstack_open, or for a test that calls its ops. `host` outlives it. Its close op
+ * frees it. NULL with the error text set. */
 void *fl_memory_port_new(const fl_memory_port_config_t *config, const fl_host_t *host);
 const void *fl_memory_port_ops(void);
 
@@ -82,9 +82,9 @@ void fl_memory_port_set_link(void *port, uint32_t is_up);
 /* Put a frame into a queue of the receiving side. Returns 0, or -FL_ENOBUFS: no room; -FL_EMSGSIZE. */
 int fl_memory_port_inject(void *port, uint32_t queue, const uint8_t *frame, uint32_t length);
 
-/* Put the same frame in `count` times after changing it in up to `most` bytes each time: bits flipped, bytes set to edge
- * values, cut short, or nothing; drawn from `*seed`, which moves on. `poll` is called by the caller in between: returns how
- * many were put in, fewer than `count` if the ring is full. */
+/* Put the same frame in `count` times after changing it in up to `most` bytes each time: bits flipped, bytes set to
+ * edge values, cut short, or nothing; drawn from `*seed`, which moves on. `poll` is called by the caller in between:
+ * returns how many were put in, fewer than `count` if the ring is full. */
 int fl_memory_port_inject_mutated(
     void *port, uint32_t queue, const uint8_t *frame, uint32_t length, uint32_t count, uint32_t most, uint64_t *seed);
 

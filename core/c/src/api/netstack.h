@@ -21,7 +21,8 @@ typedef struct fl_netstack_config
     uint32_t flags;                /* FL_NETSTACK_NO_UDP_CHECKSUM, FL_NETSTACK_LEAVE_OPEN */
     uint32_t vlan;                 /* 0xffff: untagged */
     uint32_t mtu_length;           /* longest IP packet; 0: the port's */
-    uint32_t interface_index;      /* kernel mode: of the interface that has the addresses (the VLAN's, if there is one) */
+    uint32_t interface_index;      /* kernel mode: of the interface that has the addresses (the VLAN's, if there is
+                                    * one) */
     uint32_t neighbour_capacity;   /* a power of two; 0: 1024 */
     uint32_t pending_capacity;     /* datagrams that may wait for neighbours, for each queue; 0: 64 */
     uint32_t reachable_ms;         /* own mode: how long a neighbour's answer counts, times 0.5 to 1.5; 0: 30 s */
@@ -67,14 +68,14 @@ typedef struct fl_netstack_neighbour
  */
 int fl_port_attributes(const void *port_ops, void *port, const char *name, fl_port_attributes_t *attributes);
 
-/* Turn a port into a datagram transport: fl_transport_t of fl_netstack_ops. Opens nothing itself: the port is open and not
- * started; the netstack starts and stops it, and closes it in its `close` unless it is to leave it open.
+/* Turn a port into a datagram transport: fl_transport_t of fl_netstack_ops. Opens nothing itself: the port is open and
+ * not started; the netstack starts and stops it, and closes it in its `close` unless it is to leave it open.
  *
  * port_ops, port   fl_port_ops_t * and fl_port_t *; ops are copied
  * host             outlives the netstack
  * queues           most queues to use; 0: as many as the port steers to
- * returns          NULL with the error text set: not a port, another ABI, a required entry missing, an MTU under 576, no
- *                  memory, or the port failed to start
+ * returns          NULL with the error text set: not a port, another ABI, a required entry missing, an MTU under 576,
+ *                  no memory, or the port failed to start
  * thread           control
  */
 fl_transport_t *fl_netstack_open(

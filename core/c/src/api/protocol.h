@@ -12,8 +12,8 @@
  */
 int32_t fl_frame_check(const uint8_t *datagram, size_t length, int32_t term_length);
 
-/* Bytes that the frames of a data datagram take in the term, 0 for a heartbeat, or a negated reason. The datagram's first
- * 32 bytes exist. */
+/* Bytes that the frames of a data datagram take in the term, 0 for a heartbeat, or a negated reason. The datagram's
+ * first 32 bytes exist. */
 int64_t fl_frame_extent(const uint8_t *datagram, size_t length, int32_t term_length);
 
 /* Short name of a reason, such as "term-offset"; for labels and logs. Never NULL. */

@@ -1,4 +1,5 @@
-/* Records in shared memory: the to-driver ring, the to-clients broadcast, counters, the error log and the loss report. */
+/* Records in shared memory: the to-driver ring, the to-clients broadcast, counters, the error log and the loss
+ * report. */
 #ifndef FL_API_RECORDS_H
 #define FL_API_RECORDS_H
 
@@ -184,7 +185,8 @@ const fl_counters_t *fl_counters_manager_view(const fl_counters_manager_t *manag
  * Returns the id, or -FL_ENOBUFS with error text if all are in use or resting. now_ms: epoch. */
 int32_t fl_counters_reserve(fl_counters_manager_t *manager, int64_t now_ms);
 
-/* Show a reserved id. Key and label are cut at 112 and 380 bytes. Returns 0, or -FL_EINVAL if the id is not reserved. */
+/* Show a reserved id. Key and label are cut at 112 and 380 bytes. Returns 0, or -FL_EINVAL if the id is not
+ * reserved. */
 int fl_counters_publish(
     fl_counters_manager_t *manager,
     int32_t id,

@@ -22,8 +22,8 @@ typedef struct fl_mapped_file
  * sparse   false: storage is allocated now (fallocate) and the mapping is pre-faulted, so that later stores cannot
  *          fail; true: sized with ftruncate only, and the caller has asked fl_storage_check before, since a full file
  *          system raises SIGBUS in whoever first touches a page
- * returns  0; -FL_ENOSPC if the file system is too small, -FL_EEXIST, -FL_ENOENT, -FL_EACCES or -FL_EIO with error text;
- *          on failure no file is left behind
+ * returns  0; -FL_ENOSPC if the file system is too small, -FL_EEXIST, -FL_ENOENT, -FL_EACCES or -FL_EIO with error
+ *          text; on failure no file is left behind
  */
 int fl_mapped_file_create(fl_mapped_file_t *file, const char *path, int64_t length, bool sparse);
 

@@ -54,7 +54,8 @@ int fl_fault_configure(fl_fault_t *fault, const fl_fault_settings_t *settings);
 
 /* Let the device be gone from now on: every call answers -FL_ENODEV, but what is given back is taken (transport.h).
  *
- * text      of the event FL_EVENT_REMOVED that says so, once; truncated. NULL: no event, as of a transport that has none
+ * text      of the event FL_EVENT_REMOVED that says so, once; truncated. NULL: no event, as of a transport that has
+ *           none
  * thread    any; once
  */
 void fl_fault_remove_device(fl_fault_t *fault, const char *text);

@@ -41,7 +41,8 @@ int fl_bench_ring_send(void *memory, const fl_bench_params_t *params, fl_bench_r
             const uint64_t to_end = FL_BENCH_RING_CAPACITY - (tail & (FL_BENCH_RING_CAPACITY - 1));
             const uint64_t skip = span > to_end ? to_end : 0;
             /* Acquire: pairs with the consumer's release; it has copied what is overwritten now. */
-            while (tail + skip + span - atomic_load_explicit(&ring->head, memory_order_acquire) > FL_BENCH_RING_CAPACITY)
+            while (tail + skip + span - atomic_load_explicit(&ring->head, memory_order_acquire) >
+                FL_BENCH_RING_CAPACITY)
             {
                 sched_yield();
                 if (fl_measure_now() - begin_ns > params->duration_ns)

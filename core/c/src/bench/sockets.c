@@ -283,7 +283,8 @@ int fl_bench_socket_ping(const fl_bench_params_t *params, int64_t *samples, fl_b
         if (fl_measure_now() - begin_ns > params->duration_ns)
         {
             close(fd);
-            return fl_error(FL_EAGAIN, "only %llu of %llu round trips came back in the time given", (unsigned long long)i,
+            return fl_error(
+                FL_EAGAIN, "only %llu of %llu round trips came back in the time given", (unsigned long long)i,
                 (unsigned long long)(params->warm_up + params->count));
         }
     }

@@ -1,5 +1,5 @@
-/* Writing frames into a term: negative length first, so that the driver can tell a slow publisher from an absent one, and
- * the length last, which is what makes the frame readable (shm 7.5). */
+/* Writing frames into a term: negative length first, so that the driver can tell a slow publisher from an absent one,
+ * and the length last, which is what makes the frame readable (shm 7.5). */
 #ifndef FL_CLIENT_FRAME_WRITER_H
 #define FL_CLIENT_FRAME_WRITER_H
 

@@ -38,7 +38,8 @@ static bool fl_assembler_append(fl_assembler_t *assembler, const uint8_t *payloa
 }
 
 /* Take a fragment of a longer message. Returns true if it completed the message, whose content `fragment` then has. */
-static bool fl_assembler_take(fl_assembler_t *assembler, fl_fragment_t *fragment, int32_t term_offset, int32_t next_offset)
+static bool fl_assembler_take(
+    fl_assembler_t *assembler, fl_fragment_t *fragment, int32_t term_offset, int32_t next_offset)
 {
     if (0 != (fragment->flags & FL_DATA_FLAG_BEGIN))
     {
@@ -141,7 +142,8 @@ fl_client_image_t *fl_client_image_new(fl_log_t *log, int64_t *subscriber_positi
     image->assembler.next_term_offset = -1;
     if (image->join_position < 0 || 0 != image->join_position % 32)
     {
-        fl_error(FL_EINVAL, "the join position %lld of image %lld is not a multiple of 32 from 0 on; the driver is at fault",
+        fl_error(
+            FL_EINVAL, "the join position %lld of image %lld is not a multiple of 32 from 0 on; the driver is at fault",
             (long long)image->join_position, (long long)correlation_id);
         free(image);
         return NULL;

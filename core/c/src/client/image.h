@@ -32,7 +32,8 @@ struct fl_client_image
     fl_assembler_t assembler;
 };
 
-/* Take fragments from `read_position` on. Never crosses a term end. Returns how many. Thread: the subscription's poller. */
+/* Take fragments from `read_position` on. Never crosses a term end. Returns how many. Thread: the subscription's
+ * poller. */
 uint32_t fl_client_image_read(fl_client_image_t *image, fl_fragment_t *fragments, uint32_t limit, bool assemble);
 
 #endif

@@ -1,5 +1,5 @@
-/* A client's sign of life, on a thread of its own, so that an application may hold the interpreter for as long as it likes
- * (shm 11.2). */
+/* A client's sign of life, on a thread of its own, so that an application may hold the interpreter for as long as it
+ * likes (shm 11.2). */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>

@@ -13,8 +13,8 @@
 
 #define FL_FRAME_ALIGNMENT 32
 #define FL_MAX_MESSAGE_LENGTH (16 * 1024 * 1024)
-/* One rotation answers ADMIN_ACTION once, unless another publisher died in the middle of it: then the driver has to repair
- * the log first, and the caller decides how long to wait. */
+/* One rotation answers ADMIN_ACTION once, unless another publisher died in the middle of it: then the driver has to
+ * repair the log first, and the caller decides how long to wait. */
 #define FL_ADMIN_ACTION_RETRIES 16
 
 struct fl_client_publication
@@ -180,7 +180,8 @@ static void fl_write_fragments(
         const int32_t payload =
             (int32_t)(length < publication->max_payload_length ? length : publication->max_payload_length);
         flags |= payload == length ? FL_DATA_FLAG_END : 0;
-        fl_write_frame(publication->log, room->term, room->term_id, room->offset, reader, payload, flags, reserved_value);
+        fl_write_frame(
+            publication->log, room->term, room->term_id, room->offset, reader, payload, flags, reserved_value);
         room->offset += (int32_t)fl_align(payload + FL_DATA_HEADER_LENGTH, FL_FRAME_ALIGNMENT);
         length -= payload;
         flags = 0;
@@ -197,8 +198,8 @@ static int64_t fl_offer(
     }
     if (length > (size_t)publication->max_message_length)
     {
-        fl_error(FL_EMSGSIZE, "a message of %zu bytes is longer than %lld, the most that a term of %d bytes takes; send it in "
-            "parts or use a longer term-length", length, (long long)publication->max_message_length,
+        fl_error(FL_EMSGSIZE, "a message of %zu bytes is longer than %lld, the most that a term of %d bytes takes; "
+            "send it in parts or use a longer term-length", length, (long long)publication->max_message_length,
             publication->log->term_length);
         return FL_OFFER_ERROR;
     }
@@ -328,8 +329,8 @@ fl_client_publication_t *fl_client_publication_new(fl_log_t *log, const int64_t 
     const int64_t raw_tail = fl_i64_load_acquire(&log->metadata->term_tail_counters[partition]);
     if (count < 0 || fl_term_count(fl_raw_tail_term_id(raw_tail), log->initial_term_id) != count)
     {
-        fl_error(FL_EINVAL, "the log's active term count %d does not fit its tail 0x%llx; the driver or another client is "
-            "at fault", count, (unsigned long long)raw_tail);
+        fl_error(FL_EINVAL, "the log's active term count %d does not fit its tail 0x%llx; the driver or another client "
+            "is at fault", count, (unsigned long long)raw_tail);
         free(publication);
         return NULL;
     }

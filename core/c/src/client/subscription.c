@@ -118,7 +118,8 @@ int fl_client_subscription_remove_image(fl_client_subscription_t *subscription, 
 
 /* ---- polling ---- */
 
-/* Take an image back to behind the last of its fragments that lies before fragment `count`, if there is one behind that. */
+/* Take an image back to behind the last of its fragments that lies before fragment `count`, if there is one behind
+ * that. */
 static void fl_subscription_step_back(fl_client_subscription_t *subscription, const fl_taken_t *taken, uint32_t count)
 {
     fl_client_image_t *image = taken->image;
@@ -154,7 +155,8 @@ static void fl_subscription_consume(fl_client_subscription_t *subscription, uint
             {
                 fl_subscription_step_back(subscription, &subscription->taken[i], count);
             }
-            /* Release: pairs with the driver's acquire; the reads of what lies before are done, so it may be cleaned. */
+            /* Release: pairs with the driver's acquire; the reads of what lies before are done, so it may be
+             * cleaned. */
             fl_counter_set(image->position, image->read_position);
         }
     }

@@ -98,8 +98,8 @@ int fl_command_queue_fill(fl_command_queue_t *queue, fl_mpsc_ring_t *ring,
     {
         return 0;   /* nothing for the control plane: it is not woken, and the next records come to the same place */
     }
-    /* Sequentially consistent, hence also release: pairs with the load in is_empty() behind the control plane's store of
-     * `sleeping`, and with the acquire in take(). */
+    /* Sequentially consistent, hence also release: pairs with the load in is_empty() behind the control plane's store
+     * of `sleeping`, and with the acquire in take(). */
     atomic_store_explicit(&queue->tail, tail + bytes, memory_order_seq_cst);
     return count;
 }

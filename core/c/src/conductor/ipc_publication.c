@@ -5,8 +5,8 @@
 
 #define FL_IPC_CLEAN_PER_CYCLE (256 * 1024)
 
-/* Publishers write the tail themselves, so it is believed only if it does not go back and is not further than publishers can
- * get beyond the limit that they were given: each checks it before an append of at most a term. */
+/* Publishers write the tail themselves, so it is believed only if it does not go back and is not further than
+ * publishers can get beyond the limit that they were given: each checks it before an append of at most a term. */
 int64_t fl_ipc_publication_producer_position(fl_ipc_publication_t *publication)
 {
     const int64_t position = fl_log_producer_position(publication->log);

@@ -109,7 +109,8 @@ int fl_attachment_attach(
     const fl_poll_entry_t *entry = fl_driver_find_poller(driver, binding, attachment->role);
     if (NULL == entry)
     {
-        return fl_error(FL_ENOENT, "%s endpoint %lld: transport '%s' is not under this driver", word, id, binding->name);
+        return fl_error(
+            FL_ENOENT, "%s endpoint %lld: transport '%s' is not under this driver", word, id, binding->name);
     }
     params->size = sizeof(*params);
     params->role = attachment->role;

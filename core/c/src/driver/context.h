@@ -1,4 +1,5 @@
-/* What the agents of one driver have in common. Written before they start, read-only afterwards but for what is atomic. */
+/* What the agents of one driver have in common. Written before they start, read-only afterwards but for what is
+ * atomic. */
 #ifndef FL_DRIVER_CONTEXT_H
 #define FL_DRIVER_CONTEXT_H
 

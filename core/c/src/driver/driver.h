@@ -8,7 +8,8 @@
 #include "receiver/receiver.h"
 #include "sender/sender.h"
 
-/* What different threads write in every cycle lies apart, so that none waits for a line that another has just written. */
+/* What different threads write in every cycle lies apart, so that none waits for a line that another has just
+ * written. */
 struct fl_driver
 {
     fl_driver_context_t context;

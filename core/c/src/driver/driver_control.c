@@ -151,7 +151,8 @@ static int fl_driver_add_poller(
     if (result < 0)
     {
         binding->ops.poller_close(call.entry.poller);
-        return fl_error(-result, "transport '%s': its poller %u could not be entered by the %s: error %d", binding->name,
+        return fl_error(
+            -result, "transport '%s': its poller %u could not be entered by the %s: error %d", binding->name,
             queue, driver->agents[agent].name, -result);
     }
     return 0;
@@ -199,8 +200,8 @@ int fl_driver_add_transport(fl_driver_t *driver, fl_binding_t *binding)
         if (!is_one_thread)
         {
             return fl_error(FL_EBUSY,
-                "transport '%s' has one queue, and sender and receiver are different threads; use threading mode SHARED or "
-                "SHARED_NETWORK, or another transport", binding->name);
+                "transport '%s' has one queue, and sender and receiver are different threads; use threading mode "
+                "SHARED or SHARED_NETWORK, or another transport", binding->name);
         }
         result = fl_driver_add_poller(driver, binding, 0, both, FL_AGENT_RECEIVER, &driver->receiver.polls);
     }

@@ -1,7 +1,7 @@
 /* The subscribers linked to one source of data: where each has read to.
  *
- * A subscriber writes its position counter, and can write anything: a value is believed only if it lies between the last
- * believed one and the position up to which there is data, where a frame can begin.
+ * A subscriber writes its position counter, and can write anything: a value is believed only if it lies between the
+ * last believed one and the position up to which there is data, where a frame can begin.
  */
 #ifndef FL_DRIVER_SUBSCRIBERS_H
 #define FL_DRIVER_SUBSCRIBERS_H
@@ -43,7 +43,8 @@ static inline void fl_subscribers_read(
     for (uint32_t i = 0; i < subscribers->count; i++)
     {
         fl_subscriber_t *subscriber = &subscribers->entries[i];
-        /* Acquire: pairs with the release in the client's poll; it has read what lies before, so that may be cleaned. */
+        /* Acquire: pairs with the release in the client's poll; it has read what lies before, so that may be
+         * cleaned. */
         const int64_t position = atomic_load_explicit(subscriber->counter, memory_order_acquire);
         if (position > subscriber->position && position <= limit && 0 == position % FL_FRAME_ALIGNMENT)
         {

@@ -1,8 +1,8 @@
 /* The addresses of the interface behind a netstack, and the networks that they are on.
  *
- * One writer at a time (the thread that feeds the netstack: control before the pollers run, then the netlink thread), any
- * number of readers: a snapshot under a latch, read by copying; nobody waits. Readers are off the fast path: they fill a
- * peer's cache, or answer a control frame.
+ * One writer at a time (the thread that feeds the netstack: control before the pollers run, then the netlink thread),
+ * any number of readers: a snapshot under a latch, read by copying; nobody waits. Readers are off the fast path: they
+ * fill a peer's cache, or answer a control frame.
  */
 #ifndef FL_NETSTACK_ADDRESSES_H
 #define FL_NETSTACK_ADDRESSES_H
@@ -51,9 +51,9 @@ int fl_addresses_prefix_of(fl_addresses_t *addresses, const fl_address_t *addres
 /* Whether the first `prefix_length` bits of two addresses of one family are equal. */
 bool fl_address_is_in(const fl_address_t *address, const fl_address_t *network, uint32_t prefix_length);
 
-/* Choose the source address for a destination: on the same network (the longest prefix), else the first of the family and, for
- * IPv6, of the same scope; a link-local destination takes a wider one if there is no other. Returns false if there is
- * none. */
+/* Choose the source address for a destination: on the same network (the longest prefix), else the first of the family
+ * and, for IPv6, of the same scope; a link-local destination takes a wider one if there is no other. Returns false if
+ * there is none. */
 bool fl_addresses_source_for(fl_addresses_t *addresses, const fl_address_t *destination, fl_address_t *source);
 
 /* Copy all into entries[FL_INTERFACE_ADDRESSES]. Returns how many there are. */

@@ -36,7 +36,8 @@ uint64_t fl_checksum_copy(uint8_t *to, const uint8_t *from, size_t length)
     return fl_checksum_body(to, from, length);
 }
 
-uint64_t fl_checksum_pseudo(const fl_address_t *source, const fl_address_t *destination, uint8_t protocol, uint32_t length)
+uint64_t fl_checksum_pseudo(
+    const fl_address_t *source, const fl_address_t *destination, uint8_t protocol, uint32_t length)
 {
     /* Unused bytes of an IPv4 address are zero, and add nothing. */
     const uint64_t addresses = fl_checksum_add(

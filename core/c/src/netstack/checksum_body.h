@@ -1,8 +1,8 @@
 /* The loop under the Internet checksum, for what sums payloads in a loop of its own.
  *
- * 32 bytes at a time are added twice: as they are, modulo 2^64, and their upper halves alone. What of the first is not the
- * second is the sum of the lower halves. Neither sum of halves, nor both together, overflows for any length below 2^32. The
- * compiler makes SSE2 of it, or AVX2 in a function that is built for it.
+ * 32 bytes at a time are added twice: as they are, modulo 2^64, and their upper halves alone. What of the first is not
+ * the second is the sum of the lower halves. Neither sum of halves, nor both together, overflows for any length below
+ * 2^32. The compiler makes SSE2 of it, or AVX2 in a function that is built for it.
  */
 #ifndef FL_NETSTACK_CHECKSUM_BODY_H
 #define FL_NETSTACK_CHECKSUM_BODY_H
@@ -17,7 +17,8 @@ typedef uint64_t fl_half_lanes_t __attribute__((vector_size(16)));
 #define FL_ALWAYS_INLINE static inline __attribute__((always_inline))
 #define FL_CHECKSUM_STEP (2 * sizeof(fl_lanes_t))
 
-/* A look at what the processor said at start; not an indirect function, whose resolver would run before a sanitizer's start. */
+/* A look at what the processor said at start; not an indirect function, whose resolver would run before a sanitizer's
+ * start. */
 static inline bool fl_checksum_has_avx2(void)
 {
 #if defined(__x86_64__)

@@ -190,7 +190,8 @@ void fl_control_duplicate(fl_control_t *control, const fl_address_t *address, co
         char text[240];
         snprintf(
             text, sizeof(text),
-            "%s is ours, and %02x:%02x:%02x:%02x:%02x:%02x on this network uses it too: give one of the two another address",
+            "%s is ours, and %02x:%02x:%02x:%02x:%02x:%02x on this network uses it too: give one of the two "
+            "another address",
             fl_address_format(address, own), mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
         control->config.host->log(control->config.host, FL_LOG_WARNING, text);
     }

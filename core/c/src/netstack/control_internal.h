@@ -138,8 +138,8 @@ void fl_control_group_mac(const fl_address_t *group, uint8_t mac[FL_MAC_LENGTH])
 /* Write the solicited-node group of an IPv6 address (RFC 4291 2.7.1). */
 void fl_control_solicited_node(const fl_address_t *address, fl_address_t *group);
 
-/* Begin an IP packet. With a router alert the IPv4 option or the IPv6 hop-by-hop header is put in. Returns where the message
- * goes, and in capacity how long it may be. */
+/* Begin an IP packet. With a router alert the IPv4 option or the IPv6 hop-by-hop header is put in. Returns where the
+ * message goes, and in capacity how long it may be. */
 uint8_t *fl_control_frame_begin(
     fl_control_t *control, fl_control_frame_t *frame, const uint8_t *mac, const fl_address_t *source,
     const fl_address_t *destination, uint8_t protocol, uint8_t hop_limit, bool has_router_alert, uint32_t *capacity);
@@ -149,15 +149,15 @@ int fl_control_frame_send(fl_control_t *control, fl_control_frame_t *frame, uint
 
 /* ---- neighbours (control.c) ---- */
 
-/* A neighbour spoke to us and named its MAC address: who asks us will be spoken to. Only neighbours on our networks are learnt,
- * new ones into half of the table at most, so that strangers push nothing out. */
+/* A neighbour spoke to us and named its MAC address: who asks us will be spoken to. Only neighbours on our networks are
+ * learnt, new ones into half of the table at most, so that strangers push nothing out. */
 void fl_control_learn(fl_control_t *control, const fl_address_t *address, const uint8_t *mac, int64_t now_ns);
 
 /* A neighbour answered what was asked. NULL mac: the answer named none. Returns false if nothing was asked. */
 bool fl_control_confirm(fl_control_t *control, const fl_address_t *address, const uint8_t *mac, int64_t now_ns);
 
-/* Somebody said, not to us, that a neighbour has this MAC address: if it contradicts what is known, ask. Returns false if it
- * does not. */
+/* Somebody said, not to us, that a neighbour has this MAC address: if it contradicts what is known, ask. Returns false
+ * if it does not. */
 bool fl_control_suspect(fl_control_t *control, const fl_address_t *address, const uint8_t *mac, int64_t now_ns);
 
 /* Somebody else claims one of our addresses. */

@@ -1,8 +1,8 @@
 /* What a netstack counts: one table of names, one array of values for each of its threads.
  *
- * A value is stored by its thread alone (relaxed) and read by the control thread, which adds the arrays up. The figure is
- * shown as NAME-suffix, such as dpdk-rx-fragments; where Aeron reserves a counter type for it (bypass 6.8), the control
- * plane gives it that type.
+ * A value is stored by its thread alone (relaxed) and read by the control thread, which adds the arrays up. The figure
+ * is shown as NAME-suffix, such as dpdk-rx-fragments; where Aeron reserves a counter type for it (bypass 6.8), the
+ * control plane gives it that type.
  */
 #ifndef FL_NETSTACK_COUNTS_H
 #define FL_NETSTACK_COUNTS_H
@@ -33,7 +33,7 @@
     X(TX_EAGAIN, "tx-eagain")                               /* the port accepted fewer than offered */ \
     X(TX_ERROR, "tx-error")                                 /* refused for good: no route, too long, device error */ \
     X(TX_PENDING, "tx-waited-for-neighbour")                /* kept until the neighbour is known */ \
-    X(TX_UNRESOLVED, "tx-unresolved")                       /* dropped: the neighbour did not answer, or too many wait */ \
+    X(TX_UNRESOLVED, "tx-unresolved")                       /* dropped: the neighbour is silent, or too many wait */ \
     X(ARP_MISS, "arp-miss")                                 /* a neighbour (ARP or NDP) was wanted and not known */ \
     X(NEIGHBOUR_REQUESTS, "neighbour-requests")             /* ARP requests and neighbour solicitations sent */ \
     X(NEIGHBOUR_ANSWERS, "neighbour-answers")               /* ARP replies and neighbour advertisements sent */ \
@@ -43,7 +43,8 @@
     X(ECHO_LIMITED, "echo-limited")                         /* not answered: too many a second */ \
     X(UNREACHABLES, "icmp-unreachables")                    /* received */ \
     X(MULTICAST_REPORTS, "multicast-reports")               /* IGMP and MLD reports and leaves sent */ \
-    X(RX_CONTROL_IGNORED, "rx-control-ignored")             /* well-formed ARP, ICMP, IGMP, NDP, MLD that asks nothing of us */
+    X(RX_CONTROL_IGNORED, "rx-control-ignored")             /* well-formed ARP, ICMP, IGMP, NDP, MLD that asks nothing
+                                                             * of us */
 
 typedef enum fl_count
 {

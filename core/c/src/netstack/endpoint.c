@@ -182,8 +182,8 @@ static int fl_endpoint_check(fl_transport_t *netstack, const fl_endpoint_params_
     {
         return fl_error(
             FL_EMSGSIZE,
-            "'%s': datagrams of %u bytes and %u bytes of headers do not fit into the %u bytes that an IP packet may have "
-            "there, and fragments are not sent; set mtu_length to %u or less, or raise the MTU of the device",
+            "'%s': datagrams of %u bytes and %u bytes of headers do not fit into the %u bytes that an IP packet may "
+            "have there, and fragments are not sent; set mtu_length to %u or less, or raise the MTU of the device",
             name, params->mtu_length, overhead, netstack->config.mtu_length, netstack->config.mtu_length - overhead);
     }
     const fl_address_t *own[] = { bind, &params->interface_address };

@@ -104,7 +104,8 @@ static int fl_header_find_way(
     return 0;
 }
 
-static uint32_t fl_header_ethernet(const fl_transport_t *netstack, uint8_t *bytes, const fl_way_t *way, uint16_t ether_type)
+static uint32_t fl_header_ethernet(
+    const fl_transport_t *netstack, uint8_t *bytes, const fl_way_t *way, uint16_t ether_type)
 {
     uint32_t length = 2 * FL_MAC_LENGTH;
     memcpy(bytes, way->mac, FL_MAC_LENGTH);
@@ -198,8 +199,8 @@ int fl_header_make(
         {
             return result;
         }
-        /* The cache is the transport's, and the caller's peer no constant (types.h). A way with a source of the run's own
-         * is not kept in it. */
+        /* The cache is the transport's, and the caller's peer no constant (types.h). A way with a source of the run's
+         * own is not kept in it. */
         fl_peer_t *own = (fl_peer_t *)(uintptr_t)peer;
         own->generation = NULL == local ? generation : 0;
         memcpy(own->cache, &way, sizeof(way));

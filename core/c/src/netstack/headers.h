@@ -1,7 +1,7 @@
 /* Ethernet, ARP, IP, ICMP, IGMP and UDP headers as they lie in a frame (bypass 5.2 to 5.6).
  *
- * Multi-byte fields are in network byte order. A frame's bytes need not be aligned: every struct is packed, and its fields
- * are read and written through it or with the load and store functions below.
+ * Multi-byte fields are in network byte order. A frame's bytes need not be aligned: every struct is packed, and its
+ * fields are read and written through it or with the load and store functions below.
  */
 #ifndef FL_NETSTACK_HEADERS_H
 #define FL_NETSTACK_HEADERS_H
@@ -67,7 +67,8 @@ typedef struct __attribute__((packed)) fl_ipv4_header
     uint8_t type_of_service;
     uint16_t total_length;
     uint16_t id;
-    uint16_t flags_and_offset;           /* 0x4000 do not fragment, 0x2000 more fragments, offset / 8 in the low 13 bits */
+    uint16_t flags_and_offset;           /* 0x4000 do not fragment, 0x2000 more fragments, offset / 8 in the low 13
+                                          * bits */
     uint8_t ttl;
     uint8_t protocol;
     uint16_t checksum;

@@ -18,8 +18,8 @@ bool fl_hold_region(fl_transport_t *netstack, const fl_run_t *run, uint64_t *reg
     for (uint32_t i = 0; i < FL_NETSTACK_REGIONS; i++)
     {
         fl_region_t *entry = &netstack->regions[i];
-        /* Acquire: pairs with the release in fl_netstack_register_memory(); length and id belong to the memory. A region
-         * is in use by none when it is taken out. */
+        /* Acquire: pairs with the release in fl_netstack_register_memory(); length and id belong to the memory. A
+         * region is in use by none when it is taken out. */
         const uintptr_t memory = atomic_load_explicit(&entry->memory, memory_order_acquire);
         const uintptr_t data = (uintptr_t)run->data;
         if (0 != memory && data >= memory && data - memory <= entry->length &&

@@ -1,5 +1,5 @@
-/* ICMP (RFC 792) and ICMPv6 (RFC 4443): echo is answered, what says that a datagram did not arrive is counted, nothing else is
- * sent (bypass 5.6). */
+/* ICMP (RFC 792) and ICMPv6 (RFC 4443): echo is answered, what says that a datagram did not arrive is counted, nothing
+ * else is sent (bypass 5.6). */
 #include "netstack/control_internal.h"
 
 #include <stdio.h>
@@ -21,8 +21,8 @@ static bool fl_icmp_is_usable_source(fl_control_t *control, const fl_address_t *
         !fl_addresses_has(control->config.addresses, source);
 }
 
-/* Answer to where the frame came from, so that an echo needs no neighbour and makes none. One to a group or broadcast address is
- * not answered: its answers would multiply. Returns false if it asks nothing of us. */
+/* Answer to where the frame came from, so that an echo needs no neighbour and makes none. One to a group or broadcast
+ * address is not answered: its answers would multiply. Returns false if it asks nothing of us. */
 static bool fl_icmp_echo(fl_control_t *control, const fl_packet_t *packet, uint8_t reply_type, int64_t now_ns)
 {
     const uint8_t *mac = packet->frame + FL_MAC_LENGTH;
@@ -55,7 +55,8 @@ static bool fl_icmp_echo(fl_control_t *control, const fl_packet_t *packet, uint8
 
 /* A datagram of ours was too long for a link on its way. `quoted` is that datagram's destination. */
 static void fl_icmp_note_mtu(
-    fl_control_t *control, const fl_address_t *quoted, const fl_address_t *reporter, uint32_t mtu_length, int64_t now_ns)
+    fl_control_t *control, const fl_address_t *quoted, const fl_address_t *reporter, uint32_t mtu_length,
+    int64_t now_ns)
 {
     if (!fl_limit_take(&control->mtu_notes, now_ns))
     {
@@ -66,14 +67,15 @@ static void fl_icmp_note_mtu(
     char text[400];
     snprintf(
         text, sizeof(text),
-        "a datagram to %s was too long for a link on its way: %s says it takes packets of %u bytes, this interface sends up to "
-        "%u; set an mtu that fits on the channel or the interface",
+        "a datagram to %s was too long for a link on its way: %s says it takes packets of %u bytes, this interface "
+        "sends up to %u; set an mtu that fits on the channel or the interface",
         fl_address_format(quoted, destination), fl_address_format(reporter, router), (unsigned)mtu_length,
         (unsigned)control->config.mtu_length);
     control->config.host->log(control->config.host, FL_LOG_WARNING, text);
 }
 
-/* Read source and destination of the packet that an error quotes. Returns whether it is a UDP datagram that we may have sent. */
+/* Read source and destination of the packet that an error quotes. Returns whether it is a UDP datagram that we may have
+ * sent. */
 static bool fl_icmp_quotes_ours(fl_control_t *control, const fl_packet_t *packet, fl_address_t *destination)
 {
     const uint8_t *quoted = packet->transport + FL_ICMP_LENGTH;

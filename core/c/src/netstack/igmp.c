@@ -20,8 +20,8 @@ const fl_membership_protocol_t fl_igmp_protocol = {
     .all_routers = { .family = FL_FAMILY_IPV4, .bytes = { 224, 0, 0, 2 } },
 };
 
-/* The time that a query leaves for answers. Version 3 writes long ones as a small floating-point number (RFC 3376 4.1.1);
- * version 1 writes none, and means 10 s. */
+/* The time that a query leaves for answers. Version 3 writes long ones as a small floating-point number (RFC 3376
+ * 4.1.1); version 1 writes none, and means 10 s. */
 static int64_t fl_igmp_response_ns(uint8_t code, bool is_older)
 {
     const int64_t tenth_ns = FL_SECOND_NS / 10;

@@ -1,12 +1,12 @@
 /* A value that one thread replaces and others copy, without either waiting: two copies under a sequence count.
  *
- * Readers take copy (sequence & 1), which the writer does not touch until it has raised the sequence again; so a writer that is
- * held up in the middle stops nobody, and a reader that was overtaken tries again. The words are atomics, so what a reader
- * copies while the writer overtakes it is defined, and then thrown away.
+ * Readers take copy (sequence & 1), which the writer does not touch until it has raised the sequence again; so a writer
+ * that is held up in the middle stops nobody, and a reader that was overtaken tries again. The words are atomics, so
+ * what a reader copies while the writer overtakes it is defined, and then thrown away.
  *
  * Orders: there are no fences. The writer's sequence store comes before its data stores because those are releases; the
- * reader's second look at the sequence comes after its data loads because those are acquires. A reader that saw one new word
- * therefore sees the sequence that went before it.
+ * reader's second look at the sequence comes after its data loads because those are acquires. A reader that saw one new
+ * word therefore sees the sequence that went before it.
  */
 #ifndef FL_NETSTACK_LATCH_H
 #define FL_NETSTACK_LATCH_H
@@ -36,7 +36,8 @@ static inline void fl_latch_load(_Atomic uint64_t *from, void *to, size_t words)
 {
     for (size_t i = 0; i < words; i++)
     {
-        /* Acquire: pairs with the release in fl_latch_store(); the sequence stored before the word is seen by the next look. */
+        /* Acquire: pairs with the release in fl_latch_store(); the sequence stored before the word is seen by the next
+         * look. */
         const uint64_t word = atomic_load_explicit(&from[i], memory_order_acquire);
         memcpy((uint8_t *)to + i * sizeof(word), &word, sizeof(word));
     }

@@ -1,7 +1,7 @@
 /* Which groups we are members of, and when that is said: the part that IGMP and MLD have in common (bypass 5.5).
  *
- * Every membership is in exclude mode with no sources excluded: all senders are wanted. So the answer to any query for a
- * group, also for some of its sources, is that state.
+ * Every membership is in exclude mode with no sources excluded: all senders are wanted. So the answer to any query for
+ * a group, also for some of its sources, is that state.
  */
 #include "netstack/control_internal.h"
 
@@ -65,7 +65,8 @@ static void fl_group_change(fl_group_t *group, bool is_leaving, int64_t now_ns)
     group->response_ns = FL_NEVER_NS;
 }
 
-/* Find or make a group. A place that is kept only to say that its group was left is given up for it. NULL: all are wanted. */
+/* Find or make a group. A place that is kept only to say that its group was left is given up for it. NULL: all are
+ * wanted. */
 static fl_group_t *fl_group_take(fl_control_t *control, const fl_address_t *address, int64_t now_ns)
 {
     fl_group_t *group = fl_group_find(control, address);

@@ -59,7 +59,8 @@ void *fl_memory_port_new(const fl_memory_port_config_t *config, const fl_host_t 
     own->buffers = fl_memory_port_default(own->buffers, 256);
     if (own->mtu_length + 18 > UINT16_MAX || own->headroom > UINT16_MAX)
     {
-        fl_error(FL_EINVAL, "memory port: an MTU of %u or a headroom of %u is too much", own->mtu_length, own->headroom);
+        fl_error(
+            FL_EINVAL, "memory port: an MTU of %u or a headroom of %u is too much", own->mtu_length, own->headroom);
         goto failed;
     }
     port->queues = calloc(own->queues, sizeof(*port->queues));
@@ -72,7 +73,8 @@ void *fl_memory_port_new(const fl_memory_port_config_t *config, const fl_host_t 
         queue->completions = calloc(own->buffers, sizeof(*queue->completions));
         queue->descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         is_complete = NULL != queue->completions && queue->descriptor >= 0 &&
-            fl_memory_ring_init(&queue->received, own->ring_length + own->max_hold, fl_memory_frame_maximum(port)) == 0 &&
+            fl_memory_ring_init(&queue->received, own->ring_length + own->max_hold,
+                fl_memory_frame_maximum(port)) == 0 &&
             fl_memory_ring_init(&queue->transmit, own->buffers, fl_memory_frame_maximum(port)) == 0;
     }
     if (!is_complete)
@@ -155,7 +157,8 @@ static int fl_memory_add_filter(
     char text[FL_ADDRESS_TEXT_LENGTH];
     if (fl_address_is_wildcard(address) || queue >= port->config.queues || FL_MEMORY_PORT_FILTERS == port->filter_count)
     {
-        return fl_error(FL_EINVAL, "memory port: no filter for %s on queue %u", fl_address_format(address, text), queue);
+        return fl_error(
+            FL_EINVAL, "memory port: no filter for %s on queue %u", fl_address_format(address, text), queue);
     }
     pthread_mutex_lock(&port->mutex);
     port->filters[port->filter_count++] = (fl_memory_filter_t){ .address = *address, .queue = queue, .vlan = vlan };

@@ -1,5 +1,5 @@
-/* The port in memory: its structs, shared by memory_port.c (life and control), memory_queue.c (the ops of a queue's thread)
- * and memory_wire.c (what goes in and out). */
+/* The port in memory: its structs, shared by memory_port.c (life and control), memory_queue.c (the ops of a queue's
+ * thread) and memory_wire.c (what goes in and out). */
 #ifndef FL_NETSTACK_MEMORY_PORT_H
 #define FL_NETSTACK_MEMORY_PORT_H
 

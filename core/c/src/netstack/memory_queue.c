@@ -107,7 +107,8 @@ int fl_memory_tx_alloc(fl_port_t *port, uint32_t queue, fl_tx_frame_t *frames, u
 /* Take a buffer back. Returns false if it was not out. */
 static bool fl_memory_take_back(fl_port_t *port, fl_memory_ring_t *ring, const fl_tx_frame_t *frame)
 {
-    if (frame->token >= ring->count || !ring->slots[frame->token].is_out || ring->slots[frame->token].data != frame->data)
+    if (frame->token >= ring->count || !ring->slots[frame->token].is_out ||
+        ring->slots[frame->token].data != frame->data)
     {
         port->totals.double_releases++;
         return false;

@@ -19,8 +19,8 @@ const fl_membership_protocol_t fl_mld_protocol = {
     .all_routers = { .family = FL_FAMILY_IPV6, .bytes = { 0xff, 0x02, [15] = 0x02 } },
 };
 
-/* The time that a query leaves for answers, in milliseconds; version 2 writes long ones as a floating-point number (RFC 3810
- * 5.1.3). */
+/* The time that a query leaves for answers, in milliseconds; version 2 writes long ones as a floating-point number (RFC
+ * 3810 5.1.3). */
 static int64_t fl_mld_response_ns(uint16_t code, bool is_older)
 {
     const int64_t milliseconds =

@@ -1,5 +1,5 @@
-/* Neighbour discovery (RFC 4861, RFC 4862; bypass 5.3): solicitations and advertisements. Routers are configured, so their
- * advertisements and redirects are not listened to. */
+/* Neighbour discovery (RFC 4861, RFC 4862; bypass 5.3): solicitations and advertisements. Routers are configured, so
+ * their advertisements and redirects are not listened to. */
 #include "netstack/control_internal.h"
 
 #define FL_NDP_SOLICITATION 135
@@ -18,8 +18,8 @@ static const fl_address_t ALL_NODES = { .family = FL_FAMILY_IPV6, .bytes = { 0xf
 
 /* Send one of the two; option 0: none. */
 static int fl_ndp_send(
-    fl_control_t *control, const uint8_t *mac, const fl_address_t *source, const fl_address_t *destination, uint8_t type,
-    uint8_t flags, const fl_address_t *target, uint8_t option)
+    fl_control_t *control, const uint8_t *mac, const fl_address_t *source, const fl_address_t *destination,
+    uint8_t type, uint8_t flags, const fl_address_t *target, uint8_t option)
 {
     fl_control_frame_t frame;
     uint32_t capacity;
@@ -107,7 +107,8 @@ static bool fl_ndp_option(const fl_packet_t *packet, uint8_t type, const uint8_t
 
 /* Returns whether the solicitation asks something of us. */
 static bool fl_ndp_solicited(
-    fl_control_t *control, const fl_packet_t *packet, const fl_address_t *target, const uint8_t *option_mac, int64_t now_ns)
+    fl_control_t *control, const fl_packet_t *packet, const fl_address_t *target, const uint8_t *option_mac,
+    int64_t now_ns)
 {
     const uint8_t *frame_mac = packet->frame + FL_MAC_LENGTH;
     const bool is_detection = fl_address_is_wildcard(&packet->source);
@@ -146,7 +147,8 @@ static bool fl_ndp_solicited(
 
 /* Returns whether the advertisement tells us something. */
 static bool fl_ndp_advertised(
-    fl_control_t *control, const fl_packet_t *packet, const fl_address_t *target, const uint8_t *option_mac, int64_t now_ns)
+    fl_control_t *control, const fl_packet_t *packet, const fl_address_t *target, const uint8_t *option_mac,
+    int64_t now_ns)
 {
     if (fl_addresses_has(control->config.addresses, target))
     {
@@ -183,7 +185,8 @@ void fl_ndp_input(fl_control_t *control, const fl_packet_t *packet, int64_t now_
     const bool is_solicitation = FL_NDP_SOLICITATION == type;
     fl_address_t target = { .family = FL_FAMILY_IPV6 };
     const uint8_t *mac = NULL;
-    bool is_valid = 255 == packet->hop_limit && 0 == packet->transport[1] && packet->transport_length >= FL_NDP_LENGTH &&
+    bool is_valid = 255 == packet->hop_limit && 0 == packet->transport[1] &&
+        packet->transport_length >= FL_NDP_LENGTH &&
         fl_ndp_option(packet, is_solicitation ? FL_NDP_OPTION_SOURCE : FL_NDP_OPTION_TARGET, &mac);
     if (is_valid)
     {
@@ -196,7 +199,8 @@ void fl_ndp_input(fl_control_t *control, const fl_packet_t *packet, int64_t now_
             (is_solicitation
                  ? !is_from_nobody || (NULL == mac && fl_address_is_same_host(&packet->destination, &group))
                  : !is_from_nobody &&
-                     (!fl_address_is_multicast(&packet->destination) || 0 == (packet->transport[4] & FL_NDP_SOLICITED)));
+                     (!fl_address_is_multicast(&packet->destination) ||
+                      0 == (packet->transport[4] & FL_NDP_SOLICITED)));
     }
     if (!is_valid)
     {

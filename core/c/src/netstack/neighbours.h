@@ -1,11 +1,12 @@
 /* The neighbour table: which MAC address a next hop has (bypass 5.3).
  *
  * One writer: in kernel mode the thread that feeds the netstack from netlink, in own mode the poller of queue 0. Any
- * number of readers, each entry under a latch: nobody waits. Entries are found by open addressing in a bounded window and are
- * never moved; the generation is raised when one is given up, so a reader that kept what it found earlier notices.
+ * number of readers, each entry under a latch: nobody waits. Entries are found by open addressing in a bounded window
+ * and are never moved; the generation is raised when one is given up, so a reader that kept what it found earlier
+ * notices.
  *
- * Readers tell what they want by `used_ns` (kept alive by whoever writes) and by wish rings, one for each poller. What a
- * reader keeps in a peer's cache it goes on marking used with fl_neighbours_touch(), once a run.
+ * Readers tell what they want by `used_ns` (kept alive by whoever writes) and by wish rings, one for each poller. What
+ * a reader keeps in a peer's cache it goes on marking used with fl_neighbours_touch(), once a run.
  */
 #ifndef FL_NETSTACK_NEIGHBOURS_H
 #define FL_NETSTACK_NEIGHBOURS_H
@@ -65,8 +66,8 @@ typedef struct fl_neighbours
 
 #define FL_NEIGHBOURS_MAXIMUM 65536
 
-/* Make a table of `capacity` entries, a power of two up to FL_NEIGHBOURS_MAXIMUM. Returns 0, or -FL_ENOMEM or -FL_EINVAL with
- * the error text set. */
+/* Make a table of `capacity` entries, a power of two up to FL_NEIGHBOURS_MAXIMUM. Returns 0, or -FL_ENOMEM or
+ * -FL_EINVAL with the error text set. */
 int fl_neighbours_init(fl_neighbours_t *neighbours, uint32_t capacity, _Atomic uint64_t *generation);
 void fl_neighbours_destroy(fl_neighbours_t *neighbours);
 
@@ -77,16 +78,18 @@ static inline bool fl_neighbour_is_usable(uint32_t state)
         FL_NEIGHBOUR_PERMANENT == state;
 }
 
-/* Look a next hop up, and mark it used. Returns its state, FL_NEIGHBOUR_NONE if it has no entry; the MAC address is written
- * in the states that have one, and the slot, FL_NEIGHBOUR_NO_SLOT without entry. Any poller's thread; does not block.
+/* Look a next hop up, and mark it used. Returns its state, FL_NEIGHBOUR_NONE if it has no entry; the MAC address is
+ * written in the states that have one, and the slot, FL_NEIGHBOUR_NO_SLOT without entry. Any poller's thread; does not
+ * block.
  *
  * Load the generation (acquire) before, and keep the answer only while it has not moved. */
 uint32_t fl_neighbours_find(
     fl_neighbours_t *neighbours, const fl_address_t *next_hop, int64_t now_ns, uint8_t mac[FL_MAC_LENGTH],
     uint32_t *slot);
 
-/* Mark an entry used that was found in this generation; FL_NEIGHBOUR_NO_SLOT is passed over. Without it an entry that is only
- * used out of a cache counts as unused, is not asked again, and may be given up. Any poller's thread; one load as a rule. */
+/* Mark an entry used that was found in this generation; FL_NEIGHBOUR_NO_SLOT is passed over. Without it an entry that
+ * is only used out of a cache counts as unused, is not asked again, and may be given up. Any poller's thread; one load
+ * as a rule. */
 static inline void fl_neighbours_touch(fl_neighbours_t *neighbours, uint32_t slot, int64_t now_ns)
 {
     if (slot < neighbours->slots)
@@ -100,15 +103,15 @@ static inline void fl_neighbours_touch(fl_neighbours_t *neighbours, uint32_t slo
     }
 }
 
-/* Copy the entries out, for people and for keeping them alive. Returns how many there are; at most capacity are written. Any
- * thread. */
+/* Copy the entries out, for people and for keeping them alive. Returns how many there are; at most capacity are
+ * written. Any thread. */
 uint32_t fl_neighbours_copy(
     fl_neighbours_t *neighbours, fl_netstack_neighbour_t *lines, uint32_t capacity);
 
-/* Set or make an entry; raises the generation if what a reader would be told changed. NULL mac: keep what it has. Returns
- * the entry, or NULL if the table is full of entries that are in use. First given up are failed ones, then the least recently
- * used of those that nobody used for FL_NEIGHBOUR_USE_NS; never those being resolved or permanent. A new entry is not
- * in use until a reader finds it. Thread: writer. */
+/* Set or make an entry; raises the generation if what a reader would be told changed. NULL mac: keep what it has.
+ * Returns the entry, or NULL if the table is full of entries that are in use. First given up are failed ones, then the
+ * least recently used of those that nobody used for FL_NEIGHBOUR_USE_NS; never those being resolved or permanent. A new
+ * entry is not in use until a reader finds it. Thread: writer. */
 fl_neighbour_t *fl_neighbours_set(
     fl_neighbours_t *neighbours, const fl_address_t *address, uint32_t state, const uint8_t *mac, int64_t now_ns);
 

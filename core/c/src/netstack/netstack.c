@@ -351,7 +351,8 @@ static int fl_netstack_register_memory(fl_transport_t *netstack, void *memory, s
             FL_NETSTACK_REGIONS);
     }
     uint64_t id;
-    const int result = fl_netstack_note(netstack, netstack->port_ops.register_memory(netstack->port, memory, length, &id));
+    const int result = fl_netstack_note(
+        netstack, netstack->port_ops.register_memory(netstack->port, memory, length, &id));
     if (result < 0)
     {
         return result;

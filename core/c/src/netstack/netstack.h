@@ -1,7 +1,8 @@
 /* The netstack's own structs: the transport over a port, its pollers and endpoints.
  *
- * netstack.c (open, close, feeding, figures), endpoint.c and reserve.c (control), poller.c (duties and life of a poller),
- * demux.c and receive.c (frames in), header.c, pending.c and send.c (frames out). Contracts are in api/netstack.h.
+ * netstack.c (open, close, feeding, figures), endpoint.c and reserve.c (control), poller.c (duties and life of a
+ * poller), demux.c and receive.c (frames in), header.c, pending.c and send.c (frames out). Contracts are in
+ * api/netstack.h.
  */
 #ifndef FL_NETSTACK_NETSTACK_H
 #define FL_NETSTACK_NETSTACK_H
@@ -43,8 +44,8 @@
 
 /* ---- frames out: headers ---- */
 
-/* Headers of one endpoint to one peer, kept while nothing that they were made from changed. All but the fields that depend
- * on the length of the datagram stands in `bytes`. */
+/* Headers of one endpoint to one peer, kept while nothing that they were made from changed. All but the fields that
+ * depend on the length of the datagram stands in `bytes`. */
 typedef struct fl_header
 {
     uint8_t bytes[FL_NETSTACK_HEADER_ROOM];
@@ -366,8 +367,8 @@ int fl_poller_emit(void *netstack, const uint8_t *frame, uint32_t length);
 void fl_demux_add(fl_poller_t *poller, fl_endpoint_t *endpoint);
 void fl_demux_remove(fl_poller_t *poller, fl_endpoint_t *endpoint);
 
-/* Find who receives at a local address, exactly or by wildcard: the first listener, NULL if nobody does. Further ones of
- * a group follow by fl_demux_next. */
+/* Find who receives at a local address, exactly or by wildcard: the first listener, NULL if nobody does. Further ones
+ * of a group follow by fl_demux_next. */
 fl_listener_t *fl_demux_find(fl_poller_t *poller, const fl_address_t *local);
 fl_listener_t *fl_demux_next(fl_listener_t *listener, const fl_address_t *local);
 

@@ -74,7 +74,8 @@ void fl_pending_retry(fl_poller_t *poller)
         bool is_behind = false;   /* another one to that next hop still waits */
         for (uint32_t k = 0; k < kept; k++)
         {
-            is_behind = is_behind || fl_address_is_same_host(&poller->pending[k].next_hop, &poller->pending[i].next_hop);
+            is_behind = is_behind ||
+                fl_address_is_same_host(&poller->pending[k].next_hop, &poller->pending[i].next_hop);
         }
         const bool is_young = poller->tick_ns - poller->pending[i].queued_ns < FL_NETSTACK_PENDING_NS;
         if ((is_behind && is_young) || !fl_pending_try(poller, &poller->pending[i]))

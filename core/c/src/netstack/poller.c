@@ -69,7 +69,8 @@ int fl_netstack_poller_open(fl_transport_t *netstack, uint32_t queue, uint32_t r
     poller->roles = roles;
     poller->tick_ns = fl_netstack_now(netstack);
     poller->generation = fl_netstack_generation(netstack);
-    poller->burst = FL_NETSTACK_BURST < netstack->attributes.max_hold ? FL_NETSTACK_BURST : netstack->attributes.max_hold;
+    poller->burst =
+        FL_NETSTACK_BURST < netstack->attributes.max_hold ? FL_NETSTACK_BURST : netstack->attributes.max_hold;
     if (!fl_poller_allocate(poller))
     {
         fl_poller_free(poller);

@@ -1,7 +1,7 @@
 /* Frames in: poll and release.
  *
- * A frame of a known flow is recognised by a few words of its headers, each read once; one with the headers of the frame
- * before, but for the id, needs no second look at them. Any other one goes to receive_slow.c.
+ * A frame of a known flow is recognised by a few words of its headers, each read once; one with the headers of the
+ * frame before, but for the id, needs no second look at them. Any other one goes to receive_slow.c.
  */
 #include <string.h>
 
@@ -137,7 +137,8 @@ typedef struct fl_shape
     bool verifies_udp;               /* unless it was not sent */
 } fl_shape_t;
 
-FL_ALWAYS_INLINE bool fl_receive_is_of(const fl_flow_t *flow, const fl_heads_t *heads, uint64_t addresses, uint32_t ports)
+FL_ALWAYS_INLINE bool fl_receive_is_of(
+    const fl_flow_t *flow, const fl_heads_t *heads, uint64_t addresses, uint32_t ports)
 {
     return 0 == ((heads->words[0] ^ flow->words[0]) | (fl_receive_mask_second(heads->words[1]) ^ flow->words[1]) |
                  (fl_receive_mask_third(heads->words[2]) ^ flow->words[2]) | (addresses ^ flow->words[3]) |
@@ -175,8 +176,8 @@ FL_ALWAYS_INLINE bool fl_receive_find_shape(
     {
         return false;
     }
-    const uint64_t ip_sum = fl_receive_part(heads->words[1], 6) + fl_receive_halves(fl_receive_mask_id(heads->words[2])) +
-        flow->addresses_sum;
+    const uint64_t ip_sum = fl_receive_part(heads->words[1], 6) +
+        fl_receive_halves(fl_receive_mask_id(heads->words[2])) + flow->addresses_sum;
     if (FL_CHECKSUM_GOOD != frame->checksum && !fl_receive_is_ip_right(heads, ip_sum))
     {
         return false;
@@ -194,7 +195,8 @@ FL_ALWAYS_INLINE bool fl_receive_find_shape(
     return true;
 }
 
-/* Whether a frame is what the one before was: it has the same headers, but maybe another id, and so another checksum. */
+/* Whether a frame is what the one before was: it has the same headers, but maybe another id, and so another
+ * checksum. */
 FL_ALWAYS_INLINE bool fl_receive_has_shape(const fl_shape_t *shape, const fl_rx_frame_t *frame, const fl_heads_t *heads)
 {
     const uint64_t third = heads->words[2] ^ shape->heads.words[2];
@@ -206,8 +208,8 @@ FL_ALWAYS_INLINE bool fl_receive_has_shape(const fl_shape_t *shape, const fl_rx_
         (0 == (third | fourth) || FL_CHECKSUM_GOOD == frame->checksum || fl_receive_is_ip_right(heads, shape->ip_sum));
 }
 
-/* Fetch what follows a frame's first line. Summing alone waits at the start of each frame, until the processor sees that it is
- * read on. */
+/* Fetch what follows a frame's first line. Summing alone waits at the start of each frame, until the processor sees
+ * that it is read on. */
 FL_ALWAYS_INLINE void fl_receive_fetch(const fl_rx_frame_t *frame)
 {
     const uint8_t *end = frame->data + frame->length;
@@ -217,8 +219,8 @@ FL_ALWAYS_INLINE void fl_receive_fetch(const fl_rx_frame_t *frame)
     }
 }
 
-/* Take frames of known flows, `count` at most, a run for each. Ends at the first that is of none or that has anything wrong
- * with it. Returns how many were taken; adds to `bytes` those of their payload. */
+/* Take frames of known flows, `count` at most, a run for each. Ends at the first that is of none or that has anything
+ * wrong with it. Returns how many were taken; adds to `bytes` those of their payload. */
 FL_ALWAYS_INLINE uint32_t fl_receive_known_body(
     fl_poller_t *poller, uint32_t first, uint32_t count, fl_run_t *runs, int64_t *bytes, bool verifies_udp)
 {

@@ -88,8 +88,8 @@ static inline void fl_receive_stamp(fl_run_t *run, const fl_rx_frame_t *frame)
 }
 
 static inline void fl_receive_write(
-    fl_run_t *run, const uint8_t *data, uint32_t length, const fl_peer_t *peer, const fl_address_t *local, void *context,
-    uint32_t index)
+    fl_run_t *run, const uint8_t *data, uint32_t length, const fl_peer_t *peer, const fl_address_t *local,
+    void *context, uint32_t index)
 {
     *run = (fl_run_t){
         .data = data,
@@ -105,8 +105,8 @@ static inline void fl_receive_write(
 /* The next listener from `listener` on that wants what comes from `source`. */
 fl_listener_t *fl_receive_listener(fl_listener_t *listener, const fl_address_t *source, const fl_address_t *local);
 
-/* Judge a frame from a copy of its headers. Returns what it is dropped under, or FL_COUNT_LIMIT if it was taken: `is_held`
- * says whether runs hold it. */
+/* Judge a frame from a copy of its headers. Returns what it is dropped under, or FL_COUNT_LIMIT if it was taken:
+ * `is_held` says whether runs hold it. */
 fl_count_t fl_receive_slow(fl_receive_t *receive, uint32_t index, bool *is_held);
 
 #endif

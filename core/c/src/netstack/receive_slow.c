@@ -142,8 +142,8 @@ static void fl_receive_learn(
     }
 }
 
-/* Write the runs of one datagram, one for each listener. Where the capacity ends before them, the next poll goes on with
- * poller->carry. */
+/* Write the runs of one datagram, one for each listener. Where the capacity ends before them, the next poll goes on
+ * with poller->carry. */
 static void fl_receive_deliver(
     fl_receive_t *receive, uint32_t index, const fl_packet_t *packet, const uint8_t *head, uint32_t length,
     fl_listener_t *listener)
@@ -181,7 +181,8 @@ static void fl_receive_deliver(
         peer = &flow->peer;
         local = &flow->local;
     }
-    else if (fl_address_is_same(&flow->peer.address, &packet->source) && fl_address_is_same(&flow->local, &packet->destination))
+    else if (fl_address_is_same(&flow->peer.address, &packet->source) &&
+        fl_address_is_same(&flow->local, &packet->destination))
     {
         peer = &flow->peer;
         local = &flow->local;

@@ -1,5 +1,5 @@
-/* Who may use a local address and port, and who is in a group: sockets of the kernel where it has the interface, a table
- * of our own where it has not. Thread: control. */
+/* Who may use a local address and port, and who is in a group: sockets of the kernel where it has the interface, a
+ * table of our own where it has not. Thread: control. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <net/if.h>
@@ -26,7 +26,8 @@ static bool fl_reserve_is_taken(const fl_endpoint_t *endpoint, const fl_address_
 {
     for (const fl_endpoint_t *e = endpoint->netstack->endpoints; NULL != e; e = e->next)
     {
-        const bool is_shared = fl_address_is_multicast(address) && 0 != (e->flags & endpoint->flags & FL_ENDPOINT_REUSE_ADDRESS);
+        const bool is_shared =
+            fl_address_is_multicast(address) && 0 != (e->flags & endpoint->flags & FL_ENDPOINT_REUSE_ADDRESS);
         if (!is_shared && (fl_reserve_overlaps(&e->local, address) || fl_reserve_overlaps(&e->group, address)))
         {
             return true;
@@ -87,7 +88,8 @@ static int fl_socket_join(int fd, const fl_endpoint_t *endpoint, const fl_addres
     return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof(request));
 }
 
-/* A bound socket that never holds a datagram: its filter refuses all. Writes the port. Returns it, or a negative FL_E*. */
+/* A bound socket that never holds a datagram: its filter refuses all. Writes the port. Returns it, or a negative
+ * FL_E*. */
 static int fl_socket_reserve(fl_endpoint_t *endpoint, fl_address_t *address, bool is_shared)
 {
     const char *name = endpoint->netstack->config.name;
@@ -301,7 +303,8 @@ static bool fl_reserve_contains(const fl_address_t *groups, uint32_t count, cons
     return false;
 }
 
-/* The groups that an interface with these addresses hears: all hosts or nodes, and the solicited-node groups (RFC 4291). */
+/* The groups that an interface with these addresses hears: all hosts or nodes, and the solicited-node groups (RFC
+ * 4291). */
 static uint32_t fl_reserve_address_groups(fl_transport_t *netstack, fl_address_t *groups)
 {
     fl_interface_address_t own[FL_INTERFACE_ADDRESSES];

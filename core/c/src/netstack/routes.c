@@ -84,7 +84,8 @@ int fl_routes_find(
         source->port = 0;
         return 0;
     }
-    /* Our address on the gateway's network; an IPv6 gateway goes by its link-local address, which says nothing of ours. */
+    /* Our address on the gateway's network; an IPv6 gateway goes by its link-local address, which says nothing of
+     * ours. */
     const fl_address_t *towards = FL_FAMILY_IPV4 == destination->family ? next_hop : destination;
     return fl_addresses_source_for(addresses, towards, source) ? 0 : -FL_ENETUNREACH;
 }

@@ -23,8 +23,8 @@ typedef struct fl_routes
 /* Replace all; they are sorted here. Returns 0, or -FL_ENOSPC with the error text set. */
 int fl_routes_set(fl_routes_t *routes, const fl_netstack_route_t *entries, uint32_t count);
 
-/* Find the next hop of a unicast destination: itself on an own network or an on-link route, else the gateway. The longest
- * prefix decides, and between equal ones the route, which may name a source and an MTU.
+/* Find the next hop of a unicast destination: itself on an own network or an on-link route, else the gateway. The
+ * longest prefix decides, and between equal ones the route, which may name a source and an MTU.
  *
  * next_hop   written, with port 0
  * source     written: the route's preferred source, else that of fl_addresses_source_for

@@ -1,7 +1,7 @@
 /* Frames out.
  *
- * Runs are cut into frames in poller->out, up to FL_NETSTACK_BURST of them, across runs; each burst goes to the port at once.
- * What the port did not accept is taken back from the runs that it came from.
+ * Runs are cut into frames in poller->out, up to FL_NETSTACK_BURST of them, across runs; each burst goes to the port at
+ * once. What the port did not accept is taken back from the runs that it came from.
  */
 #include <string.h>
 
@@ -53,8 +53,8 @@ void fl_send_return_buffers(fl_poller_t *poller)
     poller->ready = poller->filled = poller->part_count = 0;
 }
 
-/* Put the buffers from `first` on to the front. What points nowhere but at its buffer stays so in all of out[], so that only
- * frames with a payload elsewhere need to be cleared. */
+/* Put the buffers from `first` on to the front. What points nowhere but at its buffer stays so in all of out[], so that
+ * only frames with a payload elsewhere need to be cleared. */
 static void fl_send_keep_buffers(fl_poller_t *poller, uint32_t first)
 {
     const uint32_t kept = poller->ready - first;
@@ -130,8 +130,8 @@ static int32_t fl_send_flush(fl_sending_t *sending)
 
 /* ---- frames ---- */
 
-/* Make `count` frames of payloads of one length that lie one behind the other: stamp the headers, copy the payload behind them
- * with its checksum. */
+/* Make `count` frames of payloads of one length that lie one behind the other: stamp the headers, copy the payload
+ * behind them with its checksum. */
 FL_ALWAYS_INLINE void fl_send_copy_with(
     fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length,
     uint32_t header_length, uint32_t stamp_length, bool has_checksum)
@@ -151,7 +151,8 @@ FL_ALWAYS_INLINE void fl_send_copy_with(
         memcpy(to, header->bytes, stamp_length);
         if (has_checksum)
         {
-            uint16_t checksum = fl_checksum_finish(fl_checksum_add(fl_checksum_body(to + header_length, data, length), sum));
+            uint16_t checksum =
+                fl_checksum_finish(fl_checksum_add(fl_checksum_body(to + header_length, data, length), sum));
             checksum = 0 == checksum ? 0xffff : checksum;
             memcpy(to + header_length - 2, &checksum, sizeof(checksum));
         }
@@ -206,8 +207,8 @@ static void fl_send_copy(
 
 /* The same with the payload left where it is. */
 static void fl_send_point(
-    fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length, uint64_t region,
-    uint64_t completion)
+    fl_tx_frame_t *frames, uint32_t count, const fl_header_t *header, const uint8_t *data, uint32_t length,
+    uint64_t region, uint64_t completion)
 {
     for (uint32_t i = 0; i < count; i++, data += length)
     {
@@ -230,7 +231,8 @@ static void fl_send_point(
     }
 }
 
-/* Cut a run into frames. Its headers are the endpoint's. `more` is how many frames are still to come after it, at least. */
+/* Cut a run into frames. Its headers are the endpoint's. `more` is how many frames are still to come after it, at
+ * least. */
 static void fl_send_cut(fl_sending_t *sending, fl_run_t *run, uint32_t segments, uint32_t more, fl_hold_t *hold)
 {
     fl_poller_t *poller = sending->poller;
@@ -306,7 +308,8 @@ static void fl_send_cut(fl_sending_t *sending, fl_run_t *run, uint32_t segments,
 
 /* ---- datagrams to neighbours that are not known ---- */
 
-static void fl_send_wait(fl_sending_t *sending, fl_run_t *run, uint32_t segments, const fl_address_t *peer, const fl_address_t *next_hop)
+static void fl_send_wait(
+    fl_sending_t *sending, fl_run_t *run, uint32_t segments, const fl_address_t *peer, const fl_address_t *next_hop)
 {
     const uint8_t *data = run->data;
     uint32_t left = run->length;

@@ -40,9 +40,9 @@ int32_t fl_err_check(const fl_err_frame_t *frame);
 /* term_length: of the publication that the frame names. */
 int32_t fl_nak_check(const fl_nak_frame_t *frame, int32_t term_length);
 
-/* Offset in the term and a multiple of 32, window in 0 to half a term (wire 3.6.1 item 2). term_length: of the addressed
- * publication, or FL_LOG_TERM_LENGTH_MAX if there is none. That the position is near the sender's (item 3) is for flow
- * control to check. */
+/* Offset in the term and a multiple of 32, window in 0 to half a term (wire 3.6.1 item 2). term_length: of the
+ * addressed publication, or FL_LOG_TERM_LENGTH_MAX if there is none. That the position is near the sender's (item 3) is
+ * for flow control to check. */
 int32_t fl_sm_check(const fl_sm_frame_t *frame, int32_t term_length);
 
 /* Walk the frames of a data datagram that passed fl_datagram_check (wire 9.1, field level).

@@ -76,8 +76,8 @@ static inline void fl_image_extend(fl_image_t *image, int64_t end)
     }
 }
 
-/* Stamp the frames of a block that begin a message and are whole DATA frames of it. Lengths are those of the source, which
- * was walked: clients can write the term. */
+/* Stamp the frames of a block that begin a message and are whole DATA frames of it. Lengths are those of the source,
+ * which was walked: clients can write the term. */
 static void fl_image_stamp(const fl_image_block_t *block)
 {
     const fl_image_stamps_t *stamps = block->stamps;
@@ -277,8 +277,8 @@ static inline void fl_image_insert_datagram(
     }
 }
 
-/* As fl_image_insert, of an endpoint that stamps: the datagrams one by one, each with its own time. Those of a run arrived
- * together, so they have one timestamp of the transport's, and each a reading of the clock. */
+/* As fl_image_insert, of an endpoint that stamps: the datagrams one by one, each with its own time. Those of a run
+ * arrived together, so they have one timestamp of the transport's, and each a reading of the clock. */
 static uint32_t fl_image_insert_stamped(fl_image_t *image, const fl_run_t *run, uint32_t offset, int64_t now_ns)
 {
     const fl_receive_endpoint_t *endpoint = image->endpoint;

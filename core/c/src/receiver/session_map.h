@@ -2,8 +2,8 @@
  *
  * An open-addressing table keyed by stream and session. The hash is keyed with a secret of the endpoint, so that who
  * chooses session ids cannot choose collisions. Sessions without an image that a peer can bring about (PENDING_SETUP
- * and INIT_IN_PROGRESS) are bounded by FL_SETUPS_CAPACITY. Images, and COOL_DOWN, which was an image once, have their room
- * from the control thread before they are made.
+ * and INIT_IN_PROGRESS) are bounded by FL_SETUPS_CAPACITY. Images, and COOL_DOWN, which was an image once, have their
+ * room from the control thread before they are made.
  *
  * NO_INTEREST is no state here: whether a session is wanted is looked up when it is heard, which has the same effect,
  * and unwanted sessions then cost no memory.

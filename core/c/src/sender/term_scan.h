@@ -57,8 +57,8 @@ typedef struct fl_scan
 uint32_t fl_term_scan(fl_scan_t *scan, const fl_scan_bounds_t *bounds, const uint8_t *term, int32_t term_id,
     int32_t offset, int32_t limit);
 
-/* Put the time of sending into the first frame of each datagram of the runs, if it is a DATA frame that begins a message
- * and has room (wire 6).
+/* Put the time of sending into the first frame of each datagram of the runs, if it is a DATA frame that begins a
+ * message and has room (wire 6).
  *
  * start    of the scanned frames in the term
  * at       byte of the frame, see protocol/timestamp.h

@@ -15,7 +15,8 @@ static int fl_broadcast_capacity(int64_t length)
     {
         return fl_error(
             FL_EINVAL,
-            "to-clients broadcast: section of %lld bytes, which is not a power of two of at least %d and a trailer of %d",
+            "to-clients broadcast: section of %lld bytes, which is not a power of two of at least %d and a "
+            "trailer of %d",
             (long long)length,
             FL_BROADCAST_CAPACITY_MIN,
             FL_BROADCAST_TRAILER_LENGTH);

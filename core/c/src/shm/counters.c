@@ -260,7 +260,8 @@ int fl_counters_free(fl_counters_manager_t *manager, int32_t id, int64_t now_ms)
     memset(metadata->key, 0, sizeof(metadata->key));
     fl_i64_store_release(&metadata->free_for_reuse_deadline_ms, deadline_ms);
     manager->use[id] = FL_COUNTER_IS_FREE;
-    const int32_t last = (int32_t)(((int64_t)manager->resting_first + manager->resting_count) % manager->counters.count);
+    const int32_t last =
+        (int32_t)(((int64_t)manager->resting_first + manager->resting_count) % manager->counters.count);
     manager->resting[last] = (fl_counter_rest_t){.id = id, .deadline_ms = deadline_ms};
     manager->resting_count += 1;
     return 0;

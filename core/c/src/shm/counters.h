@@ -11,7 +11,8 @@ static inline int64_t fl_counter_get(const void *value)
     return fl_i64_load_acquire(value);
 }
 
-/* Release: what the writer did before is visible to whoever acquires the value, such as a term's bytes behind a position. */
+/* Release: what the writer did before is visible to whoever acquires the value, such as a term's bytes behind a
+ * position. */
 static inline void fl_counter_set(void *value, int64_t to)
 {
     fl_i64_store_release(value, to);

@@ -44,7 +44,8 @@ void fl_log_padding_write(fl_log_t *log, int64_t position, int32_t length)
     header.term_offset = offset;
     header.term_id = fl_log_term_id(log, position);
     /* All but the commit word. */
-    memcpy(term + offset + sizeof(int32_t), (const uint8_t *)&header + sizeof(int32_t), sizeof(header) - sizeof(int32_t));
+    memcpy(
+        term + offset + sizeof(int32_t), (const uint8_t *)&header + sizeof(int32_t), sizeof(header) - sizeof(int32_t));
     fl_frame_length_release(term, offset, length);
 }
 

@@ -75,8 +75,8 @@ static inline bool fl_i64_cas(void *word, int64_t expected, int64_t desired)
         (fl_atomic_i64_t *)word, &expected, desired, memory_order_seq_cst, memory_order_relaxed);
 }
 
-/* Fences, for where many stores follow one announcement. GCC's thread sanitizer does not model them and says so; what they
- * order is accessed atomically on both sides. */
+/* Fences, for where many stores follow one announcement. GCC's thread sanitizer does not model them and says so; what
+ * they order is accessed atomically on both sides. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wtsan"

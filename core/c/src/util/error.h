@@ -4,7 +4,8 @@
 
 #define FL_ERROR_TEXT_LENGTH 1024
 
-/* Replace the calling thread's error text and code. Returns -code, so that a failing function can return fl_error(...). */
+/* Replace the calling thread's error text and code. Returns -code, so that a failing function can return
+ * fl_error(...). */
 int fl_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Set what fl_error_code tells, where the text is a transport's. */

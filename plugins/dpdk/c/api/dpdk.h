@@ -4,7 +4,8 @@
 
 #include <framelane/port.h>
 
-/* Which device a port is, and how it is set up: the settings of `[transport.dpdk]`, resolved. Strings are terminated. */
+/* Which device a port is, and how it is set up: the settings of `[transport.dpdk]`, resolved. Strings are
+ * terminated. */
 typedef struct fl_dpdk_settings
 {
     char name[64];              /* as DPDK names the device: 0000:03:00.0, net_memif0 */
@@ -27,7 +28,8 @@ typedef struct fl_dpdk_settings
     uint32_t kernel_coexists;   /* 1: the kernel's stack still sees the interface */
     uint32_t needs_timers;      /* 1: the device's driver lives on rte_timer_manage (ENA) */
     uint32_t no_multicast;      /* 1: the network behind the device has no multicast (ENA) */
-    uint32_t shares_mac;        /* 1: the far end has the MAC address that DPDK tells, so the port takes another (TAP) */
+    uint32_t shares_mac;        /* 1: the far end has the MAC address that DPDK tells, so the port takes another
+                                 * (TAP) */
 } fl_dpdk_settings_t;
 
 /* What was compiled against and what is loaded. */
@@ -80,19 +82,20 @@ void fl_dpdk_abilities(const fl_port_t *port, fl_dpdk_abilities_t *abilities);
 
 const fl_port_ops_t *fl_dpdk_ops(void);
 
-/* Take the device away from an open port, as pulling it out would: its calls return -FL_ENODEV from then on. Waits for the
- * threads of its queues to let go, at most a second. Returns 0 or negative FL_E*. For tests. Thread: any but a queue's. */
+/* Take the device away from an open port, as pulling it out would: its calls return -FL_ENODEV from then on. Waits for
+ * the threads of its queues to let go, at most a second. Returns 0 or negative FL_E*. For tests. Thread: any but a
+ * queue's. */
 int fl_dpdk_unplug(fl_port_t *port);
 
 /* Have the port's device reset, as the device's own wish for it (RTE_ETH_EVENT_INTR_RESET) does. For tests. */
 int fl_dpdk_request_reset(fl_port_t *port);
 
-/* How a figure of the device's driver (xstat) is shown; `label` is terminated. Returns 0 if it is not, since other figures
- * say the same, else 1. For tests. */
+/* How a figure of the device's driver (xstat) is shown; `label` is terminated. Returns 0 if it is not, since other
+ * figures say the same, else 1. For tests. */
 int fl_dpdk_xstat_label(const char *name, char *label, size_t length);
 
-/* How many packet buffers this process has in pools, how many of them are out, and how many have an address for devices that
- * does not lead to them. For tests. */
+/* How many packet buffers this process has in pools, how many of them are out, and how many have an address for devices
+ * that does not lead to them. For tests. */
 void fl_dpdk_buffers(uint32_t *pools, uint32_t *buffers, uint32_t *used, uint32_t *unreachable);
 
 #endif

@@ -64,8 +64,8 @@ int fl_efvi_device_ask(
     if (0 != code && -EOPNOTSUPP != code && -ENOSYS != code)
     {
         return fl_fail(
-            error, ENODEV, "%s is no interface that ef_vi drives: %s; it must be the adapter's own, never a VLAN, bond or "
-            "macvlan", interface, strerror(-code));
+            error, ENODEV, "%s is no interface that ef_vi drives: %s; it must be the adapter's own, never a VLAN, bond "
+            "or macvlan", interface, strerror(-code));
     }
     memset(abilities, 0, sizeof(*abilities));
     abilities->pio = 0 != fl_capability(handle, index, EF_VI_CAP_PIO);

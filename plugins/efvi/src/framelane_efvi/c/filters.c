@@ -95,19 +95,20 @@ static int fl_filter_refused(
         case -EBUSY:
         case -EADDRINUSE:
             return fl_fail(
-                error, -code, "direct %s of %s to this driver: the adapter has a filter for it already (%s), which is another "
-                "process's: %s; end it, or use another port", address, filters->interface, strerror(-code),
+                error, -code, "direct %s of %s to this driver: the adapter has a filter for it already (%s), which is "
+                "another process's: %s; end it, or use another port", address, filters->interface, strerror(-code),
                 fl_efvi_holders_find(&holders));
 
         case -ENOMEM:
             return fl_fail(
-                error, ENOMEM, "direct %s of %s to this driver: no memory for the receive queue (%s); shared queues want "
-                "huge pages of 2 MiB, such as sysctl vm.nr_hugepages=64", address, filters->interface, strerror(-code));
+                error, ENOMEM, "direct %s of %s to this driver: no memory for the receive queue (%s); shared queues "
+                "want huge pages of 2 MiB, such as sysctl vm.nr_hugepages=64", address, filters->interface,
+                strerror(-code));
 
         case -ENOSPC:
             return fl_fail(
-                error, ENOSPC, "direct %s of %s to this driver: the adapter has no filter or queue left; end other users of "
-                "ef_vi and Onload: %s", address, filters->interface, fl_efvi_holders_find(&holders));
+                error, ENOSPC, "direct %s of %s to this driver: the adapter has no filter or queue left; end other "
+                "users of ef_vi and Onload: %s", address, filters->interface, fl_efvi_holders_find(&holders));
 
         case -EPERM:
         case -EACCES:

@@ -21,8 +21,8 @@ typedef struct fl_efvi_filters
     fl_efvi_filter_t *entries;
 } fl_efvi_filters_t;
 
-/* As add_filter and remove_filter of port.h; queue is the one of that number. A source is not part of the filter, since the
- * adapter has none without the source's port: strangers are the netstack's to drop. */
+/* As add_filter and remove_filter of port.h; queue is the one of that number. A source is not part of the filter, since
+ * the adapter has none without the source's port: strangers are the netstack's to drop. */
 int fl_efvi_filters_add(
     fl_efvi_filters_t *filters, fl_efvi_queue_t *queue, uint32_t number, uint16_t vlan, const fl_address_t *address,
     fl_failure_t *error);

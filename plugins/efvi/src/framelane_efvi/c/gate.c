@@ -9,8 +9,8 @@ void fl_efvi_gate_enter(fl_efvi_gate_t *gate)
 {
     gate->thread = pthread_self();
     atomic_store_explicit(&gate->is_entered, true, memory_order_release);
-    /* With the fence in fl_efvi_gate_close(): either that sees this thread inside, or this thread's next look at the gate
-     * sees it closed. */
+    /* With the fence in fl_efvi_gate_close(): either that sees this thread inside, or this thread's next look at the
+     * gate sees it closed. */
     atomic_thread_fence(memory_order_seq_cst);
 }
 
@@ -28,7 +28,8 @@ bool fl_efvi_gate_close(fl_efvi_gate_t *gate)
     atomic_thread_fence(memory_order_seq_cst);
     for (uint32_t i = 0; i < FL_GATE_LOOKS; i++)
     {
-        /* Acquire: pairs with the releases of the queue's thread, whose work on the virtual interface is then visible. */
+        /* Acquire: pairs with the releases of the queue's thread, whose work on the virtual interface is then
+         * visible. */
         if (!atomic_load_explicit(&gate->is_entered, memory_order_acquire) ||
             pthread_equal(gate->thread, pthread_self()) ||
             turn == atomic_load_explicit(&gate->seen, memory_order_acquire))

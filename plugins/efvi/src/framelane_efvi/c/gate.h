@@ -1,8 +1,8 @@
 /* The gate between a queue's thread and its virtual interface.
  *
- * Nothing of ef_vi may be called by two threads at once for one virtual interface, adding a filter included (bypass 1.1). A
- * filter is the control thread's to add while the queue's thread polls, so the control thread closes the gate for it. The
- * queue's thread never waits: while the gate is closed it finds nothing to receive and no room to send.
+ * Nothing of ef_vi may be called by two threads at once for one virtual interface, adding a filter included (bypass
+ * 1.1). A filter is the control thread's to add while the queue's thread polls, so the control thread closes the gate
+ * for it. The queue's thread never waits: while the gate is closed it finds nothing to receive and no room to send.
  */
 #ifndef FL_EFVI_GATE_H
 #define FL_EFVI_GATE_H

@@ -11,8 +11,8 @@
 static int fl_settings_check(const fl_efvi_settings_t *settings, fl_failure_t *error)
 {
     if (0 == settings->queues || settings->queues > FL_EFVI_QUEUES_MAXIMUM || settings->datapath > FL_EFVI_ENTERPRISE ||
-        settings->transmit > FL_EFVI_DMA || settings->event_merge > FL_EFVI_OFF || settings->share_queues > FL_EFVI_OFF ||
-        settings->hugepages > FL_EFVI_OFF)
+        settings->transmit > FL_EFVI_DMA || settings->event_merge > FL_EFVI_OFF ||
+        settings->share_queues > FL_EFVI_OFF || settings->hugepages > FL_EFVI_OFF)
     {
         return fl_fail(error, EINVAL, "queues %u or a choice among settings is out of range", settings->queues);
     }
@@ -61,11 +61,13 @@ static int fl_port_check_wishes(const fl_port_t *port, fl_failure_t *error)
     const fl_efvi_settings_t *settings = &port->settings;
     const fl_efvi_abilities_t *abilities = &port->abilities;
     const bool is_ctpio_only = 0 != abilities->ctpio_only || fl_efvi_is_express(&port->pd);
-    const char *missing = FL_EFVI_CTPIO == settings->transmit && 0 == abilities->ctpio ? "CTPIO; set transmit = \"auto\""
+    const char *missing =
+        FL_EFVI_CTPIO == settings->transmit && 0 == abilities->ctpio ? "CTPIO; set transmit = \"auto\""
         : FL_EFVI_PIO == settings->transmit && (is_ctpio_only || 0 == abilities->pio) ? "PIO; set transmit = \"auto\""
         : FL_EFVI_DMA == settings->transmit && is_ctpio_only ? "DMA to send by; set transmit = \"auto\""
         : 0 != settings->timestamps && 0 == abilities->rx_timestamps ? "receive timestamps; set timestamps = false"
-        : 0 != settings->tx_timestamps && 0 == abilities->tx_timestamps ? "transmit timestamps; set tx_timestamps = false"
+        : 0 != settings->tx_timestamps && 0 == abilities->tx_timestamps
+            ? "transmit timestamps; set tx_timestamps = false"
         : NULL;
     return NULL == missing ? 0 : fl_fail(
         error, ENOTSUP, "%s has no %s under [transport.efvi]", settings->interface, missing);
@@ -135,8 +137,8 @@ static void fl_port_show(fl_port_t *port)
         return;
     }
     snprintf(
-        label, sizeof(label), "efvi-port: %s %02x:%02x:%02x:%02x:%02x:%02x mtu %u %s %s", port->settings.interface, mac[0],
-        mac[1], mac[2], mac[3], mac[4], mac[5], port->facts.mtu_length,
+        label, sizeof(label), "efvi-port: %s %02x:%02x:%02x:%02x:%02x:%02x mtu %u %s %s", port->settings.interface,
+        mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], port->facts.mtu_length,
         port->facts.shared_queues ? "shared-queues" : "descriptor-rings", ways[port->facts.transmit]);
     port->link_counter = host->counter_allocate(
         host, FL_EFVI_COUNTER_PORT_INFO, port->settings.interface, strlen(port->settings.interface), label);

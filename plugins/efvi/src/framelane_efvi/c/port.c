@@ -112,7 +112,8 @@ static int fl_port_change_filter(
     {
         return fl_linux_port_fail(
             port, fl_fail(
-                &error, EINVAL, "filter for queue %u: %s has %u", number, port->settings.interface, port->base.queue_count),
+                &error, EINVAL, "filter for queue %u: %s has %u", number, port->settings.interface,
+                port->base.queue_count),
             &error);
     }
     fl_efvi_queue_t *queue = &port->queues[number];
@@ -142,8 +143,8 @@ static int fl_port_remove_filter(
     return fl_port_change_filter(port, fl_efvi_filters_remove, queue, vlan, address);
 }
 
-/* The filter for its address is all that a group wants; the kernel's membership, which the netstack holds, has the switch
- * send it (bypass 1.13). */
+/* The filter for its address is all that a group wants; the kernel's membership, which the netstack holds, has the
+ * switch send it (bypass 1.13). */
 static int fl_port_group(fl_port_t *port, const fl_address_t *group)
 {
     (void)group;

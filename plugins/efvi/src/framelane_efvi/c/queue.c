@@ -27,7 +27,8 @@ static uint64_t fl_round(uint64_t length, uint64_t unit)
     return (length + unit - 1) / unit * unit;
 }
 
-/* As many receive buffers again as the ring holds, for those that the caller has; in multiples of the adapter's batch. */
+/* As many receive buffers again as the ring holds, for those that the caller has; in multiples of the adapter's
+ * batch. */
 static uint32_t fl_receive_buffers(uint32_t capacity)
 {
     return (uint32_t)fl_round(2 * (uint64_t)capacity, FL_EFVI_REFILL);
@@ -88,16 +89,16 @@ static int fl_vi_refused(const fl_efvi_plan_t *plan, int code, fl_failure_t *err
         case -EPERM:
             return fl_fail(
                 error, EPERM, "a virtual interface of %s: the adapter refuses (EPERM). An SFN7000 needs an Onload "
-                "activation key, and an SFN8000 or X2 without one allows merged receive events only%s; look at the keys "
-                "with sfkey, or ask AMD for one", interface,
+                "activation key, and an SFN8000 or X2 without one allows merged receive events only%s; look at the "
+                "keys with sfkey, or ask AMD for one", interface,
                 FL_EFVI_OFF == plan->settings->event_merge ? ": set transport.efvi.event_merge = \"auto\""
                     : ", which it refuses too");
 
         case -ENOSPC:
         case -EBUSY:
             return fl_fail(
-                error, ENOSPC, "a virtual interface of %s: there are none left (%s); set transport.efvi.queues = 1, or end "
-                "other users of ef_vi and Onload", interface, strerror(-code));
+                error, ENOSPC, "a virtual interface of %s: there are none left (%s); set transport.efvi.queues = 1, or "
+                "end other users of ef_vi and Onload", interface, strerror(-code));
 
         case -EINVAL:
             return fl_fail(
@@ -108,8 +109,8 @@ static int fl_vi_refused(const fl_efvi_plan_t *plan, int code, fl_failure_t *err
         case -ENOMEM:
             return fl_fail(
                 error, ENOMEM, "a virtual interface of %s: no memory (ENOMEM)%s", interface,
-                0 != plan->abilities->shared_queues ? "; shared receive queues want huge pages of 2 MiB, such as sysctl "
-                    "vm.nr_hugepages=64" : "");
+                0 != plan->abilities->shared_queues ? "; shared receive queues want huge pages of 2 MiB, such as "
+                    "sysctl vm.nr_hugepages=64" : "");
 
         default:
             return fl_fail(
@@ -170,14 +171,15 @@ static int fl_queue_map(fl_efvi_queue_t *queue, const fl_efvi_plan_t *plan, uint
     {
         queue->memory_length = fl_round(length, FL_HUGE_PAGE);
         memory = mmap(
-            NULL, queue->memory_length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE,
-            -1, 0);
+            NULL, queue->memory_length, PROT_READ | PROT_WRITE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
         queue->is_huge = MAP_FAILED != memory;
         if (MAP_FAILED == memory && FL_EFVI_ON == hugepages)
         {
             return fl_fail(
                 error, ENOMEM, "%llu KiB in huge pages of 2 MiB: %s; sysctl vm.nr_hugepages=..., or set "
-                "transport.efvi.hugepages = \"auto\"", (unsigned long long)(queue->memory_length >> 10), strerror(errno));
+                "transport.efvi.hugepages = \"auto\"", (unsigned long long)(queue->memory_length >> 10),
+                strerror(errno));
         }
     }
     if (MAP_FAILED == memory)

@@ -50,8 +50,8 @@ typedef struct fl_efvi_queue
     uint32_t stride;               /* bytes of a buffer: 2048 or 4096 */
     uint32_t rx_count;             /* receive buffers; 0 with shared queues */
     uint32_t rx_free_count;
-    uint32_t *rx_free;             /* stack of those that neither adapter nor caller has; with shared queues: packets to be
-                                    * released when the gate is open again */
+    uint32_t *rx_free;             /* stack of those that neither adapter nor caller has; with shared queues: packets to
+                                    * be released when the gate is open again */
     uint32_t prefix;               /* bytes before a received frame */
     uint32_t frame_room;           /* bytes that a receive buffer has for it */
     bool is_shared;
@@ -78,7 +78,8 @@ typedef struct fl_efvi_queue
 
     fl_efvi_gate_t gate;
     _Atomic int64_t counters[FL_EFVI_COUNTER_LIMIT];
-    _Atomic int *death;            /* of the port: FL_EFVI_ALIVE or why it died; relaxed, for it says all there is to say */
+    _Atomic int *death;            /* of the port: FL_EFVI_ALIVE or why it died; relaxed, for it says all there is to
+                                    * say */
 
     /* Set-up. */
     ef_vi vi;

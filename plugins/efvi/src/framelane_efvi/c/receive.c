@@ -1,5 +1,5 @@
-/* Receiving: events become frames. With descriptor rings they lie in buffers of ours, which are posted again; with shared
- * queues in the adapter's, which others read too and which are given back at once. */
+/* Receiving: events become frames. With descriptor rings they lie in buffers of ours, which are posted again; with
+ * shared queues in the adapter's, which others read too and which are given back at once. */
 #include <string.h>
 
 #include "queue.h"
@@ -284,7 +284,8 @@ static inline __attribute__((always_inline)) void fl_queue_poll(fl_receive_sink_
     }
 }
 
-/* Poll once. Returns the frames that were written; what goes beyond their room is kept. Without room it is for completions. */
+/* Poll once. Returns the frames that were written; what goes beyond their room is kept. Without room it is for
+ * completions. */
 static uint32_t fl_queue_receive(fl_efvi_queue_t *queue, fl_rx_frame_t *frames, uint32_t capacity)
 {
     fl_receive_sink_t sink = {.queue = queue, .next = frames, .end = frames + capacity};

@@ -1,5 +1,5 @@
-/* The datagrams that a queue's filters ask for. On shared queues frames come that are another's, of this process or not, so
- * each is compared with it (bypass 1.11). The control thread changes it with the queue's gate closed. */
+/* The datagrams that a queue's filters ask for. On shared queues frames come that are another's, of this process or
+ * not, so each is compared with it (bypass 1.11). The control thread changes it with the queue's gate closed. */
 #ifndef FL_EFVI_WANTED_H
 #define FL_EFVI_WANTED_H
 

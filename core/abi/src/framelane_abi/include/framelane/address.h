@@ -40,7 +40,8 @@ static inline bool fl_address_needs_scope(const fl_address_t *address)
 
 /* Write the terminated text, such as "10.0.0.1:40123" or "[fe80::1%2]:40123". Returns `text`. Not inlined: the compiler
  * would warn of texts longer than any address is. */
-__attribute__((noinline, unused)) static const char *fl_address_format(const fl_address_t *address, char text[FL_ADDRESS_TEXT_LENGTH])
+__attribute__((noinline, unused)) static const char *fl_address_format(
+    const fl_address_t *address, char text[FL_ADDRESS_TEXT_LENGTH])
 {
     char host[INET6_ADDRSTRLEN] = "";
     char scope[16] = "";

@@ -1,7 +1,7 @@
 /* The floor of a device: what `framelane bench frames` measures a transport against. A plugin's floor moves the same
  * datagrams through the same device in a plain loop over the device's own calls, without the driver and its netstack.
- * What a loop is asked for and what it counted stands here; the work on each frame is in floor_work.h, the same for every
- * device, and keeping time in measure.h, the same for the transport too.
+ * What a loop is asked for and what it counted stands here; the work on each frame is in floor_work.h, the same for
+ * every device, and keeping time in measure.h, the same for the transport too.
  */
 #ifndef FRAMELANE_FLOOR_H
 #define FRAMELANE_FLOOR_H
@@ -32,7 +32,8 @@ typedef struct fl_floor_result
     uint64_t messages;       /* datagrams: given to the device; or received, verified and copied out */
     uint64_t bytes;          /* of their payload */
     uint64_t system_calls;   /* of the loop itself; 0 where it makes none */
-    int64_t elapsed_ns;      /* sending side: from the first that was taken; receiving side: from the first to the last */
+    int64_t elapsed_ns;      /* sending side: from the first that was taken; receiving side: from the first to the
+                              * last */
     int64_t cpu_ns;          /* of the process */
 } fl_floor_result_t;
 

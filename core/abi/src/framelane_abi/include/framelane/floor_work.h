@@ -1,8 +1,9 @@
 /* What a floor does with each frame (floor.h).
  *
- * Sending: payload is copied from an 8 MiB region, walked through from begin to end, behind a constant header, whose length
- * fields change only where the payload's length does. Receiving: the headers are read, both checksums verified, and only then
- * is the payload copied out to another such region: a stack must not let a wrong datagram touch its reader's memory.
+ * Sending: payload is copied from an 8 MiB region, walked through from begin to end, behind a constant header, whose
+ * length fields change only where the payload's length does. Receiving: the headers are read, both checksums verified,
+ * and only then is the payload copied out to another such region: a stack must not let a wrong datagram touch its
+ * reader's memory.
  */
 #ifndef FRAMELANE_FLOOR_WORK_H
 #define FRAMELANE_FLOOR_WORK_H
@@ -51,7 +52,8 @@ static inline __attribute__((always_inline)) uint64_t fl_floor_take(
 }
 
 /* Sum, and copy if there is a place to copy to. */
-static inline __attribute__((always_inline)) uint64_t fl_floor_sum_body(uint8_t *to, const uint8_t *from, uint32_t length)
+static inline __attribute__((always_inline)) uint64_t fl_floor_sum_body(
+    uint8_t *to, const uint8_t *from, uint32_t length)
 {
     fl_floor_lanes_t low = {0};
     fl_floor_lanes_t high = {0};
@@ -90,7 +92,8 @@ static inline __attribute__((always_inline)) uint64_t fl_floor_sum_body(uint8_t 
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"), unused)) static uint64_t fl_floor_sum_avx2(uint8_t *to, const uint8_t *from, uint32_t length)
+__attribute__((target("avx2"), unused)) static uint64_t fl_floor_sum_avx2(
+    uint8_t *to, const uint8_t *from, uint32_t length)
 {
     return fl_floor_sum_body(to, from, length);
 }

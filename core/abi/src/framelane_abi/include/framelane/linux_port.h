@@ -134,8 +134,8 @@ static inline int fl_linux_port_check_queue(const fl_port_t *port, uint32_t queu
     return queue < fl_linux_port(port)->queue_count ? 0 : -FL_EINVAL;
 }
 
-/* Wait for the link, at the end of `start`: what was done before makes some drivers take it down and up again. From then
- * on a link is what is expected: `events` says so if there is none. */
+/* Wait for the link, at the end of `start`: what was done before makes some drivers take it down and up again. From
+ * then on a link is what is expected: `events` says so if there is none. */
 static inline void fl_linux_port_wait_for_link(fl_port_t *port, uint32_t limit_ms)
 {
     fl_linux_port_t *base = fl_linux_port(port);

@@ -5,8 +5,8 @@
  * queues is one rx/tx pair, used by the thread of that queue's poller alone between `queue_enter` and `queue_leave`.
  * Calls marked control come from the driver's control thread. No call blocks on a queue's thread.
  *
- * A device that died returns -FL_ENODEV from every call from then on but those that give something back, and says so once
- * in `events`, as transport.h has it under "Losing the device".
+ * A device that died returns -FL_ENODEV from every call from then on but those that give something back, and says so
+ * once in `events`, as transport.h has it under "Losing the device".
  */
 #ifndef FRAMELANE_PORT_H
 #define FRAMELANE_PORT_H
@@ -65,9 +65,10 @@ typedef struct fl_rx_frame
 /* A frame to transmit: headers in a transport buffer, then optionally payload elsewhere. */
 typedef struct fl_tx_frame
 {
-    uint8_t *data;            /* from tx_alloc: the port's memory, at least `headroom` or, without payload, mtu + 18 bytes;
-                               * aligned to 2 bytes at least, so that the IP header is to 4 */
-    uint16_t length;          /* bytes at data; set by the netstack, at least 14; the port pads to the least of its medium */
+    uint8_t *data;            /* from tx_alloc: the port's memory, at least `headroom` or, without payload, mtu + 18
+                               * bytes; aligned to 2 bytes at least, so that the IP header is to 4 */
+    uint16_t length;          /* bytes at data; set by the netstack, at least 14; the port pads to the least of its
+                               * medium */
     uint16_t payload_length;  /* bytes at payload; 0: none */
     uint8_t l2_length;        /* bytes before the IP header: 14, or 18 with a VLAN tag; set with flags */
     uint8_t l3_length;        /* bytes of the IP header; set with flags */
@@ -85,8 +86,8 @@ typedef struct fl_port_ops
     uint32_t abi_version;   /* FL_ABI_VERSION of the port */
     uint32_t reserved;
 
-    /* Entries may be NULL; the host puts a stub that returns -FL_ENOTSUP in their place. Required: attributes, start, stop,
-     * rx_burst, rx_release, tx_alloc, tx_free, tx_burst, close. */
+    /* Entries may be NULL; the host puts a stub that returns -FL_ENOTSUP in their place. Required: attributes, start,
+     * stop, rx_burst, rx_release, tx_alloc, tx_free, tx_burst, close. */
 
     /* Write the device's attributes. Final after start. Thread: control. */
     int (*attributes)(fl_port_t *port, fl_port_attributes_t *attributes);
@@ -100,10 +101,11 @@ typedef struct fl_port_ops
     int (*queue_enter)(fl_port_t *port, uint32_t queue);
     int (*queue_leave)(fl_port_t *port, uint32_t queue);
 
-    /* Direct UDP datagrams to (address, its port) to a queue; vlan 0xffff: untagged; source of family FL_FAMILY_NONE: any.
-     * The address is never the wildcard: the netstack asks for each address of the interface, again when they change.
-     * returns   0; -FL_ENOTSUP if the device cannot steer: then queue 0 carries everything that reaches the port at all;
-     *           -FL_EEXIST or -FL_EBUSY if somebody holds a filter in the way, named in the error text
+    /* Direct UDP datagrams to (address, its port) to a queue; vlan 0xffff: untagged; source of family FL_FAMILY_NONE:
+     * any. The address is never the wildcard: the netstack asks for each address of the interface, again when they
+     * change.
+     * returns   0; -FL_ENOTSUP if the device cannot steer: then queue 0 carries everything that reaches the port at
+     *           all; -FL_EEXIST or -FL_EBUSY if somebody holds a filter in the way, named in the error text
      * thread    control
      */
     int (*add_filter)(
@@ -111,14 +113,14 @@ typedef struct fl_port_ops
     int (*remove_filter)(
         fl_port_t *port, uint32_t queue, uint16_t vlan, const fl_address_t *address, const fl_address_t *source);
 
-    /* Receive a multicast group's frames. The filter comes before the join and goes after the leave; who wants the group
-     * twice joins it twice, and the last leave counts. IGMP and MLD are the netstack's, or a kernel socket's that it holds.
-     * Thread: control. */
+    /* Receive a multicast group's frames. The filter comes before the join and goes after the leave; who wants the
+     * group twice joins it twice, and the last leave counts. IGMP and MLD are the netstack's, or a kernel socket's that
+     * it holds. Thread: control. */
     int (*join_group)(fl_port_t *port, const fl_address_t *group);
     int (*leave_group)(fl_port_t *port, const fl_address_t *group);
 
-    /* Take received frames, at most capacity; 0 if none. Each is given back by rx_release, in any order, before more than
-     * attributes.max_hold are out; the port refills its ring in both calls. Thread: queue. */
+    /* Take received frames, at most capacity; 0 if none. Each is given back by rx_release, in any order, before more
+     * than attributes.max_hold are out; the port refills its ring in both calls. Thread: queue. */
     int (*rx_burst)(fl_port_t *port, uint32_t queue, fl_rx_frame_t *frames, uint32_t capacity);
     void (*rx_release)(fl_port_t *port, uint32_t queue, const fl_rx_frame_t *frames, uint32_t count);
 

@@ -1,5 +1,5 @@
-/* The order of runs that a datagram transport keeps in `send` (transport.h): those to one peer stop at the first that is not
- * taken whole, and those to others go on. For C sources alone; cffi does not take it. */
+/* The order of runs that a datagram transport keeps in `send` (transport.h): those to one peer stop at the first that
+ * is not taken whole, and those to others go on. For C sources alone; cffi does not take it. */
 #ifndef FRAMELANE_RUNS_H
 #define FRAMELANE_RUNS_H
 

@@ -1,5 +1,5 @@
-/* What the errors of socket calls mean for a transport, the kernel's calls or those of a library that has the same ones.
- * For C sources alone; cffi does not take it. */
+/* What the errors of socket calls mean for a transport, the kernel's calls or those of a library that has the same
+ * ones. For C sources alone; cffi does not take it. */
 #ifndef FRAMELANE_SOCKET_ERRORS_H
 #define FRAMELANE_SOCKET_ERRORS_H
 

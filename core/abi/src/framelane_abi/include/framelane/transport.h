@@ -19,16 +19,16 @@
  *   A device that died, was unplugged or was taken by force does two things, in any order:
  *     - open_endpoint, set_peer, poller_open, poll, send, reap and arm return -FL_ENODEV, for good. send has written
  *       accepted and status of every run as always. The host learns of the loss from `poll`.
- *     - `events` gives FL_EVENT_REMOVED, once; its text names the device, such as "eth1 was deleted", for the error log. A
- *       transport without the entry `events` leaves the operator with its name alone.
+ *     - `events` gives FL_EVENT_REMOVED, once; its text names the device, such as "eth1 was deleted", for the error
+ *       log. A transport without the entry `events` leaves the operator with its name alone.
  *   What gives something back goes on to do so, and none of it waits for the device: release, poller_remove,
- *   close_endpoint, poller_leave, poller_close and close return 0 or -FL_ENODEV, which both mean done. local_address goes
- *   on to tell the address. Held runs (FL_RUN_HOLD) that were not reaped count as returned once close_endpoint has
+ *   close_endpoint, poller_leave, poller_close and close return 0 or -FL_ENODEV, which both mean done. local_address
+ *   goes on to tell the address. Held runs (FL_RUN_HOLD) that were not reaped count as returned once close_endpoint has
  *   returned: the transport does not look at their memory after that.
- *   The host then takes every endpoint off (poller_remove, close_endpoint), closes the pollers and the transport, and opens
- *   the endpoints again on the next transport of the order that can bind their addresses, with their ports. So by the time
- *   close_endpoint returns the address and port are free, whatever reserved them. Where no transport can, the host opens
- *   this one again, once a second, with a new call of the plugin's `open`.
+ *   The host then takes every endpoint off (poller_remove, close_endpoint), closes the pollers and the transport, and
+ *   opens the endpoints again on the next transport of the order that can bind their addresses, with their ports. So by
+ *   the time close_endpoint returns the address and port are free, whatever reserved them. Where no transport can, the
+ *   host opens this one again, once a second, with a new call of the plugin's `open`.
  *   An interface whose link is down, or that is away while the transport itself can wait for it (sockets), is no loss.
  */
 #ifndef FRAMELANE_TRANSPORT_H
@@ -46,12 +46,14 @@ typedef struct fl_poller fl_poller_t;
 typedef struct fl_transport_ops
 {
     uint32_t magic;         /* FL_TRANSPORT_MAGIC */
-    uint32_t size;          /* sizeof(fl_transport_ops_t) of the transport; the host treats what lies behind as absent */
+    uint32_t size;          /* sizeof(fl_transport_ops_t) of the transport; the host treats what lies behind as
+                             * absent */
     uint32_t abi_version;   /* FL_ABI_VERSION of the transport; the host refuses another than its own */
     uint32_t queues;        /* most pollers at once: 1 makes one thread serve sender and receiver; 0 is no limit */
 
     /* Entries may be NULL; the host puts a stub that returns -FL_ENOTSUP in their place. Required: open_endpoint,
-     * close_endpoint, local_address, poller_open, poller_close, poller_add, poller_remove, poll, release, send, close. */
+     * close_endpoint, local_address, poller_open, poller_close, poller_add, poller_remove, poll, release, send,
+     * close. */
 
     /* Open an endpoint. The kernel's or the device's resources are taken here; nothing is received before poller_add.
      *
@@ -94,7 +96,8 @@ typedef struct fl_transport_ops
      * runs       written, up to capacity of them; memory behind them is the transport's and read-only
      * returns    how many; 0 if nothing came
      * order      datagrams from one peer to one endpoint come out in the order in which they arrived
-     * limits     at most `capacity` runs of at most 64 KiB each a call; endpoints take turns, so a busy one starves none
+     * limits     at most `capacity` runs of at most 64 KiB each a call; endpoints take turns, so a busy one starves
+     *            none
      * thread     poller
      */
     int (*poll)(fl_poller_t *poller, fl_run_t *runs, uint32_t capacity);
@@ -109,8 +112,8 @@ typedef struct fl_transport_ops
      * returns    how many runs were taken whole
      * partial    runs to one peer are taken in order and stop at the first that is not taken whole: what follows for
      *            that peer has accepted 0 and the same status. Another peer's runs in the same call go on.
-     * status     -FL_EAGAIN: no room now. -FL_ECONNREFUSED, -FL_EHOSTUNREACH and -FL_ENETUNREACH report an ICMP error of
-     *            an earlier datagram only if the repeated send failed too; none of them is an error of the endpoint.
+     * status     -FL_EAGAIN: no room now. -FL_ECONNREFUSED, -FL_EHOSTUNREACH and -FL_ENETUNREACH report an ICMP error
+     *            of an earlier datagram only if the repeated send failed too; none of them is an error of the endpoint.
      *            -FL_EMSGSIZE: longer than max_datagram or the route's MTU allows.
      * memory     the caller's again on return, except runs flagged FL_RUN_HOLD, which come back from reap. A transport
      *            that does not declare zero_copy_tx ignores the flag and completes such a run on return.
@@ -118,12 +121,13 @@ typedef struct fl_transport_ops
      */
     int (*send)(fl_endpoint_t *endpoint, fl_run_t *runs, uint32_t count);
 
-    /* Collect held runs whose memory is free again, in the order of sending per endpoint, and do what transmission needs
-     * (completions, credits). Called in every cycle, also an idle one. Returns how many were written. Thread: poller. */
+    /* Collect held runs whose memory is free again, in the order of sending per endpoint, and do what transmission
+     * needs (completions, credits). Called in every cycle, also an idle one. Returns how many were written. Thread:
+     * poller. */
     int (*reap)(fl_poller_t *poller, fl_completion_t *completions, uint32_t capacity);
 
-    /* Prepare to sleep. Returns a descriptor that becomes readable when poll has something to give, -FL_EAGAIN if it has
-     * already, -FL_ENOTSUP if the transport cannot say. The descriptor is the transport's and the same every time.
+    /* Prepare to sleep. Returns a descriptor that becomes readable when poll has something to give, -FL_EAGAIN if it
+     * has already, -FL_ENOTSUP if the transport cannot say. The descriptor is the transport's and the same every time.
      * disarm follows before the next poll. Thread: poller. */
     int (*arm)(fl_poller_t *poller);
     int (*disarm)(fl_poller_t *poller);

@@ -147,8 +147,8 @@ typedef struct fl_endpoint_params
     fl_address_t peer;                /* family FL_FAMILY_NONE: none */
     fl_address_t interface_address;   /* of the chosen interface; family FL_FAMILY_NONE: any */
     uint32_t interface_index;         /* 0: any */
-    uint32_t mtu_length;              /* of the first publication: longest datagram, bytes of UDP payload; a later one may
-                                       * have longer ones, up to the max_datagram of the capabilities */
+    uint32_t mtu_length;              /* of the first publication: longest datagram, bytes of UDP payload; a later one
+                                       * may have longer ones, up to the max_datagram of the capabilities */
     uint32_t send_buffer_length;      /* SO_SNDBUF asked for; 0: the system's default */
     uint32_t receive_buffer_length;   /* SO_RCVBUF asked for; 0: the system's default */
     /* Written by open_endpoint. */

@@ -93,7 +93,8 @@ int fl_efvi_is_stand_in(void);
 /* Ask the adapter behind an interface what it can do. Nothing of it is taken.
  *
  * text, length  on failure: why, terminated
- * returns       0; -FL_ENODEV: no such interface, or ef_vi does not drive it; -FL_EACCES and others of opening the driver
+ * returns       0; -FL_ENODEV: no such interface, or ef_vi does not drive it; -FL_EACCES and others of opening the
+ *               driver
  */
 int fl_efvi_look(const char *interface, fl_efvi_abilities_t *abilities, char *text, size_t length);
 
