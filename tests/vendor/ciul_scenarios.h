@@ -12,6 +12,8 @@ typedef struct
 
 #define SCENARIO(name) {#name, name}
 
+extern const scenario_t filter_scenarios[];
+extern const size_t filter_scenarios_count;
 extern const scenario_t fault_scenarios[];
 extern const size_t fault_scenarios_count;
 extern const scenario_t misuse_scenarios[];

@@ -1,7 +1,7 @@
 """The stand-in for libciul: programs against the ef_vi interface, in a process each.
 
-``ciul_scenarios.c``, ``ciul_faults.c`` and ``ciul_misuse.c`` hold them; misuse must abort, with a text that says what
-was done.
+``ciul_scenarios.c``, ``ciul_filters.c``, ``ciul_faults.c`` and ``ciul_misuse.c`` hold them; misuse must abort, with a
+text that says what was done.
 """
 
 from __future__ import annotations
