@@ -18,10 +18,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from framelane.client.client import Client as BlockingClient
-from framelane.client.conductor import Pending
 from framelane.client.counter import Counter
 from framelane.client.errors import ClientClosed, OfferError
 from framelane.client.header import Header
+from framelane.client.pending import Pending
 from framelane.client.publication import Publication as BlockingPublication
 from framelane.client.subscription import Subscription as BlockingSubscription
 

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self
 
-from framelane.client.conductor import Conductor, Handlers, Pending, SubscriptionHandlers
+from framelane.client.conductor import Conductor
 from framelane.client.counter import Counter
 from framelane.client.image import Image
+from framelane.client.pending import Handlers, Pending, SubscriptionHandlers
 from framelane.client.publication import ExclusivePublication, Publication
 from framelane.client.subscription import Subscription
 from framelane.protocol import commands, events

@@ -12,7 +12,6 @@ import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from framelane.client.errors import (
     ClientError,
     ClientTimeout,
     DriverTimeout,
-    RegistrationError,
 )
 from framelane.client.image import Image
+from framelane.client.pending import Handlers, Pending, SubscriptionHandlers
 from framelane.client.publication import ExclusivePublication, Publication
 from framelane.client.subscription import Subscription
 from framelane.errors import FramelaneError
@@ -38,7 +37,7 @@ from framelane.shm.handle import raise_native
 from framelane.shm.log_buffer import LogBuffer
 from framelane.shm.ring import RingFull
 
-__all__ = ["Conductor", "Handlers", "Pending"]
+__all__ = ["Conductor"]
 
 #: Closed when the interpreter ends: the native keepalive must not outlive the mapping.
 _open: weakref.WeakSet[Conductor] = weakref.WeakSet()
@@ -52,63 +51,6 @@ def _close_all() -> None:
 
 _EVENTS_A_CYCLE = 64
 _PAUSE_S = 0.0005
-
-ImageHandler = Callable[[Image], object]
-
-
-@dataclass(frozen=True)
-class Handlers:
-    """What the application wants to hear of. Each is called by whoever does the client's work, one at a time, without a
-    lock held: it may use the client. Without ``on_error``, errors are printed."""
-
-    on_available_image: ImageHandler | None = None
-    on_unavailable_image: ImageHandler | None = None
-    on_available_counter: Callable[[int, int], object] | None = None
-    on_unavailable_counter: Callable[[int, int], object] | None = None
-    on_publication_error: Callable[[events.PublicationError], object] | None = None
-    on_error: Callable[[Exception], object] | None = None
-    on_close: Callable[[BaseException | None], object] | None = None
-
-
-@dataclass(frozen=True)
-class SubscriptionHandlers:
-    """Of one subscription, in place of the client's."""
-
-    on_available_image: ImageHandler | None
-    on_unavailable_image: ImageHandler | None
-
-
-class Pending:
-    """A command that the driver has not answered yet."""
-
-    def __init__(self, command: Command, what: str, complete: Callable[[Event], Any], deadline: float) -> None:
-        self.command = command
-        self.what = what
-        self.complete = complete  #: makes the result from the answer
-        self.deadline = deadline
-        self.is_done = False
-        self.error: Exception | None = None
-        self._result: Any = None
-
-    def answer(self, event: Event) -> None:
-        """Take the driver's answer."""
-        if isinstance(event, events.ErrorResponse):
-            self.error = RegistrationError(f"{self.what}: {event.error_message}", event.error_code)
-        else:
-            try:
-                self._result = self.complete(event)
-            except Exception as error:
-                self.error = error
-        self.is_done = True
-
-    def result(self) -> Any:
-        """Return what the command made, once it is done.
-
-        :raises RegistrationError: if the driver refused it.
-        """
-        if self.error is not None:
-            raise self.error
-        return self._result
 
 
 class Conductor:
