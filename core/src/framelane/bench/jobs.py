@@ -44,7 +44,7 @@ class Job:
     batch: int = 0  #: of its floor
     has_checksums: bool = True  #: in an arrangement
     region_length: int = 0  #: memory that datagrams are sent from and copied out to
-    handover: str = ""  #: file in shared memory, of the measurement before the loop; none without
+    handover: str = ""  #: shared file, of the measurement before the loop; none without
     leads: bool = False  #: that measurement
 
 

@@ -8,10 +8,8 @@ import os
 import select
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import NoReturn, Protocol, Self
 
 from hdrh.histogram import HdrHistogram
@@ -132,21 +130,21 @@ class Pair(Protocol):
 
 
 class Handover:
-    """The file in which both sides measure, just before their loops, how far their processors are apart."""
+    """The memory in which both sides measure, just before their loops, how far their processors are apart."""
 
     def __init__(self) -> None:
-        self._file, self._name = tempfile.mkstemp(dir="/dev/shm", prefix=f"framelane-bench-{os.getpid()}-")
+        self._file = os.memfd_create("framelane-bench-handover")
 
     def jobs(self, near: Job, far: Job) -> tuple[Job, Job]:
         """Return the two jobs with this measurement before them."""
         os.ftruncate(self._file, 0)
         os.ftruncate(self._file, lib.FL_BENCH_HANDOVER_LENGTH)
-        return replace(near, handover=self._name, leads=True), replace(far, handover=self._name)
+        file = f"/proc/{os.getpid()}/fd/{self._file}"  # has no name that a killed command could leave behind
+        return replace(near, handover=file, leads=True), replace(far, handover=file)
 
     def close(self) -> None:
-        """Remove the file."""
+        """Give it back."""
         os.close(self._file)
-        Path(self._name).unlink()
 
 
 class Processes:
