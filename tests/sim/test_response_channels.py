@@ -142,3 +142,19 @@ def test_only_an_image_that_asks_for_responses_gets_them(world, server, clients)
         channel=f"{RESPONSES}|response-correlation-id=prototype|term-length=1m",
     )
     assert server._map(prototype.log_file).native.term_length == 65536
+
+
+def test_a_request_that_goes_while_its_response_is_made_is_not_told_of_it(world, server, clients, monkeypatch):
+    request_of(clients[0])
+    image = server.wait(AvailableImage)
+    images, services = server.driver.driver.nouns.images, server.driver.driver.nouns.publications._services
+    (here,) = images
+    make = services.storage.create_publication
+
+    def slow(metadata):
+        images._discard(here)
+        return make(metadata)
+
+    monkeypatch.setattr(services.storage, "create_publication", slow)
+    publish(server, RESPONSE_STREAM, f"{RESPONSES}|response-correlation-id={image.correlation_id}")
+    assert here.response_session_id is None

@@ -71,13 +71,13 @@ class RequestImage(Protocol):
 FindImage: TypeAlias = Callable[[int], RequestImage | None]
 
 
-def _request_of(params: PublicationParams, find_image: FindImage) -> RequestImage | None:
-    """Return the image that a publication responds to, ``None`` if it is no response or one to nothing yet.
+def _check_request(params: PublicationParams, find_image: FindImage) -> bool:
+    """Whether a publication responds to an image: not if it is no response, or one to nothing yet.
 
     :raises CommandError: GENERIC_ERROR if there is no such image, or nobody waits for a response to it.
     """
     if not params.is_response or params.is_prototype:
-        return None
+        return False
     image = find_image(params.response_correlation_id)
     if image is None or not image.wants_response:
         what = "has not requested a response channel" if image else "is not there"
@@ -86,7 +86,7 @@ def _request_of(params: PublicationParams, find_image: FindImage) -> RequestImag
             f"image.correlationId={params.response_correlation_id} {what}, so response-correlation-id cannot name it: "
             f"{params.uri}",
         )
-    return image
+    return True
 
 
 @dataclass(eq=False)
@@ -188,7 +188,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.mtu_length)
         try:
-            request = _request_of(params, find_image)
+            responds = _check_request(params, find_image)
             publication = None if is_exclusive else self._find(endpoint, command.stream_id, params)
             is_new = publication is None
             if publication is not None:
@@ -196,7 +196,9 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
             else:
                 publication = yield from self._make(command, params, endpoint, is_exclusive)
             self._answer(command, publication, endpoint.channel_status_id, is_new=is_new)
-            if request is not None and is_new:
+            # The image may be gone meanwhile.
+            request = find_image(params.response_correlation_id) if responds and is_new else None
+            if request is not None:
                 request.respond(publication.session_id)
             subscriptions.link_spies(publication)
         finally:
