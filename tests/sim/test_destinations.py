@@ -265,3 +265,12 @@ def test_only_a_tag_makes_publications_share_destinations(sender):
         for channel in (MANUAL + "|tags=5", "aeron:udp?tags=5", MANUAL)
     ]
     assert tagged[0].registration_id == tagged[1].registration_id != tagged[2].registration_id
+
+
+def test_a_correlation_id_names_one_destination(client):
+    ready = publish(client, MANUAL)
+    for number, answer in ((2, OperationSuccess), (3, ErrorResponse)):
+        command = AddDestination(client.client_id, 4711, ready.registration_id, receiver_channel(number))
+        client.ring.write(command.TYPE, command.encode())
+        client.wait(answer)
+    assert destinations(client) == 1

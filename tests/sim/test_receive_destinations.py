@@ -237,3 +237,14 @@ def test_destinations_are_bounded_and_those_of_an_unknown_subscription_refused(r
     )
     assert answer.error_code == ErrorCode.GENERIC_ERROR
     assert len(list(receiver.counters)) == counters
+
+
+def test_a_correlation_id_names_one_destination(world, receiver):
+    subscription = subscribe(receiver, MULTI)
+    for channel, answer in ((FIRST, OperationSuccess), (SECOND_ONE, ErrorResponse)):
+        command = AddReceiveDestination(receiver.client_id, 4711, subscription.correlation_id, channel)
+        receiver.ring.write(command.TYPE, command.encode())
+        receiver.wait(answer)
+    receiver.call(RemoveSubscription, OperationSuccess, registration_id=subscription.correlation_id)
+    for channel in (FIRST, SECOND_ONE):
+        subscribe(receiver, channel)

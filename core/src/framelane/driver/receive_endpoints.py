@@ -130,8 +130,10 @@ class ReceiveEndpoints(Endpoints[PlaneReceiveEndpoint]):
         """Receive at one more destination, with the socket settings of the owner's channel (wire 4.12).
 
         :param registration_id: of the command.
-        :raises FramelaneError: if no transport can serve it, or it cannot be opened.
+        :raises FramelaneError: if no transport can serve it, it cannot be opened, or there is one with this id.
         """
+        if registration_id in self._destinations[owner.identifier]:
+            raise CommandError(ErrorCode.GENERIC_ERROR, f"registration id {registration_id} is in use")
         common = owner.channel.params
         params = replace(
             channel.params,

@@ -12,6 +12,7 @@ from framelane.channel import ChannelError, ErrorCode, Interfaces, NameResolver,
 from framelane.channel.addresses import HostPort, parse_ip, resolve
 from framelane.channel.udp_params import ControlMode
 from framelane.driver.endpoint import IDLE_BEFORE_RERESOLUTION_NS, Endpoint, Endpoints, Side, native_address
+from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
 from framelane.driver.native import EndpointParams, OpenedEndpoint, PlaneSendEndpoint, SendEndpointParams
 from framelane.driver.resources import Steps, slowly
@@ -148,7 +149,10 @@ class SendEndpoints(Endpoints[PlaneSendEndpoint]):
         :param identifier: the correlation id of its command.
         :param address: ``None``: the name does not resolve; it is looked up again later.
         :raises ChannelError: if the endpoint's socket cannot send there.
+        :raises CommandError: if there is a destination with this id.
         """
+        if identifier in self._destinations[endpoint.identifier].by_id:
+            raise CommandError(ErrorCode.GENERIC_ERROR, f"registration id {identifier} is in use")
         _check_family(endpoint, name, address)
         native = None if address is None else native_address(address)
         self._services.plane.send_endpoint_add_destination(endpoint.plane, identifier, native)
