@@ -66,6 +66,7 @@ static void test_destinations_off_the_wire_are_bounded(void)
         fixture_cycle(&fixture);
     }
     CHECK_EQUAL(FL_DESTINATIONS_MAX, fixture_counter(&fixture, DESTINATIONS_COUNTER));
+    CHECK_EQUAL(2 * FL_DESTINATIONS_MAX, fixture_drops(&fixture, FL_DROP_NO_PUBLICATION));
     fixture_run(&fixture, 5200);
     CHECK_EQUAL(0, fixture_counter(&fixture, DESTINATIONS_COUNTER));
     fixture_close(&fixture);

@@ -115,7 +115,7 @@ static bool fl_destination_is_of(const fl_destination_t *destination, int64_t re
         destination->peer.address.port == source->port;
 }
 
-void fl_destinations_on_status_message(
+bool fl_destinations_on_status_message(
     fl_destinations_t *destinations, int64_t receiver_id, const fl_address_t *source, int64_t now_ns)
 {
     for (uint32_t i = 0; i < destinations->count; i++)
@@ -129,15 +129,17 @@ void fl_destinations_on_status_message(
         if (fl_destination_is_of(destination, receiver_id, source))
         {
             destination->time_of_last_activity_ns = now_ns;
-            return;
+            return true;
         }
     }
-    if (destinations->is_dynamic && destinations->count < FL_DESTINATIONS_MAX)
+    const bool is_learnt = destinations->is_dynamic && destinations->count < FL_DESTINATIONS_MAX;
+    if (is_learnt)
     {
         destinations->entries[destinations->count] = (fl_destination_t){.peer = {.address = *source}, .id = -1,
             .receiver_id = receiver_id, .has_receiver_id = true, .time_of_last_activity_ns = now_ns};
         fl_destinations_set_count(destinations, destinations->count + 1);
     }
+    return is_learnt;
 }
 
 const fl_destination_t *fl_destinations_find_receiver(

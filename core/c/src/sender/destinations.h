@@ -39,8 +39,9 @@ fl_destinations_t *fl_destinations_new(bool is_dynamic, _Atomic int64_t *counter
 int fl_destinations_send(
     fl_destinations_t *destinations, const fl_attachment_t *attachment, fl_run_t *runs, uint32_t count, int64_t now_ns);
 
-/* A status message came: refresh who sent it, bind it to a destination that was given, or learn it. */
-void fl_destinations_on_status_message(
+/* A status message came: refresh who sent it, bind it to a destination that was given, or learn it. Returns whether it
+ * is of a destination now; not if there is no room, or the application gives others. */
+bool fl_destinations_on_status_message(
     fl_destinations_t *destinations, int64_t receiver_id, const fl_address_t *source, int64_t now_ns);
 
 /* The given destination of a receiver, or NULL. */

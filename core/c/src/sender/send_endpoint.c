@@ -43,12 +43,9 @@ static int fl_send_endpoint_on_unknown_status(
         return FL_DROP_SM_FIELDS;
     }
     fl_count(context, FL_COUNTER_STATUS_MESSAGES_RECEIVED, 1);
-    if (NULL != endpoint->destinations)
-    {
+    const bool is_destination = NULL != endpoint->destinations &&
         fl_destinations_on_status_message(endpoint->destinations, frame->receiver_id, source, now_ns);
-        return FL_TAKEN;
-    }
-    return FL_DROP_NO_PUBLICATION;
+    return is_destination ? FL_TAKEN : FL_DROP_NO_PUBLICATION;
 }
 
 /* Take one datagram. Returns FL_TAKEN or the reason it is dropped for. */
