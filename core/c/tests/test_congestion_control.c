@@ -97,6 +97,7 @@ static void test_round_trips_are_measured_four_of_them_apart(void)
     CHECK(!track(control, 2 * SECOND + 20 * MS, false).measure_rtt);
     CHECK(track(control, 2 * SECOND + 20 * MS + 1, false).measure_rtt);
     control->ops->on_rtt(control, 3 * SECOND, INT64_MAX);   /* what a stranger may claim */
+    control->ops->on_rtt(control, 3 * SECOND, 3600 * SECOND);
     CHECK_EQUAL(5 * MS, rtt);
     control->ops->free(control);
     control = make(100 * MTU, false, false);

@@ -10,6 +10,7 @@
 #define FL_CUBIC_B 0.2
 #define FL_CUBIC_INITIAL_WINDOW 10
 #define FL_CUBIC_RTT_TIMEOUTS 4
+#define FL_CUBIC_RTT_MAX_NS INT64_C(10000000000)    /* longer than a stream lives without being heard */
 
 typedef struct fl_cubic
 {
@@ -108,9 +109,9 @@ static void fl_cubic_on_rtt(fl_congestion_control_t *control, int64_t now_ns, in
 {
     fl_cubic_t *cubic = (fl_cubic_t *)control;
     const int64_t least_ns = rtt_ns > cubic->initial_rtt_ns ? rtt_ns : cubic->initial_rtt_ns;
-    if (rtt_ns <= 0 || least_ns > INT64_MAX / FL_CUBIC_RTT_TIMEOUTS)
+    if (rtt_ns <= 0 || rtt_ns > FL_CUBIC_RTT_MAX_NS)
     {
-        return;   /* no time that anything takes; it is a stranger's word */
+        return;   /* no time that anything takes; it is a stranger's word, and would put off the next request */
     }
     cubic->rtt_ns = rtt_ns;
     cubic->time_of_rtt_ns = now_ns;
@@ -137,7 +138,8 @@ fl_congestion_control_t *fl_cubic_new(const fl_congestion_control_params_t *para
         return NULL;
     }
     const int32_t segments = fl_congestion_control_max_window(params) / params->mtu_length;
-    const int64_t initial_rtt_ns = params->initial_rtt_ns > 0 ? params->initial_rtt_ns : 1;
+    const int64_t asked_ns = params->initial_rtt_ns > 0 ? params->initial_rtt_ns : 1;
+    const int64_t initial_rtt_ns = asked_ns < FL_CUBIC_RTT_MAX_NS ? asked_ns : FL_CUBIC_RTT_MAX_NS;
     cubic->mtu_length = params->mtu_length;
     cubic->max_window = segments > 1 ? segments : 1;
     cubic->window = cubic->max_window < FL_CUBIC_INITIAL_WINDOW ? cubic->max_window : FL_CUBIC_INITIAL_WINDOW;
