@@ -302,8 +302,39 @@ static void test_a_multicast_receiver_answers_to_the_control_group(void)
     fixture_free(f);
 }
 
+/* Between a SETUP and its image the destination goes that it came to, and another takes its place. */
+static void test_an_image_answers_at_no_destination_that_its_stream_did_not_come_to(void)
+{
+    fixture_t *f = fixture_new();
+    fl_driver_event_t event;
+    const fl_receive_endpoint_params_t plain = {.id = ENDPOINT_ID};
+    fl_endpoint_params_t params = {.bind = f->script.local, .mtu_length = MTU};
+    CHECK_EQUAL(0, fl_receive_endpoint_close(f->driver, f->endpoint));
+    f->endpoint = fl_receive_endpoint_new_owner(f->driver, &plain);
+    CHECK_EQUAL(0, fl_receive_endpoint_add_stream(f->driver, f->endpoint, STREAM, 0, 0));
+    fl_receive_endpoint_t *first =
+        fl_receive_endpoint_open_member(f->driver, f->endpoint, f->script.binding, &params, &plain);
+    inject_setup(f, SESSION, 0);
+    cycle(f, MS);
+    CHECK(next_setup(f, &event));
+    CHECK_EQUAL(0, fl_receive_endpoint_close(f->driver, first));
+    fl_receive_endpoint_t *second =
+        fl_receive_endpoint_open_member(f->driver, f->endpoint, f->script.binding, &params, &plain);
+    fixture_add_image(f);
+    cycle(f, MS);
+    CHECK_EQUAL(0, f->script.sent_count);
+    f->script.source.address = ipv4(3, 40001);
+    inject_data(f, 0, 64);
+    pass(f, 300 * MS);
+    CHECK(f->script.sent_count > 0);
+    CHECK(0 == memcmp(&f->script.sent[0].to, &f->script.source.address, sizeof(fl_address_t)));
+    CHECK_EQUAL(0, fl_receive_endpoint_close(f->driver, second));
+    fixture_free(f);
+}
+
 int main(void)
 {
+    RUN(test_an_image_answers_at_no_destination_that_its_stream_did_not_come_to);
     RUN(test_data_of_an_unknown_session_elicits_one_setup_a_second);
     RUN(test_a_setup_asks_for_an_image_once_until_it_is_refused);
     RUN(test_the_image_answers_from_the_address_that_the_setup_came_to);

@@ -184,10 +184,13 @@ static void fl_image_attach(fl_image_t *image, const fl_address_t *source, int64
     if (FL_SESSION_PENDING_SETUP == session->state || FL_SESSION_INIT_IN_PROGRESS == session->state)
     {
         const fl_setup_t *setup = &endpoint->setups[session->setup_index];
-        fl_image_connect(image, setup->slot, source, &setup->local, now_ns);
+        if (FL_ENDPOINT_MEMBERS != setup->slot)
+        {
+            fl_image_connect(image, setup->slot, source, &setup->local, now_ns);
+        }
         fl_receive_endpoint_remove_setup(endpoint, session);
     }
-    else
+    else if (endpoint == endpoint->members[0])
     {
         fl_image_connect(image, 0, source, NULL, now_ns);
     }

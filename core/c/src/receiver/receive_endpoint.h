@@ -21,7 +21,7 @@ typedef struct fl_setup
     int32_t stream_id;
     int32_t session_id;
     int64_t deadline_ns;                /* PENDING_SETUP: when the elicitation lapses */
-    uint32_t slot;                      /* of the member that its datagram came to */
+    uint32_t slot;                      /* of the member that its datagram came to; FL_ENDPOINT_MEMBERS: it is gone */
     fl_address_t local;                 /* where there; family FL_FAMILY_NONE: unknown */
 } fl_setup_t;
 

@@ -153,6 +153,11 @@ static int64_t fl_receive_endpoint_call_leave(void *argument)
     fl_receive_endpoint_t *owner = member->owner;
     owner->members[member->slot] = NULL;
     owner->receiving = NULL;
+    for (uint32_t i = 0; i < owner->setup_count; i++)
+    {
+        fl_setup_t *setup = &owner->setups[i];
+        setup->slot = member->slot == setup->slot ? FL_ENDPOINT_MEMBERS : setup->slot;
+    }
     for (fl_image_t *image = owner->images; NULL != image; image = image->next)
     {
         image->connections[member->slot] = (fl_image_connection_t){.is_known = false};
