@@ -12,7 +12,8 @@ from framelane.channel.addresses import Address
 from framelane.driver.name_gossip import GossipSettings, NameGossip
 from framelane.driver.resources import Inline
 from framelane.errors import ConfigError
-from framelane.protocol.frames import ResEntry, ResFrame, decode_datagram
+from framelane.protocol.frames import NakFrame, ResEntry, ResFrame, decode_datagram
+from framelane.shm.system_counters import SystemCounter
 
 SECOND = 1_000_000_000
 
@@ -31,6 +32,7 @@ class Counters:
     def __init__(self) -> None:
         self.labels: list[str] = []
         self.values: dict[int, int] = {}
+        self.invalid = 0
 
     def allocate(self, type_id, key, label) -> int:
         self.labels.append(label)
@@ -41,6 +43,10 @@ class Counters:
 
     def set(self, counter_id, value) -> None:
         self.values[counter_id] = value
+
+    def count(self, counter) -> None:
+        assert counter is SystemCounter.INVALID_PACKETS
+        self.invalid += 1
 
 
 class Unknown:
@@ -191,11 +197,14 @@ def test_names_off_the_wire_are_bounded_and_nonsense_changes_nothing(world):
         name = b"n%d" % number
         driver._socket.waiting.append((entry(name, f"10.1.{number // 250}.{number % 250 + 1}", flags=0x80), source))
     whole = entry(b"cut", "10.0.0.9")
-    driver._socket.waiting += [(whole[:length], source) for length in range(len(whole) - 6)]
-    driver._socket.waiting.append((b"\xff" * 100, source))
+    driver._socket.waiting += [(whole[:length], source) for length in range(len(whole) - 7)]
+    nonsense = [b"\xff" * 100, NakFrame(0, 1, 2, 3, 0, 64).encode()]
+    driver._socket.waiting += [(datagram, source) for datagram in nonsense]
+    invalid = len(nonsense) + len(whole) - 8  # a header alone is a frame without entries
     world.run(2 * SECOND)
     assert not driver._socket.waiting
     assert driver.counters.values == {0: 256, 1: 1024}
+    assert driver.counters.invalid == invalid
     assert address_of(driver, "cut") == "unknown"
 
 
@@ -209,6 +218,33 @@ def test_many_names_go_out_in_frames_of_at_most_an_mtu(world):
     assert max(map(len, told)) <= 1408
     entries = [one for datagram in told for one in decode_datagram(datagram)[0].entries]
     assert {one.name for one in entries if not one.res_flags} == names
+
+
+def test_a_flood_of_names_keeps_no_cycle_longer_than_its_share(world):
+    driver = world.driver("me", "10.0.0.1:8050")
+    source = Address(ip_address("10.0.0.9"), 8050)
+    many = ResFrame(0, tuple(ResEntry(0, 8050, 0, ip_address("10.0.0.9"), b"n%d" % n) for n in range(2000))).encode()
+    driver._socket.waiting += [(many, source)] * 10
+    world.run(10_000_000)
+    assert len(driver._socket.waiting) == 9
+
+
+def test_full_tables_are_told_to_everybody_a_part_in_each_cycle(world):
+    driver = world.driver("me", "10.0.0.1:8050", neighbour_interval_ns=20_000_000)
+    sources = [Address(ip_address(f"10.1.0.{number}"), 8050) for number in range(1, 201)]
+    names = {b"%0500d" % number for number in range(20)}
+    driver._socket.waiting += [(entry(name, "10.1.0.1", flags=0x80), sources[0]) for name in names]
+    driver._socket.waiting += [(entry(b"n", str(source.ip), flags=0x80), source) for source in sources]
+    world.run(SECOND // 20)
+    told: dict[Address, set[bytes]] = {}
+    for _ in range(20):
+        driver._socket.sent.clear()
+        world.run(10_000_000)
+        assert len(driver._socket.sent) <= 256
+        for datagram, to in driver._socket.sent:
+            told.setdefault(to, set()).update(one.name for one in decode_datagram(datagram)[0].entries)
+    assert set(told) == set(sources)
+    assert all(names <= one for one in told.values())
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ from framelane.errors import FramelaneError
 
 __all__ = ["MediaDriver", "Surroundings"]
 
-_LANES = 5  # commands, images, re-resolution of either side, lost endpoints
+_LANES = 6  # commands, images, re-resolution of either side, lost endpoints, neighbours' names
 _LONGEST_WAIT_NS = 1_000_000_000
 
 

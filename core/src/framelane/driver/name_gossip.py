@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
+from itertools import islice, product
 from typing import Protocol
 
 from framelane.channel import NameResolver
@@ -22,6 +23,7 @@ from framelane.driver.resources import Lane, SlowWork, Steps, slowly
 from framelane.errors import ConfigError, FramelaneError
 from framelane.protocol.frames import FrameError, ResEntry, ResFrame, decode_datagram
 from framelane.shm.counter_types import CounterType, index_key
+from framelane.shm.system_counters import SystemCounter
 
 __all__ = ["GossipSettings", "GossipSocket", "NameGossip", "UdpGossipSocket"]
 
@@ -31,6 +33,8 @@ _MAX_NEIGHBOURS = 256
 _MAX_BOOTSTRAP_NEIGHBOURS = 20
 _MAX_NAME_LENGTH = 512
 _MAX_DATAGRAMS_A_CYCLE = 64
+_MAX_ENTRIES_A_CYCLE = 1024  # and those of one datagram
+_MAX_SENDS_A_CYCLE = 256
 _MAX_AGE_MS = 2**31 - 1
 _RES_HEADER_LENGTH = 8
 _SELF = 0x80
@@ -169,6 +173,8 @@ class NameGossip(NameResolver):
         self._names: dict[tuple[str, int], _Known] = {}
         self._neighbours: dict[tuple[IpAddress, int], _Known] = {}
         self._intervals = _Intervals()
+        self._telling: Iterator[tuple[bytes, Address]] = iter(())
+        self._is_telling = False
         self._name = settings.name.encode("ascii", "replace")
         if not 0 < len(self._name) <= _MAX_NAME_LENGTH:
             raise ConfigError(
@@ -223,19 +229,15 @@ class NameGossip(NameResolver):
         if not self._intervals.is_due("service", SERVICE_INTERVAL_NS, now_ns):
             return 0
         work = self._lane.advance()
-        for _ in range(_MAX_DATAGRAMS_A_CYCLE):
-            received = self._socket.receive()
-            if received is None:
-                break
-            work += 1
-            self._on_datagram(*received, now_ns)
+        work += self._receive(now_ns)
         self._expire(now_ns)
-        if self._intervals.is_due("bootstrap", self._settings.bootstrap_interval_ns, now_ns):
+        if self._lane.is_idle and self._intervals.is_due("bootstrap", self._settings.bootstrap_interval_ns, now_ns):
             self._lane.start(self._resolve_bootstrap())
         if self._intervals.is_due("self", self._settings.self_interval_ns, now_ns):
             self._tell_own_name()
-        if self._intervals.is_due("neighbours", self._settings.neighbour_interval_ns, now_ns):
-            self._tell_all_names(now_ns)
+        if not self._is_telling and self._intervals.is_due("neighbours", self._settings.neighbour_interval_ns, now_ns):
+            self._telling = self._all_names(now_ns)
+        self._go_on_telling()
         self._counters.set(self._neighbours_id, len(self._neighbours))
         self._counters.set(self._names_id, len(self._names))
         return work
@@ -280,26 +282,47 @@ class NameGossip(NameResolver):
         for address in self._targets():
             self._socket.send(frame, address)
 
-    def _tell_all_names(self, now_ns: int) -> None:
+    def _go_on_telling(self) -> None:
+        """Tell some of all names: with full tables all at once would keep commands waiting."""
+        some = list(islice(self._telling, _MAX_SENDS_A_CYCLE))
+        for frame, address in some:
+            self._socket.send(frame, address)
+        self._is_telling = len(some) == _MAX_SENDS_A_CYCLE
+
+    def _all_names(self, now_ns: int) -> Iterator[tuple[bytes, Address]]:
+        """Return what to send to whom, so that every neighbour knows all names."""
         entries = [
             ResEntry(0, known.address.port, _age_ms(now_ns - known.heard_ns), known.address.ip, name.encode("latin-1"))
             for (name, _), known in self._names.items()
         ]
         frames = [frame.encode() for frame in _packed(entries, self._settings.mtu_length)]
-        for known in self._neighbours.values():
-            for frame in frames:
-                self._socket.send(frame, known.address)
+        return product(frames, [known.address for known in self._neighbours.values()])
 
     # ---- hearing ----
 
-    def _on_datagram(self, datagram: bytes, source: Address, now_ns: int) -> None:
+    def _receive(self, now_ns: int) -> int:
+        """Take what came, as much as a cycle may; returns the number of datagrams."""
+        datagrams = entries = 0
+        while datagrams < _MAX_DATAGRAMS_A_CYCLE and entries < _MAX_ENTRIES_A_CYCLE:
+            received = self._socket.receive()
+            if received is None:
+                break
+            datagrams += 1
+            entries += self._on_datagram(*received, now_ns)
+        return datagrams
+
+    def _on_datagram(self, datagram: bytes, source: Address, now_ns: int) -> int:
+        """Take its entries, and count it if it has none: anybody can send here. Returns how many there were."""
         try:
-            frames = decode_datagram(datagram)
-        except FrameError:
-            return  # anybody can send here
-        for frame in frames:
-            for entry in frame.entries if isinstance(frame, ResFrame) else ():
-                self._on_entry(entry, source, now_ns)
+            (frame,) = decode_datagram(datagram)
+        except (FrameError, ValueError):
+            frame = None
+        if not isinstance(frame, ResFrame):
+            self._counters.count(SystemCounter.INVALID_PACKETS)
+            return 0
+        for entry in frame.entries:
+            self._on_entry(entry, source, now_ns)
+        return len(frame.entries)
 
     def _on_entry(self, entry: ResEntry, source: Address, now_ns: int) -> None:
         is_self = bool(entry.res_flags & _SELF)
