@@ -2,6 +2,7 @@
 #include "api/driver.h"
 #include "check.h"
 #include "sender/flow_control.h"
+#include "util/error.h"
 
 #define TAG 42
 #define SECOND INT64_C(1000000000)
@@ -118,6 +119,37 @@ static void test_a_setup_that_a_receiver_asked_for_holds_the_others_until_it_is_
     fl_flow_control_free(flow);
 }
 
+static void test_a_setup_holds_nobody_without_receivers_or_for_one_that_does_not_count(void)
+{
+    fl_flow_control_t *flow = make(FL_FLOW_CONTROL_MIN, 0);
+    const fl_status_t asks = {.receiver_id = 2};
+    flow->ops->on_setup_elicited(flow, &asks, 0);
+    flow->ops->on_setup_sent(flow, 0, 0);
+    CHECK_EQUAL(0, flow->ops->on_idle(flow, 0, 0));
+    CHECK_EQUAL(1000, report(flow, 1, 0, 0, 0));
+    flow->ops->on_setup_sent(flow, 1000, 0);
+    CHECK_EQUAL(1800, report(flow, 1, 800, 1000, 0));
+    fl_flow_control_free(flow);
+    flow = make(FL_FLOW_CONTROL_TAGGED, 0);
+    report_tagged(flow, 1, TAG, 0, 0);
+    flow->ops->on_setup_elicited(flow, &asks, 0);
+    flow->ops->on_setup_sent(flow, 1000, 0);
+    CHECK_EQUAL(1800, report_tagged(flow, 1, TAG, 800, 1000));
+    fl_flow_control_free(flow);
+}
+
+static void test_a_group_that_can_never_be_there_is_refused(void)
+{
+    fl_flow_control_params_t params = {.kind = FL_FLOW_CONTROL_MIN, .group_min_size = FL_FLOW_CONTROL_RECEIVERS + 1};
+    CHECK(NULL == fl_flow_control_new(&params));
+    CHECK(NULL != strstr(fl_error_text(), "at most 128"));
+    fl_error_clear();
+    params.kind = FL_FLOW_CONTROL_MAX;
+    fl_flow_control_t *flow = fl_flow_control_new(&params);
+    CHECK(NULL != flow);
+    fl_flow_control_free(flow);
+}
+
 static void test_tagged_waits_for_its_tag_alone(void)
 {
     fl_flow_control_t *flow = make(FL_FLOW_CONTROL_TAGGED, 0);
@@ -150,6 +182,8 @@ int main(void)
     RUN(test_min_does_not_wait_for_who_joins_more_than_a_window_behind);
     RUN(test_a_group_is_not_there_before_its_least_size);
     RUN(test_a_setup_that_a_receiver_asked_for_holds_the_others_until_it_is_there);
+    RUN(test_a_setup_holds_nobody_without_receivers_or_for_one_that_does_not_count);
+    RUN(test_a_group_that_can_never_be_there_is_refused);
     RUN(test_tagged_waits_for_its_tag_alone);
     RUN(test_more_receivers_than_there_is_room_for_change_nothing);
     return 0;

@@ -64,6 +64,14 @@ static fl_flow_control_t *fl_flow_control_max_new(void)
 fl_flow_control_t *fl_flow_control_new(const fl_flow_control_params_t *params)
 {
     fl_flow_control_t *flow = NULL;
+    const bool is_max = FL_FLOW_CONTROL_UNICAST == params->kind || FL_FLOW_CONTROL_MAX == params->kind;
+    if (!is_max && params->group_min_size > FL_FLOW_CONTROL_RECEIVERS)
+    {
+        fl_error(FL_EINVAL, "flow control waits for a group of %d receivers and tells at most %d apart, so it would "
+            "wait for ever; ask for fewer, fc=...,g:/<size> in the channel or flow_control_group_min_size",
+            params->group_min_size, FL_FLOW_CONTROL_RECEIVERS);
+        return NULL;
+    }
     switch (params->kind)
     {
         case FL_FLOW_CONTROL_UNICAST:

@@ -59,7 +59,8 @@ typedef struct fl_flow_control_params
     _Atomic int64_t *receivers_counter; /* holds how many there are; NULL: none does */
 } fl_flow_control_params_t;
 
-/* Make a strategy. Returns NULL with error text: no memory, or an unknown kind. Thread: control. */
+/* Make a strategy. Returns NULL with error text: no memory, an unknown kind, or a group larger than
+ * FL_FLOW_CONTROL_RECEIVERS. Thread: control. */
 fl_flow_control_t *fl_flow_control_new(const fl_flow_control_params_t *params);
 void fl_flow_control_free(fl_flow_control_t *flow);
 
