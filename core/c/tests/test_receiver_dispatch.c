@@ -332,8 +332,102 @@ static void test_an_image_answers_at_no_destination_that_its_stream_did_not_come
     fixture_free(f);
 }
 
+static void test_a_response_is_told_again_until_it_need_not_be(void)
+{
+    fixture_t *f = fixture_new();
+    inject_setup(f, SESSION, 0);
+    cycle(f, MS);
+    fixture_add_image(f);
+    CHECK_EQUAL(0, fl_image_respond(f->driver, f->image, 4711));
+    const script_datagram_t *told = last_sent(f, FL_FRAME_RSP_SETUP);
+    CHECK(NULL != told);
+    CHECK_EQUAL(4711, ((const fl_rsp_setup_frame_t *)told->bytes)->response_session_id);
+    script_forget(&f->script);
+    pass(f, 300 * MS);
+    CHECK(NULL != last_sent(f, FL_FRAME_RSP_SETUP));
+    CHECK_EQUAL(0, fl_image_stop_responding(f->driver, f->image));
+    script_forget(&f->script);
+    pass(f, 300 * MS);
+    CHECK(NULL == last_sent(f, FL_FRAME_RSP_SETUP));
+    CHECK(NULL != last_sent(f, FL_FRAME_SM));
+    fixture_free(f);
+}
+
+/* How many status messages of the session went to an address. */
+static uint32_t reports_to(const script_t *script, const fl_address_t *address)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < script->sent_count; i++)
+    {
+        const fl_sm_frame_t *sm = (const fl_sm_frame_t *)script->sent[i].bytes;
+        count += FL_FRAME_SM == sm->header.type && SESSION == sm->session_id &&
+            0 == memcmp(&script->sent[i].to, address, sizeof(*address));
+    }
+    return count;
+}
+
+static void test_destinations_join_images_that_are_there_and_leave_them(void)
+{
+    fixture_t *f = fixture_new();
+    script_t other;
+    script_init(&other, FL_ROLE_RECEIVER, 0);
+    other.source.address = ipv4(8, 40001);
+    CHECK_EQUAL(0, fl_driver_add_transport(f->driver, other.binding));
+    const fl_receive_endpoint_params_t plain = {.id = ENDPOINT_ID};
+    const fl_receive_endpoint_params_t controlled = {
+        .id = ENDPOINT_ID + 1, .has_control = 1, .control = ipv4(9, 40456)};
+    fl_endpoint_params_t params = {.bind = f->script.local, .mtu_length = MTU};
+    CHECK_EQUAL(0, fl_receive_endpoint_close(f->driver, f->endpoint));
+    f->endpoint = fl_receive_endpoint_new_owner(f->driver, &plain);
+    CHECK_EQUAL(0, fl_receive_endpoint_add_stream(f->driver, f->endpoint, STREAM, 0, 0));
+    fl_receive_endpoint_t *first =
+        fl_receive_endpoint_open_member(f->driver, f->endpoint, f->script.binding, &params, &plain);
+
+    /* One that is there already, and one that comes later. */
+    for (int later = 0; later < 2; later++)
+    {
+        fl_receive_endpoint_t *second = later
+            ? NULL
+            : fl_receive_endpoint_open_member(f->driver, f->endpoint, other.binding, &params, &controlled);
+        if (NULL == f->image)
+        {
+            inject_setup(f, SESSION, 0);
+            cycle(f, MS);
+            fixture_add_image(f);
+        }
+        if (later)
+        {
+            second = fl_receive_endpoint_open_member(f->driver, f->endpoint, other.binding, &params, &controlled);
+        }
+        script_forget(&other);
+        pass(f, 300 * MS);
+        CHECK(reports_to(&other, &controlled.control) > 0);
+        CHECK_EQUAL(0, fl_receive_endpoint_close(f->driver, second));
+    }
+
+    /* The stream is heard at both; the other way goes, and its end need not come. */
+    fl_receive_endpoint_t *second =
+        fl_receive_endpoint_open_member(f->driver, f->endpoint, other.binding, &params, &plain);
+    uint8_t bytes[64];
+    script_inject_bytes(&other, bytes, write_frame(bytes, 0, 64, FL_FRAME_DATA));
+    cycle(f, MS);
+    inject_heartbeat(f, 64, FL_DATA_FLAG_EOS);
+    cycle(f, MS);
+    CHECK(!f->image->is_end_of_stream);
+    CHECK_EQUAL(0, fl_receive_endpoint_close(f->driver, second));
+    inject_heartbeat(f, 64, FL_DATA_FLAG_EOS);
+    cycle(f, MS);
+    CHECK(f->image->is_end_of_stream);
+    CHECK_EQUAL(0, fl_receive_endpoint_close(f->driver, first));
+    CHECK_EQUAL(0, fl_driver_remove_transport(f->driver, other.binding));
+    fixture_free(f);
+    script_destroy(&other);
+}
+
 int main(void)
 {
+    RUN(test_a_response_is_told_again_until_it_need_not_be);
+    RUN(test_destinations_join_images_that_are_there_and_leave_them);
     RUN(test_an_image_answers_at_no_destination_that_its_stream_did_not_come_to);
     RUN(test_data_of_an_unknown_session_elicits_one_setup_a_second);
     RUN(test_a_setup_asks_for_an_image_once_until_it_is_refused);

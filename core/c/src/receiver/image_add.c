@@ -176,6 +176,19 @@ static void fl_image_silence_older(fl_image_t *image)
     }
 }
 
+/* Members with a control address report there from the beginning, as they do when they join (wire 4.4). */
+static void fl_image_connect_fixed(fl_image_t *image, int64_t now_ns)
+{
+    for (uint32_t slot = 0; slot < FL_ENDPOINT_MEMBERS; slot++)
+    {
+        const fl_receive_endpoint_t *member = image->endpoint->members[slot];
+        if (NULL != member && !image->connections[slot].is_known && fl_receive_endpoint_has_fixed_control(member))
+        {
+            fl_image_connect(image, slot, NULL, NULL, now_ns);
+        }
+    }
+}
+
 static void fl_image_attach(fl_image_t *image, const fl_address_t *source, int64_t now_ns)
 {
     fl_receive_endpoint_t *endpoint = image->endpoint;
@@ -194,6 +207,7 @@ static void fl_image_attach(fl_image_t *image, const fl_address_t *source, int64
     {
         fl_image_connect(image, 0, source, NULL, now_ns);
     }
+    fl_image_connect_fixed(image, now_ns);
     session->state = FL_SESSION_ACTIVE;
     session->image = image;
     image->next = endpoint->images;
