@@ -179,6 +179,48 @@ def test_a_slow_spy_holds_the_publisher_back(world, client):
     assert fill() > 0
 
 
+@pytest.fixture
+def reader(world, client):
+    """A receiver of another driver, to which a few messages may be sent at a time."""
+    receiver = world.driver("10.0.0.2").client()
+    subscribe(receiver, UDP + "|rcv-wnd=4k")
+    return lambda: receiver.reader(receiver.wait(AvailableImage))
+
+
+def test_what_a_spy_reads_ahead_of_the_sender_is_sent_to_receivers_all_the_same(world, client, reader):
+    ready = publish(client, UDP + "|ssc=true")
+    receives = reader()
+    world.run_until(lambda: is_connected(ready), "connected")
+    subscribe(client, SPY)
+    spy = client.reader(client.wait(AvailableImage))
+    writer, arrived = client.writer(ready), 0
+    world.run_until(lambda: writer.offer(MESSAGE), "room")
+    offered = 1 + offer_all(writer)
+    assert len([*spy.frames()]) == offered
+    for _ in range(100):
+        arrived += len([*receives.frames()])
+        world.run(2 * MILLISECOND)
+    assert arrived == offered
+    assert client.counters.value(SystemCounter.RETRANSMITS_SENT) == 0
+
+
+def test_a_publication_that_sent_its_last_takes_no_more_spies(world, client, reader):
+    ready = publish(client)
+    receives = reader()
+    subscribe(client, SPY)
+    client.wait(AvailableImage)
+    writer = client.writer(ready)
+    world.run_until(lambda: writer.offer(MESSAGE), "connected")
+    world.run_until(lambda: [*receives.frames()], "sent")
+    client.call(RemovePublication, OperationSuccess, registration_id=ready.correlation_id, flags=0)
+    idle(world, SECOND // 2, client)
+    subscribe(client, SPY)
+    idle(world, SECOND // 2, client)
+    client.receive()
+    assert kinds(client.events).count(AvailableImage) == 1
+    assert Path(ready.log_file).exists()
+
+
 def test_a_publication_drains_until_its_spies_have_read_it(world, client):
     subscribe(client, SPY)
     ready = publish(client, UDP + "|ssc=true|linger=0")

@@ -88,6 +88,15 @@ def test_a_subscriber_that_holds_back_the_others_is_given_up_and_comes_back(worl
     assert not stream.is_gone()
 
 
+def test_the_time_of_one_that_read_along_begins_when_it_falls_behind(world):
+    stream = Stream(world, "ipc", "|tether=false")
+    stream.run(7, stream.client.reader(stream.image))
+    stream.run(1)
+    assert not stream.is_gone()
+    stream.run(4)
+    assert stream.is_gone() == [stream.idler]
+
+
 def test_one_that_does_not_rejoin_is_let_go_for_good(world):
     stream = Stream(world, "ipc", "|tether=false|rejoin=false")
     stream.run(12)

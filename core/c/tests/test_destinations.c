@@ -72,8 +72,37 @@ static void test_destinations_off_the_wire_are_bounded(void)
     fixture_close(&fixture);
 }
 
+static void test_long_datagrams_go_one_by_one_since_segments_are_not_fragmented(void)
+{
+    fixture_t fixture;
+    open_with_two_destinations(&fixture);
+    fl_scan_bounds_t bounds = {.mtu_length = 1440};
+    fl_send_endpoint_bound_runs(fixture.endpoint, &bounds);
+    CHECK_EQUAL(64, bounds.max_run_segments);
+    bounds.mtu_length = 1472;
+    fl_send_endpoint_bound_runs(fixture.endpoint, &bounds);
+    CHECK_EQUAL(1, bounds.max_run_segments);
+    fixture_close(&fixture);
+}
+
+static void test_what_a_transport_noted_of_peers_goes_with_it(void)
+{
+    fixture_t fixture;
+    open_with_two_destinations(&fixture);
+    fl_peer_t *peers[] = {&fixture.endpoint->destinations->entries[1].peer, &fixture.publication->response_peer};
+    peers[0]->cache[0] = peers[1]->cache[0] = 7;
+    CHECK_EQUAL(0, fl_send_endpoint_detach(fixture.driver, fixture.endpoint));
+    fl_endpoint_params_t params = {.mtu_length = MTU_LENGTH};
+    CHECK_EQUAL(0, fl_send_endpoint_attach(fixture.driver, fixture.endpoint, fixture.script.binding, &params));
+    CHECK_EQUAL(0, peers[0]->cache[0]);
+    CHECK_EQUAL(0, peers[1]->cache[0]);
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
+    RUN(test_long_datagrams_go_one_by_one_since_segments_are_not_fragmented);
+    RUN(test_what_a_transport_noted_of_peers_goes_with_it);
     RUN(test_every_datagram_goes_to_every_destination_that_has_an_address);
     RUN(test_a_destination_without_room_holds_the_others_up_only_if_they_have_none);
     RUN(test_destinations_off_the_wire_are_bounded);
