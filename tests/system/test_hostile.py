@@ -22,6 +22,15 @@ from framelane._native import ffi
 from framelane.protocol import commands
 from framelane.protocol.commands import Command
 from framelane.protocol.events import ErrorResponse
+from framelane.protocol.frames import (
+    DataFrame,
+    ErrFrame,
+    FrameType,
+    NakFrame,
+    RspSetupFrame,
+    RttmFrame,
+    StatusMessage,
+)
 from framelane.shm.counter_types import CounterType
 from framelane.shm.log_buffer import LogBuffer
 from framelane.shm.ring import RingFull
@@ -38,10 +47,14 @@ URIS = Path(__file__).parents[1] / "vectors" / "malformed-uris.txt"
 class Target:
     """A driver with a valid stream in it, over UDP to a port of the loopback interface."""
 
-    def __init__(self, processes: Processes, directory: Path, port: int, seed: int) -> None:
+    def __init__(
+        self, processes: Processes, directory: Path, port: int, seed: int, settings: dict[str, str] | None = None
+    ) -> None:
         self.port = port
         self.channel = f"aeron:udp?endpoint=127.0.0.1:{port}"
-        self.driver: DriverProcess = start_driver(processes, directory, settings=sanitizer_settings())
+        self.driver: DriverProcess = start_driver(
+            processes, directory, settings=sanitizer_settings() | (settings or {})
+        )
         program = [sys.executable, "-m", "support.digest_stream"]
         self._subscriber = processes.start(
             "subscribe", [*program, "subscribe", directory, self.channel], environment=ENVIRONMENT
@@ -322,3 +335,90 @@ def test_every_hostile_datagram_is_dropped_under_a_reason(target: Target, seed: 
 @pytest.mark.acceptance
 def test_ten_million_hostile_datagrams_are_dropped_under_a_reason(target: Target, seed: int) -> None:
     attack(target, 10_000_000, seed)
+
+
+# ---- strangers at endpoints that anybody may report to ----
+
+
+def free_ports(count: int) -> list[int]:
+    """UDP ports of the loopback interface that nobody uses now."""
+    probes = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def feedback_of_a_stranger(random: Random, sessions: list[int]) -> bytes:
+    """A frame for one of some streams, or of none, with fields of chance; one in eight has broken bytes too."""
+
+    def word(bits: int = 32) -> int:
+        return random.choice((0, 1, -1, 64, 65536, 2 ** (bits - 1) - 1, -(2 ** (bits - 1)), random.getrandbits(16)))
+
+    def flags() -> int:
+        return random.choice((0, 0x80, 0xC0, 0xFF))
+
+    session, stream = random.choice((*sessions, word())), random.choice((21, 22, 0, word()))
+    frames = (
+        StatusMessage(flags(), session, stream, word(), word(), word(), word(64), random.choice((None, word(64)))),
+        NakFrame(0, session, stream, word(), word(), word()),
+        ErrFrame(flags(), session, stream, word(64), word(64), word(), random.randbytes(random.randrange(64))),
+        RttmFrame(flags(), session, stream, word(64), word(64), random.choice((0, word(64)))),
+        RspSetupFrame(0, session, stream, word()),
+        # Data of no session asks for setups; a setup of no session makes an image, which anybody may.
+        DataFrame(flags(), 64, FrameType.DATA, word() & ~31, session, stream, word(), payload=bytes(32)),
+    )
+    datagram = bytearray(random.choice(frames).encode())
+    if random.randrange(8) == 0:
+        datagram[random.randrange(len(datagram))] ^= 1 << random.randrange(8)
+    return bytes(datagram)
+
+
+@pytest.mark.parametrize("count", [6_000, pytest.param(1_000_000, marks=pytest.mark.acceptance)])
+def test_strangers_at_destinations_and_responses_harm_no_other_stream(
+    processes: Processes, shared: Path, port: int, seed: int, count: int
+) -> None:
+    # Sockets that are not connected take what anybody sends.
+    target = Target(processes, shared / "driver", port, seed, {"AERON_DRIVER_CONNECT": "0"})
+    client, random = target.client, Random(seed)
+    control, first, second, responses_at = free_ports(4)
+    multi = client.add_subscription("aeron:udp?control-mode=manual|cc=cubic", 21)
+    for channel in (
+        f"aeron:udp?endpoint=127.0.0.1:{first}",
+        f"aeron:udp?endpoint=127.0.0.1:{second}|control=127.0.0.1:{control}",
+    ):
+        client.ask(
+            lambda me, id_, to=channel: commands.AddReceiveDestination(me, id_, multi.registration_id, to)  # type: ignore[misc]
+        )
+    learning = client.add_publication(f"aeron:udp?control=127.0.0.1:{control}|control-mode=dynamic|fc=min", 21)
+    responding = f"aeron:udp?control=127.0.0.1:{responses_at}|control-mode=response"
+    responses = client.add_subscription(responding, 22)
+    asking = f"aeron:udp?endpoint=127.0.0.1:{first}|response-correlation-id={responses.registration_id}"
+    requests = client.add_publication(asking, 21)
+    client.wait_for(lambda: len(multi.images) == 2, "both images")
+    image = next(one.event for one in multi.images if one.event.session_id == requests.ready.session_id)
+    response = client.add_publication(f"{responding}|response-correlation-id={image.correlation_id}", 22)
+    client.wait_for(lambda: bool(responses.images), "image of the responses")
+
+    bound = [c.label.rsplit(":", 1)[1] for c in client.counters if "-local-sockaddr: " in c.label]
+    ports = sorted({int(one) for one in bound} - {port})
+    sessions = [one.ready.session_id for one in (learning, requests, response)]
+    strangers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(300)]
+    for number in range(count):
+        random.choice(strangers).sendto(feedback_of_a_stranger(random, sessions), ("127.0.0.1", random.choice(ports)))
+        if number % 500 == 0:
+            client.send_keepalive()
+            client.poll_events()
+            wait_for_driver(client)
+    (destinations,) = (c.value for c in client.counters if c.label.startswith("mdc-num-dest"))
+    assert 1 < destinations <= 256
+    for stranger in strangers:
+        stranger.close()
+    for subscription in (multi, responses):
+        client.remove_subscription(subscription)
+    for publication in (learning, requests, response):
+        client.remove_publication(publication)
+    target.check_stream()
+    target.driver.cnc.close()
