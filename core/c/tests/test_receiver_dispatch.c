@@ -302,16 +302,24 @@ static void test_a_multicast_receiver_answers_to_the_control_group(void)
     fixture_free(f);
 }
 
-/* Between a SETUP and its image the destination goes that it came to, and another takes its place. */
-static void test_an_image_answers_at_no_destination_that_its_stream_did_not_come_to(void)
+/* With an endpoint that receives at destinations alone, of which there are none yet. */
+static fixture_t *fixture_new_with_destinations(void)
 {
     fixture_t *f = fixture_new();
-    fl_driver_event_t event;
     const fl_receive_endpoint_params_t plain = {.id = ENDPOINT_ID};
-    fl_endpoint_params_t params = {.bind = f->script.local, .mtu_length = MTU};
     CHECK_EQUAL(0, fl_receive_endpoint_close(f->driver, f->endpoint));
     f->endpoint = fl_receive_endpoint_new_owner(f->driver, &plain);
     CHECK_EQUAL(0, fl_receive_endpoint_add_stream(f->driver, f->endpoint, STREAM, 0, 0));
+    return f;
+}
+
+/* Between a SETUP and its image the destination goes that it came to, and another takes its place. */
+static void test_an_image_answers_at_no_destination_that_its_stream_did_not_come_to(void)
+{
+    fixture_t *f = fixture_new_with_destinations();
+    fl_driver_event_t event;
+    const fl_receive_endpoint_params_t plain = {.id = ENDPOINT_ID};
+    fl_endpoint_params_t params = {.bind = f->script.local, .mtu_length = MTU};
     fl_receive_endpoint_t *first =
         fl_receive_endpoint_open_member(f->driver, f->endpoint, f->script.binding, &params, &plain);
     inject_setup(f, SESSION, 0);
@@ -368,7 +376,7 @@ static uint32_t reports_to(const script_t *script, const fl_address_t *address)
 
 static void test_destinations_join_images_that_are_there_and_leave_them(void)
 {
-    fixture_t *f = fixture_new();
+    fixture_t *f = fixture_new_with_destinations();
     script_t other;
     script_init(&other, FL_ROLE_RECEIVER, 0);
     other.source.address = ipv4(8, 40001);
@@ -377,9 +385,6 @@ static void test_destinations_join_images_that_are_there_and_leave_them(void)
     const fl_receive_endpoint_params_t controlled = {
         .id = ENDPOINT_ID + 1, .has_control = 1, .control = ipv4(9, 40456)};
     fl_endpoint_params_t params = {.bind = f->script.local, .mtu_length = MTU};
-    CHECK_EQUAL(0, fl_receive_endpoint_close(f->driver, f->endpoint));
-    f->endpoint = fl_receive_endpoint_new_owner(f->driver, &plain);
-    CHECK_EQUAL(0, fl_receive_endpoint_add_stream(f->driver, f->endpoint, STREAM, 0, 0));
     fl_receive_endpoint_t *first =
         fl_receive_endpoint_open_member(f->driver, f->endpoint, f->script.binding, &params, &plain);
 
