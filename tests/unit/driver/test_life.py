@@ -1,9 +1,13 @@
-"""The driver's end, as seen by threads and processes that come too late."""
+"""The driver's threads, and its end as seen by threads and processes that come too late."""
 
 import os
+import threading
 from pathlib import Path
 
+import pytest
+
 from framelane.driver.media_driver import MediaDriver
+from framelane.driver.resources import Lane
 
 
 def test_waking_a_driver_that_has_closed_does_nothing(tmp_path: Path) -> None:
@@ -26,3 +30,17 @@ def test_an_invoker_does_no_work_in_a_forked_child(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert (driver.directory / "cnc.dat").exists()
         driver.do_work()
+
+
+def test_no_lane_waits_for_the_helper_thread_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes, init, before = [], Lane.__init__, set(threading.enumerate())
+
+    def count(lane: Lane, slow_work: object) -> None:
+        lanes.append(lane)
+        init(lane, slow_work)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Lane, "__init__", count)
+    names = {"driver_resolver_name": "me", "driver_resolver_interface": "127.0.0.1"}
+    with MediaDriver.launch(dir=tmp_path / "driver", threading_mode="SHARED", **names):
+        helpers = [one for one in set(threading.enumerate()) - before if one.name.startswith("framelane-helper-")]
+    assert len(helpers) == len(lanes)
