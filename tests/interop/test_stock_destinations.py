@@ -1,6 +1,6 @@
 """Streams with several destinations and from several sources, between ours and stock (wire 3.8, 4.12; shm 9.5).
 
-All clients are stock. The tests of two drivers go through ours alone, from ours to stock, and from stock to ours.
+All clients are stock. The tests of two drivers go from ours to stock, and from stock to ours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.root]
 MANUAL = "aeron:udp?control-mode=manual"
 
 
-@pytest.fixture(params=["ours to ours", "ours to stock", "stock to ours"])
+@pytest.fixture(params=["ours to stock", "stock to ours"])
 def ends(request: pytest.FixtureRequest, drivers) -> tuple[DriverProcess, DriverProcess]:
     """The sending driver and the receiving one."""
     sender, _, receiver = request.param.split()
@@ -80,7 +80,7 @@ def test_destinations_that_are_given_receive_until_they_are_taken_away(host, end
     stream(publication, [first, second], 500)
 
 
-@pytest.mark.parametrize("way", ["ours to ours", "ours to stock", "stock to ours"])
+@pytest.mark.parametrize("way", ["ours to stock", "stock to ours"])
 def test_a_subscription_receives_from_two_drivers_at_destinations_of_its_own(host, drivers, way: str) -> None:
     sender, _, receiver = way.split()
     subscription = host.client(drivers[receiver][1]).subscribe(MANUAL)

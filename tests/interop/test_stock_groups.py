@@ -20,7 +20,7 @@ MESSAGE = bytes(range(250)) * 4
 WINDOW = 128 * 1024
 UNTETHERED = "untethered-window-limit-timeout=500ms|untethered-linger-timeout=500ms|untethered-resting-timeout=1s"
 #: The sending driver, and that of the receiver, in a group of the slow one: the fast one's is then of the other kind.
-WAYS = ["ours to ours", "ours to stock", "stock to ours"]
+WAYS = ["ours to stock", "stock to ours"]
 
 
 def offer_for(seconds: float, publication: StockPublication, readers: list[StockSubscription]) -> int:
