@@ -183,7 +183,9 @@ def test_a_rejection_names_the_destination_that_it_came_from(world, sender, rece
 
     receivers[0].call(RejectImage, OperationSuccess, image_correlation_id=image.correlation_id, position=0, reason="no")
 
-    assert sender.wait(PublicationError).destination_registration_id == given.correlation_id
+    told = sender.wait(PublicationError)
+    assert told.destination_registration_id == given.correlation_id
+    assert told.group_tag == -1
 
 
 def test_a_publication_with_destinations_lingers_although_a_receiver_is_done(world, sender, receivers):

@@ -124,6 +124,18 @@ def test_responses_over_ipc_go_to_the_subscription_of_the_request(world, server)
     assert len(images_of(server, RESPONSE_STREAM)) == 1
 
 
+def test_a_request_names_a_subscription_that_receives_over_udp(server, clients):
+    client = clients[0]
+    ipc = subscribe(client, RESPONSE_STREAM, "aeron:ipc?control-mode=response")
+    spy = subscribe(client, RESPONSE_STREAM, f"aeron-spy:{REQUESTS}")
+    for named in (99, "prototype", ipc.correlation_id, spy.correlation_id):
+        channel = f"{REQUESTS}|response-correlation-id={named}"
+        answer = client.call(AddPublication, ErrorResponse, stream_id=REQUEST_STREAM, channel=channel)
+        assert answer.error_code == ErrorCode.GENERIC_ERROR
+        assert "unable to find response subscription" in answer.error_message
+    publish(client, REQUEST_STREAM, f"{REQUESTS}|response-correlation-id=-1")
+
+
 def test_only_an_image_that_asks_for_responses_gets_them(world, server, clients):
     plain = publish(clients[0], REQUEST_STREAM, REQUESTS)
     image = server.wait(AvailableImage, lambda event: event.session_id == plain.session_id)

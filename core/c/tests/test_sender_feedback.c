@@ -260,6 +260,7 @@ static void test_an_error_of_a_live_receiver_is_reported_once(void)
     CHECK_EQUAL(SESSION_ID, event.session_id);
     CHECK_EQUAL(STREAM_ID, event.stream_id);
     CHECK_EQUAL(RECEIVER_ID, event.receiver_id);
+    CHECK_EQUAL(-1, event.group_tag);
     CHECK_EQUAL(13, event.error_code);
     CHECK_EQUAL(23, event.text_length);
     CHECK(0 == memcmp("Rejected by application", event.text, 23));

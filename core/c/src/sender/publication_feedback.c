@@ -159,7 +159,7 @@ int fl_publication_on_error(
     event->flags = frame->header.flags;
     event->error_code = frame->error_code;
     event->receiver_id = frame->receiver_id;
-    event->group_tag = 0 != (frame->header.flags & FL_ERR_FLAG_HAS_GROUP_TAG) ? frame->group_tag : 0;
+    event->group_tag = 0 != (frame->header.flags & FL_ERR_FLAG_HAS_GROUP_TAG) ? frame->group_tag : -1;
     event->source = *source;
     event->destination_id = fl_send_endpoint_destination_of(publication->endpoint, frame->receiver_id, source);
     event->text_length = (uint32_t)frame->error_length;

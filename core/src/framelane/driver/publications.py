@@ -37,7 +37,7 @@ from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import AddressType, PublicationError
 from framelane.shm.counter_types import CounterType
 
-__all__ = ["LinksSpies", "NetworkPublication", "NetworkPublications"]
+__all__ = ["KnowsSubscriptions", "NetworkPublication", "NetworkPublications"]
 
 _POSITIONS = (
     (CounterType.SENDER_POSITION, "snd-pos"),
@@ -121,12 +121,31 @@ class NetworkPublication(Publication):
         self.data_plane.publication_revoke(self.plane)
 
 
-class LinksSpies(Protocol):
-    """Whoever knows the spies."""
+class KnowsSubscriptions(Protocol):
+    """Whoever knows the subscriptions."""
 
     def link_spies(self, publication: NetworkPublication) -> None:
         """Link all matching spies that are not linked yet."""
         ...
+
+    def receives_over_udp(self, registration_id: int) -> bool:
+        """Whether there is a subscription of this registration id, neither one to IPC nor a spy."""
+        ...
+
+
+def _check_request(params: PublicationParams, subscriptions: KnowsSubscriptions) -> None:
+    """Check that the responses to a request have somewhere to go.
+
+    :raises CommandError: GENERIC_ERROR if not.
+    """
+    if params.is_response or not (params.wants_response or params.is_prototype):
+        return
+    if params.is_prototype or not subscriptions.receives_over_udp(params.response_correlation_id):
+        raise CommandError(
+            ErrorCode.GENERIC_ERROR,
+            "unable to find response subscription for response-correlation-id: it must be the registration id of a UDP "
+            f"subscription: {params.uri}",
+        )
 
 
 class NetworkPublications(PublicationTable[NetworkPublication]):
@@ -173,11 +192,12 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         }
 
     def add(
-        self, command: PublicationCommand, uri: ChannelUri, find_image: FindImage, subscriptions: LinksSpies
+        self, command: PublicationCommand, uri: ChannelUri, find_image: FindImage, subscriptions: KnowsSubscriptions
     ) -> Steps[None]:
         """Make or join a publication and answer (shm 9.3).
 
         :param find_image: for one that responds to it.
+        :param subscriptions: those that a request names one of, and spies.
         :raises FramelaneError: nothing has changed then.
         """
         is_exclusive = isinstance(command, AddExclusivePublication)
@@ -185,6 +205,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         udp = params.udp
         if udp is None:
             raise CommandError(ErrorCode.INVALID_CHANNEL, f"UDP channels must use UDP URIs: {uri}")
+        _check_request(params, subscriptions)
         channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.mtu_length)
         try:

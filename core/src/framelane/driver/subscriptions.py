@@ -126,6 +126,11 @@ class Subscriptions:
         """Return the subscription that the command with this correlation id made."""
         return self._subscriptions.get(registration_id)
 
+    def receives_over_udp(self, registration_id: int) -> bool:
+        """See :class:`framelane.driver.publications.KnowsSubscriptions`."""
+        subscription = self._subscriptions.get(registration_id)
+        return subscription is not None and subscription.endpoint is not None
+
     def __contains__(self, registration_id: object) -> bool:
         return registration_id in self._subscriptions
 
