@@ -8,6 +8,7 @@ import threading
 from framelane._native import ffi, lib
 from framelane.bench import Measurement
 from framelane.bench.runner import alternate
+from support.processes import wait_until
 
 
 def measurements(*rows):
@@ -27,23 +28,23 @@ def test_a_turn_on_processors_unlike_far_apart_is_taken_again():
     assert len(steps) == 4  # what was taken again is no step of its own
 
 
-def test_turns_are_taken_again_as_often_as_there_are_runs_at_most():
+def test_as_many_turns_as_half_of_the_runs_are_taken_again_at_most():
     count = []
 
     def far_and_near():
         count.append(1)
         return Measurement(len(count), handover_ns=50 if len(count) % 2 else 500)
 
-    taken = alternate([far_and_near, far_and_near], 3, lambda: None)
+    taken = alternate([far_and_near, far_and_near], 4, lambda: None)
 
-    assert len(count) == 12 and [len(side) for side in taken] == [3, 3]
+    assert len(count) == 2 * (4 + 2) and [len(side) for side in taken] == [4, 4]
 
 
 def test_sides_that_share_a_processor_compare_with_their_like_alone():
-    ours = measurements((1, None), (2, None))
-    floor = measurements((10, 80), (20, None))
-    taken = alternate([ours, floor], 1, lambda: None)
-    assert [[one.value for one in side] for side in taken] == [[2], [20]]
+    ours = measurements((1, None), (2, None), (3, None))
+    floor = measurements((10, 80), (20, None), (30, None))
+    taken = alternate([ours, floor], 2, lambda: None)
+    assert [[one.value for one in side] for side in taken] == [[2, 3], [20, 30]]
 
 
 def handover(processors):
@@ -76,7 +77,8 @@ def test_a_hand_over_takes_time_between_two_processors_and_none_within_one():
     processors = sorted(os.sched_getaffinity(0))
     assert handover((processors[0], processors[0])) == 0
     if len(processors) > 1:
-        assert handover(processors[:2]) > 0
+        # None is found between two while others keep both busy.
+        wait_until(lambda: handover(processors[:2]) > 0, "a hand-over between two processors")
 
 
 def test_a_following_side_that_nobody_leads_ends_with_the_other_process():

@@ -72,7 +72,7 @@ int fl_bench_ring_send(void *memory, const fl_bench_params_t *params, fl_bench_r
 int fl_bench_ring_receive(void *memory, const fl_bench_params_t *params, fl_bench_result_t *result);
 
 /* How far the processors of both sides are from each other: the time of a word there and back, ns, the median of
- * windows of round trips, for 20 ms at most, once the scheduler has given them one each, for which it has 0.2 s. Both
+ * windows of round trips, for 5 ms at most, once the scheduler has given them one each, for which it has 30 ms. Both
  * call it just before their loops: on virtual processors it changes from one loop to the next, and with it what a loop
  * gives.
  *

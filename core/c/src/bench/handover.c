@@ -10,8 +10,8 @@
 
 #define FL_BENCH_ROUNDS 64         /* of one window */
 #define FL_BENCH_WINDOWS 63
-#define FL_BENCH_HANDOVER_NS INT64_C(20000000)
-#define FL_BENCH_SHARED_NS INT64_C(200000000)   /* the scheduler moves one of two that share a processor before that */
+#define FL_BENCH_HANDOVER_NS INT64_C(5000000)
+#define FL_BENCH_SHARED_NS INT64_C(30000000)    /* for the scheduler to move one of two that share a processor */
 #define FL_BENCH_LEAD_LIMIT_NS INT64_C(10000000000)
 #define FL_BENCH_SPINS 2000        /* before the processor is yielded: the other side may need it */
 #define FL_BENCH_HANDOVER_END UINT32_MAX

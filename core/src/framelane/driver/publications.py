@@ -71,7 +71,7 @@ class RequestImage(Protocol):
 FindImage: TypeAlias = Callable[[int], RequestImage | None]
 
 
-def _check_request(params: PublicationParams, find_image: FindImage) -> bool:
+def _responds(params: PublicationParams, find_image: FindImage) -> bool:
     """Whether a publication responds to an image: not if it is no response, or one to nothing yet.
 
     :raises CommandError: GENERIC_ERROR if there is no such image, or nobody waits for a response to it.
@@ -209,7 +209,7 @@ class NetworkPublications(PublicationTable[NetworkPublication]):
         channel = yield from slowly(lambda: UdpChannel.resolve(udp, self._resolver, self._interfaces))
         endpoint = yield from self._endpoints.acquire(channel, command.correlation_id, params.mtu_length)
         try:
-            responds = _check_request(params, find_image)
+            responds = _responds(params, find_image)
             publication = None if is_exclusive else self._find(endpoint, command.stream_id, params)
             is_new = publication is None
             if publication is not None:
