@@ -68,9 +68,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(library: Path, source: str, **environment: str) -> list[str]:
+    preloaded = f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()  # behind a sanitizer's
     done = subprocess.run(
         [sys.executable, "-c", CHILD + source],
-        env=child_environment() | {"LD_PRELOAD": str(library)} | environment,
+        env=child_environment() | {"LD_PRELOAD": preloaded} | environment,
         capture_output=True,
         text=True,
         timeout=60,
