@@ -111,7 +111,8 @@ def test_each_endpoint_has_a_rule_to_its_queue_and_what_a_killed_driver_left_is_
     veth = make_veth(queues=2)
     tests = Path(__file__).parent
     code = CHILD.format(path=[str(tests), str(tests.parents[2] / "tests")])
-    words = [f"LD_PRELOAD={table}", "FRAMELANE_TEST_RULES=4000:0 4001:0"]
+    preloaded = f"{os.environ.get('LD_PRELOAD', '')} {table}".strip()  # behind a sanitizer's
+    words = [f"LD_PRELOAD={preloaded}", "FRAMELANE_TEST_RULES=4000:0 4001:0"]
     lines = veth.run(veth.near, "env", *words, sys.executable, "-c", code).splitlines()
     assert lines[:4] == [
         # That of port 4000 leads to its queue already.
