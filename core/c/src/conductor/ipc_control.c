@@ -4,6 +4,7 @@
 
 #include "conductor/ipc_publication.h"
 #include "driver/driver.h"
+#include "driver/subscriber_call.h"
 #include "shm/counters.h"
 #include "util/error.h"
 
@@ -11,10 +12,8 @@ typedef struct fl_ipc_call
 {
     fl_conductor_t *conductor;
     fl_ipc_publication_t *publication;
-    void *memory;                 /* allocated by the control thread; out: what it is to free */
+    fl_ipc_publication_t **array;   /* allocated by the control thread; out: what it is to free */
     uint32_t capacity;
-    int64_t subscription_id;
-    _Atomic int64_t *position;
     int64_t cool_down_ns;
 } fl_ipc_call_t;
 
@@ -24,16 +23,16 @@ static int64_t fl_ipc_call_add(void *argument)
 {
     fl_ipc_call_t *call = argument;
     fl_conductor_t *conductor = call->conductor;
-    if (NULL != call->memory)
+    if (NULL != call->array)
     {
-        void *old = conductor->publications;
+        fl_ipc_publication_t **old = conductor->publications;
         if (conductor->publication_count > 0)
         {
-            memcpy(call->memory, old, conductor->publication_count * sizeof(fl_ipc_publication_t *));
+            memcpy(call->array, old, conductor->publication_count * sizeof(fl_ipc_publication_t *));
         }
-        conductor->publications = call->memory;
+        conductor->publications = call->array;
         conductor->publication_capacity = call->capacity;
-        call->memory = old;
+        call->array = old;
     }
     call->publication->time_of_last_consumer_change_ns = fl_clock_nano_now(conductor->context->clock);
     conductor->publications[conductor->publication_count++] = call->publication;
@@ -89,8 +88,8 @@ fl_ipc_publication_t *fl_ipc_publication_add(fl_driver_t *driver, const fl_ipc_p
     if (conductor->publication_count == conductor->publication_capacity)
     {
         call.capacity = 0 == conductor->publication_capacity ? 16 : 2 * conductor->publication_capacity;
-        call.memory = malloc(call.capacity * sizeof(fl_ipc_publication_t *));
-        if (NULL == call.memory)
+        call.array = malloc(call.capacity * sizeof(fl_ipc_publication_t *));
+        if (NULL == call.array)
         {
             free(publication);
             goto no_memory;
@@ -98,7 +97,7 @@ fl_ipc_publication_t *fl_ipc_publication_add(fl_driver_t *driver, const fl_ipc_p
     }
     call.publication = publication;
     fl_driver_call(driver, FL_AGENT_CONDUCTOR, fl_ipc_call_add, &call);
-    free(call.memory);
+    free(call.array);
     return publication;
 
 no_memory:
@@ -192,8 +191,8 @@ int fl_ipc_publication_reject(fl_driver_t *driver, fl_ipc_publication_t *publica
 
 static int64_t fl_ipc_call_link(void *argument)
 {
-    fl_ipc_call_t *call = argument;
-    fl_ipc_publication_t *publication = call->publication;
+    fl_subscriber_call_t *call = argument;
+    fl_ipc_publication_t *publication = call->source;
     int64_t lowest;
     int64_t highest;
     fl_subscribers_read(&publication->subscribers, publication->producer_position, &lowest, &highest);
@@ -203,45 +202,24 @@ static int64_t fl_ipc_call_link(void *argument)
     {
         return -FL_EAGAIN;
     }
-    const fl_subscriber_t subscriber = {
-        .subscription_id = call->subscription_id,
-        .position = lowest < publication->consumer_position ? lowest : publication->consumer_position,
-        .counter = call->position,
-    };
-    fl_counter_set(call->position, subscriber.position);
-    fl_subscribers_append(
-        &publication->subscribers, (fl_subscriber_t **)&call->memory, call->capacity, &subscriber);
+    const int64_t position = fl_subscribers_append(&publication->subscribers, call,
+        lowest < publication->consumer_position ? lowest : publication->consumer_position);
     fl_log_set_connected(publication->log, true);
-    return subscriber.position;
+    return position;
 }
 
 int64_t fl_ipc_publication_link(
     fl_driver_t *driver, fl_ipc_publication_t *publication, int64_t subscription_id, int32_t position_counter_id)
 {
-    fl_ipc_call_t call = {
-        .publication = publication,
-        .subscription_id = subscription_id,
-        .position = fl_driver_counter(&driver->context, position_counter_id),
-    };
-    if (NULL == call.position)
-    {
-        return fl_error(FL_EINVAL, "subscriber position: %d is no counter of this driver", position_counter_id);
-    }
-    const int result = fl_subscribers_reserve(
-        &publication->subscribers, (fl_subscriber_t **)&call.memory, &call.capacity);
-    if (result < 0)
-    {
-        return result;
-    }
-    const int64_t position = fl_driver_call(driver, FL_AGENT_CONDUCTOR, fl_ipc_call_link, &call);
-    free(call.memory);
-    return position;
+    fl_subscriber_call_t call = {.source = publication, .subscription_id = subscription_id};
+    return fl_subscribers_link(
+        &publication->subscribers, driver, FL_AGENT_CONDUCTOR, fl_ipc_call_link, &call, position_counter_id);
 }
 
 static int64_t fl_ipc_call_unlink(void *argument)
 {
-    fl_ipc_call_t *call = argument;
-    fl_ipc_publication_t *publication = call->publication;
+    const fl_subscriber_call_t *call = argument;
+    fl_ipc_publication_t *publication = call->source;
     const int result = fl_subscribers_remove(&publication->subscribers, call->subscription_id);
     if (0 == result && 0 == publication->subscribers.count)
     {
@@ -252,20 +230,20 @@ static int64_t fl_ipc_call_unlink(void *argument)
 
 int fl_ipc_publication_unlink(fl_driver_t *driver, fl_ipc_publication_t *publication, int64_t subscription_id)
 {
-    fl_ipc_call_t call = {.publication = publication, .subscription_id = subscription_id};
+    fl_subscriber_call_t call = {.source = publication, .subscription_id = subscription_id};
     return (int)fl_driver_call(driver, FL_AGENT_CONDUCTOR, fl_ipc_call_unlink, &call);
 }
 
 static int64_t fl_ipc_call_is_behind(void *argument)
 {
-    const fl_ipc_call_t *call = argument;
-    const fl_ipc_publication_t *publication = call->publication;
+    const fl_subscriber_call_t *call = argument;
+    const fl_ipc_publication_t *publication = call->source;
     return fl_subscribers_is_behind(&publication->subscribers, call->subscription_id, publication->consumer_position,
         publication->window_length);
 }
 
 int fl_ipc_publication_is_behind(fl_driver_t *driver, fl_ipc_publication_t *publication, int64_t subscription_id)
 {
-    fl_ipc_call_t call = {.publication = publication, .subscription_id = subscription_id};
+    fl_subscriber_call_t call = {.source = publication, .subscription_id = subscription_id};
     return (int)fl_driver_call(driver, FL_AGENT_CONDUCTOR, fl_ipc_call_is_behind, &call);
 }

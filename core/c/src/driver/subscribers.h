@@ -8,12 +8,9 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "api/driver.h"
 #include "protocol/frames.h"
-#include "util/error.h"
 
 typedef struct fl_subscriber
 {
@@ -53,47 +50,6 @@ static inline void fl_subscribers_read(
         *lowest = subscriber->position < *lowest ? subscriber->position : *lowest;
         *highest = subscriber->position > *highest ? subscriber->position : *highest;
     }
-}
-
-/* Allocate what the next append may need; count and capacity change on the control thread's request alone.
- *
- * larger    out: memory for the append, or NULL if there is room already
- * returns   0 or -FL_ENOMEM with error text
- * thread    control
- */
-static inline int fl_subscribers_reserve(
-    const fl_subscribers_t *subscribers, fl_subscriber_t **larger, uint32_t *larger_capacity)
-{
-    *larger = NULL;
-    if (subscribers->count < subscribers->capacity)
-    {
-        return 0;
-    }
-    *larger_capacity = 0 == subscribers->capacity ? 4 : 2 * subscribers->capacity;
-    *larger = malloc(*larger_capacity * sizeof(**larger));
-    return NULL == *larger ? fl_error(FL_ENOMEM, "no memory for %u subscribers", *larger_capacity) : 0;
-}
-
-/* Append a subscriber.
- *
- * larger    from fl_subscribers_reserve; afterwards what the caller frees
- * thread    the owner's
- */
-static inline void fl_subscribers_append(
-    fl_subscribers_t *subscribers, fl_subscriber_t **larger, uint32_t larger_capacity, const fl_subscriber_t *entry)
-{
-    if (subscribers->count == subscribers->capacity)
-    {
-        fl_subscriber_t *old = subscribers->entries;
-        if (subscribers->count > 0)
-        {
-            memcpy(*larger, old, subscribers->count * sizeof(*old));
-        }
-        subscribers->entries = *larger;
-        subscribers->capacity = larger_capacity;
-        *larger = old;
-    }
-    subscribers->entries[subscribers->count++] = *entry;
 }
 
 /* Has a subscriber, as last read, left less than a quarter of the window that lies before a position (shm 9.9)?

@@ -3,21 +3,16 @@
 #include <string.h>
 
 #include "driver/driver.h"
+#include "driver/subscriber_call.h"
 #include "receiver/image.h"
-#include "shm/counters.h"
 #include "shm/loss_report.h"
 #include "util/error.h"
 
 typedef struct fl_image_call
 {
-    fl_receiver_t *receiver;
     fl_image_t *image;
-    void *memory;                  /* of the subscribers; allocated by the control thread; out: what it is to free */
-    uint32_t capacity;
-    int64_t subscription_id;
     int32_t session_id;            /* of responses */
-    _Atomic int64_t *position;
-    char *text;                    /* likewise; why the image is rejected */
+    char *text;                    /* why the image is rejected; allocated by the control thread; out: what it frees */
     int32_t text_length;
     fl_loss_record_t *record;
     int64_t bytes;
@@ -28,8 +23,8 @@ typedef struct fl_image_call
 
 static int64_t fl_image_call_link(void *argument)
 {
-    fl_image_call_t *call = argument;
-    fl_image_t *image = call->image;
+    fl_subscriber_call_t *call = argument;
+    fl_image_t *image = call->source;
     if (0 == image->subscribers.count)
     {
         return -FL_EAGAIN;
@@ -40,64 +35,45 @@ static int64_t fl_image_call_link(void *argument)
     {
         return -FL_EAGAIN;
     }
-    const fl_subscriber_t subscriber = {call->subscription_id, lowest, call->position};
-    /* Before it is one of those who hold the window back: what its counter held was another's. */
-    fl_counter_set(call->position, subscriber.position);
-    fl_subscribers_append(&image->subscribers, (fl_subscriber_t **)&call->memory, call->capacity, &subscriber);
-    fl_receiver_activate(call->receiver, image);
-    return subscriber.position;
+    fl_subscribers_append(&image->subscribers, call, lowest);
+    fl_receiver_activate(image->receiver, image);
+    return lowest;
 }
 
 int64_t fl_image_link(
     fl_driver_t *driver, fl_image_t *image, int64_t subscription_id, int32_t position_counter_id)
 {
-    fl_image_call_t call = {
-        .receiver = &driver->receiver,
-        .image = image,
-        .subscription_id = subscription_id,
-        .position = fl_driver_counter(&driver->context, position_counter_id),
-    };
-    if (NULL == call.position)
-    {
-        return fl_error(FL_EINVAL, "subscriber position: %d is no counter of this driver", position_counter_id);
-    }
-    const int result =
-        fl_subscribers_reserve(&image->subscribers, (fl_subscriber_t **)&call.memory, &call.capacity);
-    if (result < 0)
-    {
-        return result;
-    }
-    const int64_t position = fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_link, &call);
-    free(call.memory);
-    return position;
+    fl_subscriber_call_t call = {.source = image, .subscription_id = subscription_id};
+    return fl_subscribers_link(
+        &image->subscribers, driver, FL_AGENT_RECEIVER, fl_image_call_link, &call, position_counter_id);
 }
 
 static int64_t fl_image_call_unlink(void *argument)
 {
-    fl_image_call_t *call = argument;
-    fl_image_t *image = call->image;
+    const fl_subscriber_call_t *call = argument;
+    fl_image_t *image = call->source;
     const int result = fl_subscribers_remove(&image->subscribers, call->subscription_id);
     if (0 == result && image->state < FL_IMAGE_LINGER)
     {
-        fl_receiver_activate(call->receiver, image);   /* the lowest position may have moved */
+        fl_receiver_activate(image->receiver, image);   /* the lowest position may have moved */
     }
     else if (0 == result)
     {
-        fl_image_check_state_soon(image, fl_clock_nano_now(call->receiver->context->clock));
+        fl_image_check_state_soon(image, fl_clock_nano_now(image->receiver->context->clock));
     }
     return result;
 }
 
 int fl_image_unlink(fl_driver_t *driver, fl_image_t *image, int64_t subscription_id)
 {
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .subscription_id = subscription_id};
+    fl_subscriber_call_t call = {.source = image, .subscription_id = subscription_id};
     return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_unlink, &call);
 }
 
 static int64_t fl_image_call_is_behind(void *argument)
 {
-    const fl_image_call_t *call = argument;
-    fl_image_t *image = call->image;
+    const fl_subscriber_call_t *call = argument;
+    fl_image_t *image = call->source;
     int64_t lowest;
     int64_t highest;
     fl_subscribers_read(&image->subscribers, image->rebuild_position, &lowest, &highest);
@@ -106,7 +82,7 @@ static int64_t fl_image_call_is_behind(void *argument)
 
 int fl_image_is_behind(fl_driver_t *driver, fl_image_t *image, int64_t subscription_id)
 {
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .subscription_id = subscription_id};
+    fl_subscriber_call_t call = {.source = image, .subscription_id = subscription_id};
     return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_is_behind, &call);
 }
 
@@ -114,16 +90,17 @@ int fl_image_is_behind(fl_driver_t *driver, fl_image_t *image, int64_t subscript
 
 static int64_t fl_image_call_respond(void *argument)
 {
-    fl_image_call_t *call = argument;
-    call->image->is_responding = true;
-    call->image->response_session_id = call->session_id;
-    fl_image_send_response_setup(call->image, fl_clock_nano_now(call->receiver->context->clock));
+    const fl_image_call_t *call = argument;
+    fl_image_t *image = call->image;
+    image->is_responding = true;
+    image->response_session_id = call->session_id;
+    fl_image_send_response_setup(image, fl_clock_nano_now(image->receiver->context->clock));
     return 0;
 }
 
 int fl_image_respond(fl_driver_t *driver, fl_image_t *image, int32_t response_session_id)
 {
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .session_id = response_session_id};
+    fl_image_call_t call = {.image = image, .session_id = response_session_id};
     return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_respond, &call);
 }
 
@@ -135,7 +112,7 @@ static int64_t fl_image_call_stop_responding(void *argument)
 
 int fl_image_stop_responding(fl_driver_t *driver, fl_image_t *image)
 {
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image};
+    fl_image_call_t call = {.image = image};
     return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_stop_responding, &call);
 }
 
@@ -153,14 +130,14 @@ static int64_t fl_image_call_reject(void *argument)
     if (image->state < FL_IMAGE_LINGER)
     {
         image->sm_due = true;
-        fl_receiver_activate(call->receiver, image);
+        fl_receiver_activate(image->receiver, image);
     }
     return 0;
 }
 
 int fl_image_reject(fl_driver_t *driver, fl_image_t *image, const char *reason, uint32_t length)
 {
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image};
+    fl_image_call_t call = {.image = image};
     if (length > FL_ERR_TEXT_LENGTH_MAX)
     {
         return fl_error(FL_EINVAL, "the reason for a rejection is %u bytes long, more than %d", length,
@@ -187,7 +164,7 @@ static int64_t fl_image_call_set_loss_entry(void *argument)
     if (NULL != call->record && image->loss_bytes > image->loss_bytes_given)
     {
         fl_loss_record_update(call->record, image->loss_bytes - image->loss_bytes_given,
-            fl_clock_epoch_now(call->receiver->context->clock) / 1000000);
+            fl_clock_epoch_now(image->receiver->context->clock) / 1000000);
     }
     image->loss_bytes_given = image->loss_bytes;
     return 0;
@@ -195,7 +172,7 @@ static int64_t fl_image_call_set_loss_entry(void *argument)
 
 int fl_image_set_loss_entry(fl_driver_t *driver, fl_image_t *image, fl_loss_record_t *record)
 {
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image, .record = record};
+    fl_image_call_t call = {.image = image, .record = record};
     return (int)fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_set_loss_entry, &call);
 }
 
@@ -210,7 +187,7 @@ static int64_t fl_image_call_loss(void *argument)
 
 int fl_image_loss(fl_driver_t *driver, fl_image_t *image, int64_t *bytes, int64_t *count)
 {
-    fl_image_call_t call = {.receiver = &driver->receiver, .image = image};
+    fl_image_call_t call = {.image = image};
     fl_driver_call(driver, FL_AGENT_RECEIVER, fl_image_call_loss, &call);
     *bytes = call.bytes;
     *count = call.count;

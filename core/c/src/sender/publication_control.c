@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "driver/driver.h"
+#include "driver/subscriber_call.h"
 #include "sender/publication.h"
-#include "shm/counters.h"
 #include "util/error.h"
 
 #define FL_CACHE_LINE 64
@@ -249,82 +249,58 @@ failed:
 
 /* ---- spies ---- */
 
-typedef struct fl_spy_call
-{
-    fl_publication_t *publication;
-    int64_t subscription_id;
-    _Atomic int64_t *position;
-    fl_subscriber_t *larger;        /* allocated by the control thread; out: what it is to free */
-    uint32_t capacity;
-} fl_spy_call_t;
-
 static int64_t fl_publication_call_link(void *argument)
 {
-    fl_spy_call_t *call = argument;
-    fl_publication_t *publication = call->publication;
+    fl_subscriber_call_t *call = argument;
+    fl_publication_t *publication = call->source;
     if (!fl_publication_takes_spies(publication))
     {
         return -FL_EAGAIN;
     }
-    const fl_subscriber_t spy = {call->subscription_id, publication->sender_position, call->position};
-    fl_counter_set(call->position, spy.position);
-    fl_subscribers_append(&publication->spies, &call->larger, call->capacity, &spy);
+    const int64_t position = fl_subscribers_append(&publication->spies, call, publication->sender_position);
     publication->is_limit_due = true;
     fl_publication_update_connected(publication);
-    return spy.position;
+    return position;
 }
 
 int64_t fl_publication_link(
     fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id, int32_t position_counter_id)
 {
-    fl_spy_call_t call = {
-        .publication = publication,
-        .subscription_id = subscription_id,
-        .position = fl_driver_counter(&driver->context, position_counter_id),
-    };
-    if (NULL == call.position)
-    {
-        return fl_error(FL_EINVAL, "subscriber position: %d is no counter of this driver", position_counter_id);
-    }
-    const int result = fl_subscribers_reserve(&publication->spies, &call.larger, &call.capacity);
-    if (result < 0)
-    {
-        return result;
-    }
-    const int64_t position = fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_link, &call);
-    free(call.larger);
-    return position;
+    fl_subscriber_call_t call = {.source = publication, .subscription_id = subscription_id};
+    return fl_subscribers_link(
+        &publication->spies, driver, FL_AGENT_SENDER, fl_publication_call_link, &call, position_counter_id);
 }
 
 static int64_t fl_publication_call_unlink(void *argument)
 {
-    fl_spy_call_t *call = argument;
-    const int result = fl_subscribers_remove(&call->publication->spies, call->subscription_id);
-    if (0 == result && FL_PUBLICATION_DONE != call->publication->state)
+    const fl_subscriber_call_t *call = argument;
+    fl_publication_t *publication = call->source;
+    const int result = fl_subscribers_remove(&publication->spies, call->subscription_id);
+    if (0 == result && FL_PUBLICATION_DONE != publication->state)
     {
-        call->publication->is_limit_due = true;     /* the lowest position may have moved */
-        fl_publication_update_connected(call->publication);
+        publication->is_limit_due = true;     /* the lowest position may have moved */
+        fl_publication_update_connected(publication);
     }
     return result;
 }
 
 int fl_publication_unlink(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id)
 {
-    fl_spy_call_t call = {.publication = publication, .subscription_id = subscription_id};
+    fl_subscriber_call_t call = {.source = publication, .subscription_id = subscription_id};
     return (int)fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_unlink, &call);
 }
 
 static int64_t fl_publication_call_is_behind(void *argument)
 {
-    const fl_spy_call_t *call = argument;
-    const fl_publication_t *publication = call->publication;
+    const fl_subscriber_call_t *call = argument;
+    const fl_publication_t *publication = call->source;
     return fl_subscribers_is_behind(
         &publication->spies, call->subscription_id, publication->sender_position, publication->window_length);
 }
 
 int fl_publication_is_behind(fl_driver_t *driver, fl_publication_t *publication, int64_t subscription_id)
 {
-    fl_spy_call_t call = {.publication = publication, .subscription_id = subscription_id};
+    fl_subscriber_call_t call = {.source = publication, .subscription_id = subscription_id};
     return (int)fl_driver_call(driver, FL_AGENT_SENDER, fl_publication_call_is_behind, &call);
 }
 
