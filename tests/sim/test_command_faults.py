@@ -12,7 +12,6 @@ from framelane.driver import storage
 from framelane.errors import NativeError
 from framelane.protocol.commands import (
     AddCounter,
-    AddExclusivePublication,
     AddPublication,
     RemovePublication,
 )
@@ -20,12 +19,11 @@ from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import (
     AvailableImage,
     ErrorResponse,
-    ExclusivePublicationReady,
     OperationSuccess,
     PublicationReady,
 )
 from framelane.testing.simulation import SECOND
-from support.commanding import idle, refused, subscribe
+from support.commanding import idle, publish, refused, subscribe
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "control-messages.json").read_text())
 
@@ -93,7 +91,7 @@ def corrupted(count, seed):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_corrupted_commands_are_answered_and_hurt_nobody(world, client, seed):
-    publication = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel="aeron:ipc")
+    publication = publish(client, "aeron:ipc")
     subscribe(client)
     reader, writer = client.reader(client.wait(AvailableImage)), client.writer(publication)
     arrived, sent = [], []

@@ -25,7 +25,6 @@ from framelane.protocol.events import (
     AvailableImage,
     CounterReady,
     ErrorResponse,
-    ExclusivePublicationReady,
     NextAvailableSessionId,
     OperationSuccess,
     PublicationError,
@@ -36,7 +35,7 @@ from framelane.protocol.events import (
 )
 from framelane.shm.directory import ActiveDriverError
 from framelane.testing.simulation import MILLISECOND, SECOND
-from support.commanding import UDP, idle, kinds, refused, subscribe
+from support.commanding import UDP, idle, kinds, publish, refused, subscribe
 
 
 def test_a_subscription_is_ready_before_its_image(client):
@@ -67,7 +66,7 @@ def test_a_publication_is_ready_before_images_of_waiting_subscriptions(client):
 
 def test_counters_of_publications_are_labelled_and_ordered_as_aeron_does(client):
     ipc = client.call(AddPublication, PublicationReady, stream_id=7, channel="aeron:ipc")
-    udp = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel=UDP)
+    udp = publish(client, UDP, 8)
 
     labels = [counter.label for counter in client.counters if counter.type_id in {*range(1, 20)} - {11}]
     status = udp.channel_status_counter_id
@@ -91,8 +90,8 @@ def test_counters_of_publications_are_labelled_and_ordered_as_aeron_does(client)
 def test_counters_of_destinations_and_receivers_stand_where_aeron_has_them(client):
     channel = "aeron:udp?control-mode=manual|control=10.0.0.1:40456|fc=min"
     joined = channel + "|alias=joined"
-    ready = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
-    other = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel=joined)
+    ready = publish(client, channel)
+    other = publish(client, joined, 8)
 
     labels = [counter.label for counter in client.counters if counter.type_id in {6, 12, 14, 17, 18}]
     status, (r, s), (u, t) = (
@@ -112,7 +111,7 @@ def test_counters_of_destinations_and_receivers_stand_where_aeron_has_them(clien
 
 
 def test_the_transport_of_an_endpoint_and_the_reason_are_in_a_counter(client):
-    ready = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel=UDP)
+    ready = publish(client, UDP, 8)
 
     (counter,) = [counter for counter in client.counters if counter.type_id == 7701]
 
@@ -125,7 +124,7 @@ def test_the_transport_of_an_endpoint_and_the_reason_are_in_a_counter(client):
 def test_shared_publications_are_joined_and_exclusive_ones_are_not(client, channel):
     first = client.call(AddPublication, PublicationReady, stream_id=7, channel=channel)
     joined = client.call(AddPublication, PublicationReady, stream_id=7, channel=channel)
-    other = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
+    other = publish(client, channel)
     elsewhere = client.call(AddPublication, PublicationReady, stream_id=8, channel=channel)
 
     assert joined.registration_id == first.registration_id
@@ -156,7 +155,7 @@ def test_joining_with_other_parameters_is_refused(client, first, second, text):
 
 @pytest.mark.parametrize("channel", ["aeron:ipc?session-id=77", UDP + "|session-id=77"])
 def test_a_clashing_session_id_is_refused_and_leaves_nothing_behind(world, client, channel):
-    client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
+    publish(client, channel)
     counters = {counter.id for counter in client.counters}
     files = set(client.driver.directory.rglob("*.logbuffer"))
 
@@ -281,12 +280,7 @@ def test_a_rejected_ipc_image_comes_back_after_the_cool_down(world, client):
 
 def test_the_next_session_id_is_one_that_no_publication_has(client):
     first = client.call(GetNextAvailableSessionId, NextAvailableSessionId, stream_id=7)
-    client.call(
-        AddExclusivePublication,
-        ExclusivePublicationReady,
-        stream_id=7,
-        channel=f"aeron:ipc?session-id={first.next_session_id + 1}",
-    )
+    publish(client, f"aeron:ipc?session-id={first.next_session_id + 1}")
     second = client.call(GetNextAvailableSessionId, NextAvailableSessionId, stream_id=7)
 
     assert second.next_session_id == first.next_session_id + 2
@@ -380,14 +374,9 @@ def test_wildcard_ports_come_from_the_configured_range_and_go_back(world):
 
 
 def test_channels_with_one_tag_share_an_endpoint(client):
-    first = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=UDP + "|tags=5,6")
-    joined = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel="aeron:udp?tags=5")
-    alike = client.call(
-        AddExclusivePublication,
-        ExclusivePublicationReady,
-        stream_id=9,
-        channel="aeron:udp?endpoint=10.0.0.2:40999|session-id=tag:6",
-    )
+    first = publish(client, UDP + "|tags=5,6")
+    joined = publish(client, "aeron:udp?tags=5", 8)
+    alike = publish(client, "aeron:udp?endpoint=10.0.0.2:40999|session-id=tag:6", 9)
     nobody = refused(client, AddPublication, stream_id=7, channel="aeron:udp?tags=99")
 
     assert joined.channel_status_counter_id == first.channel_status_counter_id

@@ -9,9 +9,7 @@ import pytest
 from framelane.channel import ChannelError, ErrorCode
 from framelane.protocol.commands import (
     AddDestination,
-    AddExclusivePublication,
     AddPublication,
-    AddSubscription,
     RejectImage,
     RemoveDestination,
     RemoveDestinationById,
@@ -20,15 +18,14 @@ from framelane.protocol.commands import (
 from framelane.protocol.events import (
     AvailableImage,
     ErrorResponse,
-    ExclusivePublicationReady,
     OperationSuccess,
     PublicationError,
     PublicationReady,
-    SubscriptionReady,
     UnavailableImage,
 )
+from framelane.testing.simulation import SECOND
+from support.commanding import deliver, numbered, publish, subscribe
 
-SECOND = 1_000_000_000
 STEP_NS = 20_000_000
 DYNAMIC = "aeron:udp?control=10.0.0.1:40456|control-mode=dynamic"
 MANUAL = "aeron:udp?control-mode=manual"
@@ -38,33 +35,8 @@ def receiver_channel(number: int) -> str:
     return f"aeron:udp?endpoint=10.0.0.{number}:40123"
 
 
-def publish(client, channel):
-    return client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
-
-
-def subscribe(client, channel):
-    client.call(AddSubscription, SubscriptionReady, stream_id=7, channel=channel, registration_correlation_id=-1)
-
-
 def destinations(client) -> int:
     return next(counter.value for counter in client.counters if counter.label.startswith("mdc-num-dest: "))
-
-
-def stream(world, writer, readers, clients, messages):
-    """Send messages until every reader has them all."""
-    waiting, arrived = list(messages), [[] for _ in readers]
-
-    def turn():
-        while waiting and writer.offer(waiting[0]):
-            waiting.pop(0)
-        for reader, into in zip(readers, arrived, strict=True):
-            into.extend(reader.frames())
-        for client in clients:
-            client.keep_alive()
-        return all(len(into) == len(messages) for into in arrived)
-
-    world.run_until(turn, "all messages at all readers")
-    assert all(into == messages for into in arrived)
 
 
 def has(client, kind) -> bool:
@@ -82,10 +54,6 @@ def wait_alive(world, clients, condition, what):
         return condition()
 
     world.run_until(check, what, step_ns=STEP_NS)
-
-
-def messages(count: int) -> list[bytes]:
-    return [number.to_bytes(4, "little") * (1 + number % 200) for number in range(count)]
 
 
 @pytest.fixture
@@ -109,7 +77,7 @@ def test_receivers_that_report_to_the_control_address_become_destinations_and_la
     readers = [receiver.reader(receiver.wait(AvailableImage)) for receiver in receivers]
     assert destinations(sender) == 2
 
-    stream(world, sender.writer(ready), readers, [sender, *receivers], messages(400))
+    deliver(world, [sender.writer(ready)], readers, [sender, *receivers], numbered(400))
 
     receivers[1].driver.close()
     silent_ns = world.clock.nano()
@@ -122,13 +90,13 @@ def test_a_late_receiver_joins_a_connected_publication_that_learns_its_destinati
     subscribe(receivers[0], f"{receiver_channel(2)}|control=10.0.0.1:40456")
     first = receivers[0].reader(receivers[0].wait(AvailableImage))
     writer = sender.writer(ready)
-    stream(world, writer, [first], [sender, *receivers], messages(10))
+    deliver(world, [writer], [first], [sender, *receivers], numbered(10))
 
     subscribe(receivers[1], f"{receiver_channel(3)}|control=10.0.0.1:40456")
     second = receivers[1].reader(receivers[1].wait(AvailableImage))
 
     assert second.joined_at == writer.position
-    stream(world, writer, [first, second], [sender, *receivers], messages(300))
+    deliver(world, [writer], [first, second], [sender, *receivers], numbered(300))
 
 
 def test_destinations_that_are_given_receive_until_they_are_taken_away(world, sender, receivers):
@@ -143,7 +111,7 @@ def test_destinations_that_are_given_receive_until_they_are_taken_away(world, se
     ]
     readers = [receiver.reader(receiver.wait(AvailableImage)) for receiver in receivers]
     assert destinations(sender) == 2
-    stream(world, sender.writer(ready), readers, [sender, *receivers], messages(400))
+    deliver(world, [sender.writer(ready)], readers, [sender, *receivers], numbered(400))
 
     sender.call(RemoveDestination, OperationSuccess, registration_id=ready.registration_id, channel=receiver_channel(2))
     assert destinations(sender) == 1
@@ -166,7 +134,7 @@ def test_a_destination_that_is_dead_holds_nobody_up_and_stays(world, sender, rec
         )
     subscribe(receivers[0], receiver_channel(2))
     reader = receivers[0].reader(receivers[0].wait(AvailableImage))
-    stream(world, sender.writer(ready), [reader], [sender, receivers[0]], messages(400))
+    deliver(world, [sender.writer(ready)], [reader], [sender, receivers[0]], numbered(400))
     later_ns = world.clock.nano() + 7 * SECOND
     wait_alive(world, [sender, receivers[0]], lambda: world.clock.nano() > later_ns, "a while")
     assert destinations(sender) == 2

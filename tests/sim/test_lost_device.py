@@ -8,18 +8,17 @@ import pytest
 
 from framelane._native import ffi, lib
 from framelane.driver.verdicts import read_verdicts
-from framelane.protocol.commands import AddExclusivePublication, AddPublication, AddSubscription, RemoveSubscription
+from framelane.protocol.commands import AddPublication, RemoveSubscription
 from framelane.protocol.events import (
     AvailableImage,
     ErrorResponse,
-    ExclusivePublicationReady,
     OperationSuccess,
     PublicationReady,
-    SubscriptionReady,
     UnavailableImage,
 )
 from framelane.shm.counter_types import ChannelStatus, CounterType, LocalAddressKey
 from framelane.testing.simulation import MILLISECOND, SECOND, Simulation
+from support.commanding import publish, subscribe
 from support.devices import Devices
 
 SENDER, RECEIVER = "10.0.0.1", "10.0.0.2"
@@ -50,12 +49,8 @@ class Stream:
             for side, address in (("sender", SENDER), ("receiver", RECEIVER))
         }
         self.clients = {side: driver.client() for side, driver in self.drivers.items()}
-        self.subscription = self.clients["receiver"].call(
-            AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=7, channel=subscribed
-        )
-        self.publication = self.clients["sender"].call(
-            AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel
-        )
+        self.subscription = subscribe(self.clients["receiver"], subscribed)
+        self.publication = publish(self.clients["sender"], channel)
         self.status_ids = {
             "sender": self.publication.channel_status_counter_id,
             "receiver": self.subscription.channel_status_counter_id,
@@ -226,16 +221,7 @@ def test_an_endpoint_that_a_channel_ties_to_a_transport_waits_for_its_device(wor
 def test_a_port_that_was_left_to_the_driver_is_kept(world):
     devices = devices_of(world, RECEIVER, ("first", "second"))
     client = world.driver(RECEIVER, transports=devices).client()
-    before, second = [
-        client.call(
-            AddSubscription,
-            SubscriptionReady,
-            registration_correlation_id=-1,
-            stream_id=7,
-            channel=f"aeron:udp?endpoint={RECEIVER}:0",
-        )
-        for _ in range(2)
-    ]
+    before, second = [subscribe(client, f"aeron:udp?endpoint={RECEIVER}:0") for _ in range(2)]
     # Now the first port is free, and would be chosen again.
     client.call(RemoveSubscription, OperationSuccess, registration_id=before.correlation_id)
     (address,) = (
@@ -262,19 +248,10 @@ def test_what_failed_over_stays_and_what_is_new_takes_the_device_that_is_back(wo
     )
     client = world.driver(RECEIVER, transports=devices).client()
 
-    def subscribe(stream_id, address):
-        return client.call(
-            AddSubscription,
-            SubscriptionReady,
-            registration_correlation_id=-1,
-            stream_id=stream_id,
-            channel=f"aeron:udp?endpoint={address}",
-        )
-
     def transports():
         return sorted(one.transport for one in read_verdicts(client.counters))
 
-    subscribe(1, "0.0.0.0:40123")
+    subscribe(client, "aeron:udp?endpoint=0.0.0.0:40123", 1)
     devices.lose("first")
     world.run(2 * SECOND)
     assert transports() == ["second"]
@@ -282,7 +259,7 @@ def test_what_failed_over_stays_and_what_is_new_takes_the_device_that_is_back(wo
     world.run(3 * SECOND)
     assert transports() == ["second"]
 
-    subscribe(2, f"{RECEIVER}:40124")
+    subscribe(client, f"aeron:udp?endpoint={RECEIVER}:40124", 2)
 
     assert transports() == ["first", "second"]
     assert any("its device is there again" in error.text for error in client.cnc.errors())

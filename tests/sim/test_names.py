@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-import pytest
-
 from framelane.channel import ChannelError, ErrorCode
-from framelane.protocol.commands import AddExclusivePublication, AddSubscription, RemovePublication
+from framelane.protocol.commands import AddExclusivePublication, RemovePublication
 from framelane.protocol.error_codes import ErrorCode as ProtocolErrorCode
 from framelane.protocol.events import (
     AvailableImage,
     ErrorResponse,
-    ExclusivePublicationReady,
     OperationSuccess,
-    SubscriptionReady,
 )
-from framelane.testing.simulation import MILLISECOND, SECOND, Simulation
+from framelane.testing.simulation import MILLISECOND, SECOND
+from support.commanding import idle, publish, subscribe
 
 
 class Names:
@@ -29,34 +26,12 @@ class Names:
         return ip_address(self.names[host])
 
 
-@pytest.fixture
-def world(tmp_path):
-    with Simulation(tmp_path) as world:
-        yield world
-
-
-def live(world, duration_ns, *clients):
-    """Let time pass while these clients live."""
-    for _ in range(duration_ns // (100 * MILLISECOND)):
-        for client in clients:
-            client.keep_alive()
-        world.run(100 * MILLISECOND, 5 * MILLISECOND)
-
-
 def test_a_publication_follows_its_peer_to_another_address(world):
     names = Names(peer="10.0.0.3")
     sender = world.driver("10.0.0.1", resolver=names).client()
     receiver = world.driver("10.0.0.2").client()
-    receiver.call(
-        AddSubscription,
-        SubscriptionReady,
-        registration_correlation_id=-1,
-        stream_id=7,
-        channel="aeron:udp?endpoint=10.0.0.2:40123",
-    )
-    sender.call(
-        AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel="aeron:udp?endpoint=peer:40123"
-    )
+    subscribe(receiver, "aeron:udp?endpoint=10.0.0.2:40123")
+    publish(sender, "aeron:udp?endpoint=peer:40123")
 
     names.names["peer"] = "10.0.0.2"
     image = receiver.wait(AvailableImage)
@@ -69,27 +44,16 @@ def test_a_subscription_looks_for_its_control_only_while_it_hears_nothing(world)
     names = Names(control="10.0.0.1")
     sender = world.driver("10.0.0.1").client()
     receiver = world.driver("10.0.0.2", resolver=names).client()
-    receiver.call(
-        AddSubscription,
-        SubscriptionReady,
-        registration_correlation_id=-1,
-        stream_id=7,
-        channel="aeron:udp?endpoint=10.0.0.2:40123|control=control:40124",
-    )
-    publication = sender.call(
-        AddExclusivePublication,
-        ExclusivePublicationReady,
-        stream_id=7,
-        channel="aeron:udp?endpoint=10.0.0.2:40123|control=10.0.0.1:40124",
-    )
+    subscribe(receiver, "aeron:udp?endpoint=10.0.0.2:40123|control=control:40124")
+    publication = publish(sender, "aeron:udp?endpoint=10.0.0.2:40123|control=10.0.0.1:40124")
     receiver.wait(AvailableImage)
     names.names["control"] = "10.0.0.3"
 
-    live(world, 8 * SECOND, sender, receiver)
+    idle(world, 8 * SECOND, sender, receiver)
     assert receiver.counters.value(25) == 0
 
     sender.call(RemovePublication, OperationSuccess, registration_id=publication.correlation_id, flags=0)
-    live(world, 14 * SECOND, sender, receiver)
+    idle(world, 14 * SECOND, sender, receiver)
     assert receiver.counters.value(25) == 1
     assert any("control=" in entry.text and "10.0.0.3:40124" in entry.text for entry in receiver.cnc.errors())
 
@@ -97,12 +61,10 @@ def test_a_subscription_looks_for_its_control_only_while_it_hears_nothing(world)
 def test_a_name_that_comes_to_mean_what_the_socket_cannot_reach_is_an_error_and_changes_nothing(world):
     names = Names(peer="10.0.0.3")
     sender = world.driver("10.0.0.1", resolver=names).client()
-    sender.call(
-        AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel="aeron:udp?endpoint=peer:40123"
-    )
+    publish(sender, "aeron:udp?endpoint=peer:40123")
     names.names["peer"] = "fd00::1"
 
-    live(world, 8 * SECOND, sender)
+    idle(world, 8 * SECOND, sender)
 
     assert sender.counters.value(25) == 0
     assert any("which the open socket does not reach" in entry.text for entry in sender.cnc.errors())
@@ -131,26 +93,20 @@ def test_names_of_a_table_follow_their_counters(world):
     assert counter.label == "NameEntry{name='table', initialResolutionHost='10.0.0.2', reResolutionHost='later'}"
     assert counter.key.rstrip(b"\0") == b"\5\0\0\0table"
     for receiver, address in zip(receivers, ("10.0.0.2", "10.0.0.3"), strict=True):
-        receiver.call(
-            AddSubscription,
-            SubscriptionReady,
-            registration_correlation_id=-1,
-            stream_id=7,
-            channel=f"aeron:udp?endpoint={address}:40123",
-        )
+        subscribe(receiver, f"aeron:udp?endpoint={address}:40123")
     sender.counters.set_value(away.id, -1)
     channel = "aeron:udp?endpoint={}:40123"
     error = sender.call(AddExclusivePublication, ErrorResponse, stream_id=7, channel=channel.format("away"))
     assert error.error_code == ProtocolErrorCode.UNKNOWN_HOST
     for name in ("other", "table"):
-        sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel.format(name))
+        publish(sender, channel.format(name))
     first = receivers[0].wait(AvailableImage)
     assert receivers[1].wait(AvailableImage).session_id != first.session_id
 
     sender.counters.set_value(counter.id, 1)
     receivers[0].detach()
     world.drivers[1].close()
-    live(world, 16 * SECOND, sender, receivers[1])
+    idle(world, 16 * SECOND, sender, receivers[1])
     receivers[1].receive()
     arrived = [event.session_id for event in receivers[1].events if isinstance(event, AvailableImage)]
     assert arrived[-1] == first.session_id

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from framelane.protocol.commands import (
-    AddExclusivePublication,
     AddReceiveDestination,
-    AddSubscription,
     RemovePublication,
     RemoveReceiveDestination,
     RemoveSubscription,
@@ -16,14 +14,13 @@ from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import (
     AvailableImage,
     ErrorResponse,
-    ExclusivePublicationReady,
     OperationSuccess,
-    SubscriptionReady,
     UnavailableImage,
 )
+from framelane.testing.simulation import SECOND
 from framelane.transport.wrappers import FaultDirection, wrap_faults
+from support.commanding import deliver, images_of, numbered, publish, subscribe
 
-SECOND = 1_000_000_000
 STEP_NS = 20_000_000
 MULTI = "aeron:udp?control-mode=manual"
 FIRST, SECOND_ONE = "aeron:udp?endpoint=10.0.0.9:40123", "aeron:udp?endpoint=10.0.0.9:40124"
@@ -31,42 +28,8 @@ FIRST, SECOND_ONE = "aeron:udp?endpoint=10.0.0.9:40123", "aeron:udp?endpoint=10.
 SAME = "session-id=77|init-term-id=5|term-id=5|term-offset=0"
 
 
-def publish(client, channel):
-    return client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
-
-
-def subscribe(client, channel):
-    return client.call(AddSubscription, SubscriptionReady, stream_id=7, channel=channel, registration_correlation_id=-1)
-
-
 def give(client, subscription, channel):
     client.call(AddReceiveDestination, OperationSuccess, registration_id=subscription.correlation_id, channel=channel)
-
-
-def messages(count: int) -> list[bytes]:
-    return [number.to_bytes(4, "little") * (1 + number % 200) for number in range(count)]
-
-
-def images(client) -> list[AvailableImage]:
-    client.receive()
-    return [event for event in client.events if isinstance(event, AvailableImage)]
-
-
-def stream(world, writers, reader, clients, wanted):
-    """Let each writer send the same messages until the reader has all of them, once."""
-    waiting, arrived = [list(wanted) for _ in writers], []
-
-    def turn():
-        for writer, left in zip(writers, waiting, strict=True):
-            while left and writer.offer(left[0]):
-                left.pop(0)
-        arrived.extend(reader.frames())
-        for client in clients:
-            client.keep_alive()
-        return not any(waiting) and len(arrived) >= len(wanted)
-
-    world.run_until(turn, "all messages")
-    assert arrived == wanted
 
 
 @pytest.fixture
@@ -82,8 +45,8 @@ def test_streams_of_several_destinations_come_to_one_subscription(world, receive
     for sender, channel in zip(senders, (FIRST, SECOND_ONE), strict=True):
         ready = publish(sender, channel)
         image = receiver.wait(AvailableImage, lambda event, ready=ready: event.session_id == ready.session_id)
-        stream(world, [sender.writer(ready)], receiver.reader(image), [receiver, *senders], messages(100))
-    assert len(images(receiver)) == 2
+        deliver(world, [sender.writer(ready)], [receiver.reader(image)], [receiver, *senders], numbered(100))
+    assert len(images_of(receiver)) == 2
 
 
 def test_a_stream_that_comes_twice_is_merged_and_lives_as_long_as_one_of_its_sources(world):
@@ -101,11 +64,11 @@ def test_a_stream_that_comes_twice_is_merged_and_lives_as_long_as_one_of_its_sou
     clients = [receiver, *senders]
     reader = receiver.reader(receiver.wait(AvailableImage))
     writers = [sender.writer(one) for sender, one in zip(senders, ready, strict=True)]
-    stream(world, writers, reader, clients, messages(300))
-    assert len(images(receiver)) == 1
+    deliver(world, writers, [reader], clients, numbered(300))
+    assert len(images_of(receiver)) == 1
 
     senders[0].call(RemovePublication, OperationSuccess, registration_id=ready[0].registration_id, flags=0)
-    stream(world, writers[1:], reader, clients, messages(50))
+    deliver(world, writers[1:], [reader], clients, numbered(50))
     later_ns = world.clock.nano() + 3 * SECOND
 
     def later():
@@ -115,7 +78,7 @@ def test_a_stream_that_comes_twice_is_merged_and_lives_as_long_as_one_of_its_sou
 
     world.run_until(later, "a while", step_ns=STEP_NS)
     assert not [event for event in receiver.receive() if isinstance(event, UnavailableImage)]
-    stream(world, writers[1:], reader, clients, messages(50))
+    deliver(world, writers[1:], [reader], clients, numbered(50))
     senders[1].call(RemovePublication, OperationSuccess, registration_id=ready[1].registration_id, flags=0)
     receiver.wait(UnavailableImage)
 
@@ -129,7 +92,7 @@ def test_a_destination_with_a_control_address_makes_itself_known_and_is_forgotte
     destination = FIRST + "|control=10.0.0.1:40456"
     give(receiver, subscription, destination)
     reader = receiver.reader(receiver.wait(AvailableImage))
-    stream(world, [sender.writer(ready)], reader, [sender, receiver], messages(200))
+    deliver(world, [sender.writer(ready)], [reader], [sender, receiver], numbered(200))
 
     receiver.call(
         RemoveReceiveDestination, OperationSuccess, registration_id=subscription.correlation_id, channel=destination

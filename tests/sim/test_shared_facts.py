@@ -8,10 +8,9 @@ from framelane import __version__
 from framelane._native import ffi
 from framelane.channel import ChannelError, ErrorCode
 from framelane.driver.socket_buffers import SocketBuffers
-from framelane.protocol.commands import AddExclusivePublication, AddPublication, RemovePublication
+from framelane.protocol.commands import AddPublication, RemovePublication
 from framelane.protocol.events import (
     AvailableImage,
-    ExclusivePublicationReady,
     OperationSuccess,
     PublicationReady,
 )
@@ -19,7 +18,7 @@ from framelane.shm.cnc import semantic_version
 from framelane.shm.log_buffer import LogBuffer, LogType
 from framelane.shm.system_counters import SystemCounter
 from framelane.testing.simulation import SECOND
-from support.commanding import UDP, idle, refused, subscribe
+from support.commanding import UDP, idle, publish, refused, subscribe
 
 TERM = 64 * 1024
 TIMEOUTS = {
@@ -58,7 +57,7 @@ def test_a_log_tells_what_the_channel_of_its_publication_asked_for(client):
         f"{UDP}|tags=3,4|term-length=128k|mtu=4096|pub-wnd=8k|max-resend=5|so-sndbuf=96k|so-rcvbuf=80k|linger=7s|"
         f"sparse=false|eos=false|ssc=true|init-term-id=-3|term-id=-1|term-offset=64|{UNTETHERED}"
     )
-    ready = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
+    ready = publish(client, channel)
 
     assert facts(ready.log_file) == {
         "active_term_count": 2,
@@ -120,7 +119,7 @@ def test_a_log_of_an_image_tells_what_its_first_subscription_asked_for(world, cl
     receiver = world.driver("10.0.0.2").client()
     channel = f"{UDP}|rcv-wnd=16k|so-rcvbuf=80k|reliable=false|rejoin=false|sparse=false|tether=false|{UNTETHERED}"
     subscribe(receiver, channel)
-    ready = client.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=UDP + "|mtu=4096")
+    ready = publish(client, UDP + "|mtu=4096")
     image = receiver.wait(AvailableImage)
     found = facts(image.log_file)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from framelane.protocol.commands import (
-    AddExclusivePublication,
     AddPublication,
     AddSubscription,
     RejectImage,
@@ -30,15 +29,11 @@ from framelane.shm.counter_types import CounterType
 from framelane.shm.log_buffer import LogBuffer
 from framelane.shm.system_counters import SystemCounter
 from framelane.testing.simulation import MILLISECOND, SECOND
-from support.commanding import UDP, idle, kinds, refused, subscribe
+from support.commanding import UDP, idle, kinds, publish, refused, subscribe
 
 SPY = "aeron-spy:" + UDP
 TERM_LENGTH = 64 * 1024
 MESSAGE = bytes(1000)
-
-
-def publish(client, channel=UDP, kind=AddExclusivePublication, answer=ExclusivePublicationReady):
-    return client.call(kind, answer, stream_id=7, channel=channel)
 
 
 def is_connected(ready):

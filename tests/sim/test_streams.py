@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
 from framelane._native import lib
 from framelane.protocol.commands import (
     REVOKE,
-    AddExclusivePublication,
     AddSubscription,
     RejectImage,
     RemovePublication,
@@ -18,53 +15,23 @@ from framelane.protocol.commands import (
 from framelane.protocol.error_codes import ErrorCode
 from framelane.protocol.events import (
     AvailableImage,
-    ExclusivePublicationReady,
     OperationSuccess,
     PublicationError,
-    SubscriptionReady,
     UnavailableImage,
 )
 from framelane.shm.loss_report import LOSS_REPORT_FILE, read_losses
-from framelane.testing.simulation import MILLISECOND, SECOND, Simulation
+from framelane.testing.simulation import MILLISECOND, SECOND
 from framelane.transport.wrappers import FaultDirection, wrap_faults
-
-CHANNEL = "aeron:udp?endpoint=10.0.0.2:40123"
-
-
-@pytest.fixture
-def world(tmp_path):
-    with Simulation(tmp_path) as world:
-        yield world
+from support.commanding import UDP, deliver, publish, subscribe
 
 
-def subscribe(client, channel=CHANNEL):
-    return client.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=7, channel=channel)
-
-
-def connect(world, channel=CHANNEL, **settings):
+def connect(world, channel=UDP, **settings):
     """Return sender's client, receiver's client, the publication and the image."""
     sender = world.driver("10.0.0.1", **settings).client()
     receiver = world.driver("10.0.0.2", **settings).client()
     subscribe(receiver, channel)
-    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
+    ready = publish(sender, channel)
     return sender, receiver, ready, receiver.wait(AvailableImage)
-
-
-def stream(world, clients, writer, reader, messages):
-    """Send messages from writer to reader while time passes; returns what arrived."""
-    arrived = []
-    waiting = list(messages)
-
-    def turn():
-        while waiting and writer.offer(waiting[0]):
-            waiting.pop(0)
-        arrived.extend(reader.frames())
-        for client in clients:
-            client.keep_alive()
-        return len(arrived) == len(messages)
-
-    world.run_until(turn, "all messages", limit_ns=120 * SECOND)
-    return arrived
 
 
 def payloads(count, seed=3):
@@ -74,25 +41,21 @@ def payloads(count, seed=3):
 
 def test_a_stream_arrives_as_it_was_sent(world):
     sender, receiver, ready, image = connect(world)
-    messages = payloads(1000)
+    deliver(world, [sender.writer(ready)], [receiver.reader(image)], (sender, receiver), payloads(1000))
 
-    arrived = stream(world, (sender, receiver), sender.writer(ready), receiver.reader(image), messages)
-
-    assert arrived == messages
     assert image.source_identity.startswith("10.0.0.1:")
 
 
 def test_publications_of_one_endpoint_may_have_different_mtus(world):
     sender, receiver, first, _ = connect(world)
-    receiver.call(AddSubscription, SubscriptionReady, registration_correlation_id=-1, stream_id=8, channel=CHANNEL)
-    second = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=8, channel=f"{CHANNEL}|mtu=8k")
+    subscribe(receiver, UDP, 8)
+    second = publish(sender, f"{UDP}|mtu=8k", 8)
     image = receiver.wait(AvailableImage, lambda one: one.stream_id == 8)
     messages = [bytes([i]) * 8000 for i in range(200)]
 
-    arrived = stream(world, (sender, receiver), sender.writer(second), receiver.reader(image), messages)
+    deliver(world, [sender.writer(second)], [receiver.reader(image)], (sender, receiver), messages)
 
     assert second.channel_status_counter_id == first.channel_status_counter_id
-    assert arrived == messages
 
 
 def test_a_stream_survives_loss_duplication_and_reordering(world):
@@ -106,16 +69,14 @@ def test_a_stream_survives_loss_duplication_and_reordering(world):
     sender = world.driver("10.0.0.1", wrap=wrap).client()
     receiver_driver = world.driver("10.0.0.2", wrap=wrap)
     receiver = receiver_driver.client()
-    subscribe(receiver)
-    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=CHANNEL)
+    subscribe(receiver, UDP)
+    ready = publish(sender)
     image = receiver.wait(AvailableImage)
-    messages = payloads(600)
 
-    arrived = stream(world, (sender, receiver), sender.writer(ready), receiver.reader(image), messages)
+    deliver(world, [sender.writer(ready)], [receiver.reader(image)], (sender, receiver), payloads(600))
 
-    assert arrived == messages
     (entry,) = read_losses(receiver_driver.directory / LOSS_REPORT_FILE)
-    assert (entry.session_id, entry.stream_id, entry.channel) == (image.session_id, 7, CHANNEL)
+    assert (entry.session_id, entry.stream_id, entry.channel) == (image.session_id, 7, UDP)
     assert entry.total_bytes_lost > 0
     assert entry.source == image.source_identity
 
@@ -154,7 +115,7 @@ def test_a_subscriber_that_joins_while_the_control_plane_pauses_misses_nothing(w
                 one.driver.plane.invoke()
 
     receiver.driver.driver.nouns.links.between_steps = pause
-    receiver.send(AddSubscription, registration_correlation_id=-1, stream_id=7, channel=CHANNEL)
+    receiver.send(AddSubscription, registration_correlation_id=-1, stream_id=7, channel=UDP)
     late = receiver.wait(
         AvailableImage, lambda event: event.subscription_registration_id != image.subscription_registration_id
     )
@@ -173,14 +134,14 @@ def test_a_subscriber_that_joins_while_the_control_plane_pauses_misses_nothing(w
 def test_the_end_of_a_stream_makes_its_image_unavailable_and_frees_everything(world):
     sender, receiver, ready, image = connect(world)
     reader = receiver.reader(image)
-    stream(world, (sender, receiver), sender.writer(ready), reader, payloads(10))
+    deliver(world, [sender.writer(ready)], [reader], (sender, receiver), payloads(10))
 
     sender.call(RemovePublication, OperationSuccess, registration_id=ready.correlation_id, flags=0)
     unavailable = receiver.wait(UnavailableImage)
 
     assert unavailable.correlation_id == image.correlation_id
     assert unavailable.subscription_registration_id == image.subscription_registration_id
-    assert unavailable.channel == CHANNEL
+    assert unavailable.channel == UDP
 
     def gone():
         sender.keep_alive()
@@ -194,7 +155,7 @@ def test_the_end_of_a_stream_makes_its_image_unavailable_and_frees_everything(wo
 
 def test_a_revoked_stream_ends_at_once(world):
     sender, receiver, ready, image = connect(world)
-    stream(world, (sender, receiver), sender.writer(ready), receiver.reader(image), payloads(10))
+    deliver(world, [sender.writer(ready)], [receiver.reader(image)], (sender, receiver), payloads(10))
     before = world.clock.nano()
 
     sender.send(RemovePublication, registration_id=ready.correlation_id, flags=REVOKE)
@@ -238,32 +199,16 @@ def test_a_multicast_stream_reaches_two_receivers(world):
     receivers = [world.driver(f"10.0.0.{i}").client() for i in (2, 3)]
     for receiver in receivers:
         subscribe(receiver, channel)
-    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
+    ready = publish(sender, channel)
     readers = [receiver.reader(receiver.wait(AvailableImage)) for receiver in receivers]
-    writer, messages = sender.writer(ready), payloads(300)
-    waiting, arrived = list(messages), ([], [])
-
-    def turn():
-        while waiting and writer.offer(waiting[0]):
-            waiting.pop(0)
-        for reader, into in zip(readers, arrived, strict=True):
-            into.extend(reader.frames())
-        for client in (sender, *receivers):
-            client.keep_alive()
-        return all(len(into) == len(messages) for into in arrived)
-
-    world.run_until(turn, "all messages at both")
-
-    assert arrived == (messages, messages)
+    deliver(world, [sender.writer(ready)], readers, (sender, *receivers), payloads(300))
 
 
 def test_a_group_with_min_flow_control_connects_at_its_size_and_waits_for_the_slowest(world):
     channel = "aeron:udp?endpoint=224.0.1.1:40456|interface=10.0.0.0/24"
     sender = world.driver("10.0.0.1").client()
     receivers = [world.driver(f"10.0.0.{i}").client() for i in (2, 3)]
-    ready = sender.call(
-        AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=f"{channel}|fc=min,g:/2,t:2s"
-    )
+    ready = publish(sender, f"{channel}|fc=min,g:/2,t:2s")
     writer = sender.writer(ready)
 
     def receivers_counted():
@@ -307,26 +252,16 @@ def test_congestion_control_shrinks_the_window_after_a_loss_and_measures_the_rou
 
     sender = world.driver("10.0.0.1").client()
     receiver = world.driver("10.0.0.2", wrap=lossy, cubiccongestioncontrol_measurertt="true").client()
-    subscribe(receiver, CHANNEL + "|cc=cubic|rcv-wnd=32k")
-    ready = sender.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=CHANNEL)
+    subscribe(receiver, UDP + "|cc=cubic|rcv-wnd=32k")
+    ready = publish(sender)
     image = receiver.wait(AvailableImage)
     counters = {one.label.partition(":")[0]: one.id for one in receiver.counters if one.type_id == 10}
     windows = set()
-    messages = payloads(600)
-    writer, reader, arrived = sender.writer(ready), receiver.reader(image), []
-    waiting = list(messages)
 
-    def turn():
-        while waiting and writer.offer(waiting[0]):
-            waiting.pop(0)
-        arrived.extend(reader.frames())
-        sender.keep_alive()
-        receiver.keep_alive()
+    def watch():
         windows.add(receiver.counters.value(counters["rcv-cc-cubic-wnd"]))
-        return len(arrived) == len(messages)
 
-    world.run_until(turn, "all messages")
-    assert arrived == messages
+    deliver(world, [sender.writer(ready)], [receiver.reader(image)], (sender, receiver), payloads(600), watch)
     assert max(windows) > 10 * 1408 > min(windows)
     assert receiver.counters.value(counters["rcv-cc-cubic-rtt"]) > 100_000  # what it began with
 
@@ -343,7 +278,7 @@ def test_every_drop_reason_has_a_counter(world):
 def test_a_log_that_a_client_scribbles_over_stops_its_stream_and_is_reported(world):
     sender, receiver, ready, image = connect(world)
     writer, reader = sender.writer(ready), receiver.reader(image)
-    stream(world, (sender, receiver), writer, reader, [b"whole"])
+    deliver(world, [writer], [reader], (sender, receiver), [b"whole"])
     writer._header = writer._header[:12] + (99).to_bytes(4, "little") + writer._header[16:]  # another session's frame
     world.run_until(lambda: writer.offer(b"of another session"), "room")
 

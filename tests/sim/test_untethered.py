@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from framelane.protocol.commands import AddExclusivePublication
-from framelane.protocol.events import AvailableImage, ExclusivePublicationReady, UnavailableImage
+from framelane.protocol.events import AvailableImage, UnavailableImage
 from framelane.shm.counter_types import CounterType
 from framelane.testing.simulation import MILLISECOND
-from support.commanding import UDP, idle, kinds, subscribe
+from support.commanding import UDP, idle, kinds, publish, subscribe
 
 MESSAGE = bytes(1000)
 TIMEOUTS = "|".join(
@@ -33,7 +32,7 @@ class Stream:
         self.world = world
         subscribe(self.client, subscription)
         self.idler = subscribe(self.client, subscription + parameters).correlation_id
-        ready = publisher.call(AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=channel)
+        ready = publish(publisher, channel)
         self.writer = publisher.writer(ready)
         self.image = self.available()
         self.reader = self.client.reader(
@@ -122,9 +121,7 @@ def test_the_setting_is_the_default_of_tether(world):
     client = world.driver("10.0.0.1", tether_subscriptions=False).client()
     subscribe(client, f"aeron:ipc?{TIMEOUTS}|tether=true")
     subscribe(client, f"aeron:ipc?{TIMEOUTS}")
-    ready = client.call(
-        AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=f"aeron:ipc?{TIMEOUTS}"
-    )
+    ready = publish(client, f"aeron:ipc?{TIMEOUTS}")
     first = client.wait(AvailableImage)
     writer, reader = client.writer(ready), client.reader(first)
     for _ in range(30):

@@ -24,7 +24,6 @@ from framelane.driver.transports import Choice
 from framelane.driver.verdicts import read_verdicts
 from framelane.errors import ConfigError, FramelaneError, TransportError
 from framelane.protocol.commands import (
-    AddExclusivePublication,
     AddPublication,
     AddSubscription,
     RemovePublication,
@@ -33,7 +32,6 @@ from framelane.protocol.commands import (
 from framelane.protocol.events import (
     AvailableImage,
     ClientTimeout,
-    ExclusivePublicationReady,
     OperationSuccess,
     PublicationReady,
     SubscriptionReady,
@@ -42,6 +40,7 @@ from framelane.protocol.events import (
 from framelane.shm.cnc import CNC_FILE, CncFile
 from framelane.testing.simulation import CommandClient, RealDriver
 from framelane.transport.selection import Chosen, PassedOver
+from support.commanding import deliver, numbered, publish, subscribe
 
 AGENTS = {"conductor", "sender", "receiver", "network", "shared"}
 SMALL = {"counters_buffer_length": "1m", "term_buffer_length": "64k", "ipc_term_buffer_length": "64k"}
@@ -84,34 +83,15 @@ def attach():
 def test_a_stream_over_loopback_comes_and_goes(launch, attach, mode):
     driver = launch(threading_mode=mode, timer_interval="100ms")
     client = attach(driver)
-    subscription = client.call(
-        AddSubscription,
-        SubscriptionReady,
-        registration_correlation_id=-1,
-        stream_id=7,
-        channel="aeron:udp?endpoint=127.0.0.1:0",
-    )
+    subscription = subscribe(client, "aeron:udp?endpoint=127.0.0.1:0")
     status = client.counters.get(subscription.channel_status_counter_id)
-    address = status.label.rpartition(" ")[2]
-    ready = client.call(
-        AddExclusivePublication, ExclusivePublicationReady, stream_id=7, channel=f"aeron:udp?endpoint={address}"
-    )
+    ready = publish(client, f"aeron:udp?endpoint={status.label.rpartition(' ')[2]}")
     image = client.wait(AvailableImage)
-    writer, reader = client.writer(ready), client.reader(image)
-    messages = [number.to_bytes(4, "little") * 100 for number in range(2000)]
-    waiting, arrived = list(messages), []
 
-    def turn():
-        while waiting and writer.offer(waiting[0]):
-            waiting.pop(0)
-        arrived.extend(reader.frames())
-        return len(arrived) == len(messages)
-
-    client.world.run_until(turn, "all messages")
+    deliver(client.world, [client.writer(ready)], [client.reader(image)], [client], numbered(2000))
     client.call(RemovePublication, OperationSuccess, registration_id=ready.correlation_id, flags=0)
     client.wait(UnavailableImage)
 
-    assert arrived == messages
     assert driver.threading_mode == mode or mode == "AUTO"
     assert driver.transports == ["sockets"]
     (served, *_) = read_verdicts(client.counters)
