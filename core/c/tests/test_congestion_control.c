@@ -1,5 +1,5 @@
 /* CUBIC (wire 4.7): windows from losses and time. */
-#include "api/driver.h"
+#include "api/images.h"
 #include "check.h"
 #include "receiver/congestion_control.h"
 

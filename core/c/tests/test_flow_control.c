@@ -1,5 +1,5 @@
 /* Min and tagged flow control (wire 3.6.3), from status messages to limits. */
-#include "api/driver.h"
+#include "api/publications.h"
 #include "check.h"
 #include "sender/flow_control.h"
 #include "util/error.h"

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "agent/poll_set.h"
+#include "api/publications.h"
 #include "conductor/command_queue.h"
 #include "driver/context.h"
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/publications.h"
 #include "driver/context.h"
 #include "driver/subscribers.h"
 #include "shm/log_buffer.h"

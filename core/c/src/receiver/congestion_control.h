@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "api/driver.h"
+#include "api/images.h"
 
 typedef struct fl_congestion_control fl_congestion_control_t;
 

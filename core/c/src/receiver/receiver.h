@@ -32,6 +32,7 @@
 
 #include "agent/notice.h"
 #include "agent/poll_set.h"
+#include "api/images.h"
 #include "driver/context.h"
 #include "util/timer_wheel.h"
 

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "api/driver.h"
+#include "api/images.h"
 
 #define FL_SETUPS_CAPACITY 256    /* sessions of one endpoint that wait for a SETUP or for their image */
 

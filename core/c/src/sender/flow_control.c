@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "api/driver.h"
+#include "api/publications.h"
 #include "util/error.h"
 
 /* Unicast and max follow the receiver that is furthest ahead (wire 3.6.2). For unicast that is the only one. */

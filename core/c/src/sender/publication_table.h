@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "api/driver.h"
+#include "api/publications.h"
 
 typedef struct fl_publication_entry
 {

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "api/driver.h"
+#include "api/publications.h"
 
 /* Of an action. */
 #define FL_RETRANSMIT_FREE 0

@@ -7,6 +7,7 @@
 
 #include "agent/notice.h"
 #include "agent/poll_set.h"
+#include "api/publications.h"
 #include "driver/context.h"
 #include "util/timer_wheel.h"
 
