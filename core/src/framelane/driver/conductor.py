@@ -17,7 +17,7 @@ from framelane.driver.links import Links
 from framelane.driver.lost_endpoints import LostEndpoints
 from framelane.driver.name_gossip import SERVICE_INTERVAL_NS, NameGossip
 from framelane.driver.names import TimedResolver
-from framelane.driver.native import PlaneEvent
+from framelane.driver.plane_params import PlaneEvent
 from framelane.driver.publications import NetworkPublications
 from framelane.driver.receive_endpoints import ReceiveEndpoints
 from framelane.driver.resources import Lane, Steps

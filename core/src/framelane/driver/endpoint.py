@@ -14,7 +14,7 @@ from framelane.channel import Address as ChannelAddress
 from framelane.channel import EndpointTable, Interfaces, NameResolver, UdpChannel, WildcardPorts
 from framelane.channel.addresses import HostPort, parse_ip
 from framelane.driver.events import wire_text
-from framelane.driver.native import EndpointParams, OpenedEndpoint
+from framelane.driver.plane_params import EndpointParams, OpenedEndpoint
 from framelane.driver.receive_clock import clock_label, with_clock
 from framelane.driver.resources import Lane, Steps, slowly
 from framelane.driver.services import Services

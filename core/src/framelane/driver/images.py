@@ -10,7 +10,8 @@ from framelane.channel import Group, UntetheredTimeouts
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
 from framelane.driver.links import Link, Links
-from framelane.driver.native import DataPlane, ImageParams, PlaneEvent, PlaneImage
+from framelane.driver.native import DataPlane, PlaneImage
+from framelane.driver.plane_params import ImageParams, PlaneEvent
 from framelane.driver.receive_endpoints import ReceiveEndpoint, ReceiveEndpoints
 from framelane.driver.resources import Lane, Steps
 from framelane.driver.services import Services

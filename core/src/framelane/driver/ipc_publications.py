@@ -11,7 +11,8 @@ from framelane.channel.publication_params import FindTagged
 from framelane.driver.clients import Clients
 from framelane.driver.events import wire_text
 from framelane.driver.links import Links
-from framelane.driver.native import DataPlane, IpcPublicationParams, PlaneEvent, PlaneIpcPublication
+from framelane.driver.native import DataPlane, PlaneIpcPublication
+from framelane.driver.plane_params import IpcPublicationParams, PlaneEvent
 from framelane.driver.publication import (
     Publication,
     PublicationState,

@@ -1,6 +1,7 @@
-"""The data plane as the control plane calls it: ``core/c/src/api/driver.h``, typed, with errors raised.
+"""The data plane as the control plane calls it: ``core/c/src/api/driver.h`` and its parts ``publications.h`` and
+``images.h``, typed, with errors raised.
 
-Method and field names are those of the header without their prefix; the header is the contract. Everything but
+Method names are those of the headers without their prefix; the headers are the contract. Everything but
 :meth:`DataPlane.wake` is called on the control thread.
 """
 
@@ -21,6 +22,7 @@ from framelane.driver.plane_params import (
     PlaneEvent,
     ReceiveEndpointParams,
     SendEndpointParams,
+    native_address,
 )
 from framelane.errors import NativeError
 from framelane.netstack.holders import describe_holders
@@ -28,19 +30,11 @@ from framelane.transport.address import Address
 
 __all__ = [
     "DataPlane",
-    "EndpointParams",
-    "ImageParams",
-    "IpcPublicationParams",
-    "NetworkPublicationParams",
-    "OpenedEndpoint",
-    "PlaneEvent",
     "PlaneImage",
     "PlaneIpcPublication",
     "PlanePublication",
     "PlaneReceiveEndpoint",
     "PlaneSendEndpoint",
-    "ReceiveEndpointParams",
-    "SendEndpointParams",
     "NOT_THERE",
     "TRY_AGAIN",
 ]
@@ -57,13 +51,6 @@ TRY_AGAIN = 11
 NOT_THERE = 2
 
 _COMMAND_CAPACITY = 1 << 20
-
-
-def _native_address(address: Address | None) -> Any:
-    native = ffi.new("fl_address_t *")
-    if address is not None:
-        address.store(native)
-    return native
 
 
 class DataPlane:
@@ -129,27 +116,7 @@ class DataPlane:
         """Take the next event."""
         if not _check(lib.fl_driver_next_event(self._driver, self._event)):
             return None
-        event = self._event
-        return PlaneEvent(
-            kind=event.kind,
-            mask=event.mask,
-            id=event.id,
-            session_id=event.session_id,
-            stream_id=event.stream_id,
-            initial_term_id=event.initial_term_id,
-            active_term_id=event.active_term_id,
-            term_offset=event.term_offset,
-            term_length=event.term_length,
-            mtu_length=event.mtu_length,
-            ttl=event.ttl,
-            flags=event.flags,
-            error_code=event.error_code,
-            receiver_id=event.receiver_id,
-            group_tag=event.group_tag,
-            destination_id=event.destination_id,
-            source=Address.from_native(event.source),
-            text=bytes(ffi.buffer(event.text, min(event.text_length, 1024))).decode("utf-8", "replace"),
-        )
+        return PlaneEvent.from_native(self._event)
 
     def set_has_clients(self, has_clients: bool) -> None:
         """Tell the agents how long they may sleep."""
@@ -181,10 +148,10 @@ class DataPlane:
         self, binding: Any, params: EndpointParams, send: SendEndpointParams
     ) -> tuple[PlaneSendEndpoint, OpenedEndpoint]:
         """Open a send endpoint and hand it to the sender."""
-        native, native_send = _endpoint_params(params), ffi.new("fl_send_endpoint_params_t *", vars(send))
+        native, native_send = params.to_native(), ffi.new("fl_send_endpoint_params_t *", vars(send))
         with _naming_holders(params.bind):
             endpoint = _pointer(lib.fl_send_endpoint_open(self._driver, binding, native, native_send))
-        return PlaneSendEndpoint(endpoint), _opened(native)
+        return PlaneSendEndpoint(endpoint), OpenedEndpoint.from_native(native)
 
     def send_endpoint_detach(self, endpoint: PlaneSendEndpoint) -> None:
         """Take it from a transport whose device was lost; its publications live on."""
@@ -192,10 +159,10 @@ class DataPlane:
 
     def send_endpoint_attach(self, endpoint: PlaneSendEndpoint, binding: Any, params: EndpointParams) -> OpenedEndpoint:
         """Open a detached endpoint on a transport."""
-        native = _endpoint_params(params)
+        native = params.to_native()
         with _naming_holders(params.bind):
             _check(lib.fl_send_endpoint_attach(self._driver, endpoint, binding, native))
-        return _opened(native)
+        return OpenedEndpoint.from_native(native)
 
     def send_endpoint_close(self, endpoint: PlaneSendEndpoint) -> None:
         """Close a send endpoint without publications."""
@@ -208,18 +175,18 @@ class DataPlane:
 
     def send_endpoint_set_peer(self, endpoint: PlaneSendEndpoint, peer: Address) -> None:
         """Send to another address from now on."""
-        _check(lib.fl_send_endpoint_set_peer(self._driver, endpoint, _native_address(peer)))
+        _check(lib.fl_send_endpoint_set_peer(self._driver, endpoint, native_address(peer)))
 
     def send_endpoint_add_destination(self, endpoint: PlaneSendEndpoint, identifier: int, to: Address | None) -> None:
         """Send to one more destination.
 
         :param to: ``None``: its name does not resolve.
         """
-        _check(lib.fl_send_endpoint_add_destination(self._driver, endpoint, identifier, _native_address(to)))
+        _check(lib.fl_send_endpoint_add_destination(self._driver, endpoint, identifier, native_address(to)))
 
     def send_endpoint_set_destination(self, endpoint: PlaneSendEndpoint, identifier: int, to: Address) -> None:
         """Send to another address in place of a destination's."""
-        _check(lib.fl_send_endpoint_set_destination(self._driver, endpoint, identifier, _native_address(to)))
+        _check(lib.fl_send_endpoint_set_destination(self._driver, endpoint, identifier, native_address(to)))
 
     def send_endpoint_remove_destination(self, endpoint: PlaneSendEndpoint, identifier: int) -> None:
         """Send to a destination no more."""
@@ -237,25 +204,23 @@ class DataPlane:
         self, binding: Any, params: EndpointParams, receive: ReceiveEndpointParams
     ) -> tuple[PlaneReceiveEndpoint, OpenedEndpoint]:
         """Open a receive endpoint and hand it to the receiver."""
-        native, native_receive = _endpoint_params(params), _receive_endpoint_params(receive)
+        native, native_receive = params.to_native(), receive.to_native()
         with _naming_holders(params.bind):
             endpoint = _pointer(lib.fl_receive_endpoint_open(self._driver, binding, native, native_receive))
-        return PlaneReceiveEndpoint(endpoint), _opened(native)
+        return PlaneReceiveEndpoint(endpoint), OpenedEndpoint.from_native(native)
 
     def receive_endpoint_new_owner(self, receive: ReceiveEndpointParams) -> PlaneReceiveEndpoint:
         """Make the endpoint of a multi-destination subscription, which is on no transport."""
-        return PlaneReceiveEndpoint(
-            _pointer(lib.fl_receive_endpoint_new_owner(self._driver, _receive_endpoint_params(receive)))
-        )
+        return PlaneReceiveEndpoint(_pointer(lib.fl_receive_endpoint_new_owner(self._driver, receive.to_native())))
 
     def receive_endpoint_open_member(
         self, owner: PlaneReceiveEndpoint, binding: Any, params: EndpointParams, receive: ReceiveEndpointParams
     ) -> tuple[PlaneReceiveEndpoint, OpenedEndpoint]:
         """Open one of its destinations and hand it to the receiver."""
-        native, native_receive = _endpoint_params(params), _receive_endpoint_params(receive)
+        native, native_receive = params.to_native(), receive.to_native()
         with _naming_holders(params.bind):
             member = _pointer(lib.fl_receive_endpoint_open_member(self._driver, owner, binding, native, native_receive))
-        return PlaneReceiveEndpoint(member), _opened(native)
+        return PlaneReceiveEndpoint(member), OpenedEndpoint.from_native(native)
 
     def receive_endpoint_detach(self, endpoint: PlaneReceiveEndpoint) -> None:
         """Take it from a transport whose device was lost; its images live on."""
@@ -265,10 +230,10 @@ class DataPlane:
         self, endpoint: PlaneReceiveEndpoint, binding: Any, params: EndpointParams
     ) -> OpenedEndpoint:
         """Open a detached endpoint on a transport."""
-        native = _endpoint_params(params)
+        native = params.to_native()
         with _naming_holders(params.bind):
             _check(lib.fl_receive_endpoint_attach(self._driver, endpoint, binding, native))
-        return _opened(native)
+        return OpenedEndpoint.from_native(native)
 
     def receive_endpoint_close(self, endpoint: PlaneReceiveEndpoint) -> None:
         """Close a receive endpoint without images and streams."""
@@ -293,7 +258,7 @@ class DataPlane:
 
     def receive_endpoint_set_control(self, endpoint: PlaneReceiveEndpoint, control: Address) -> None:
         """Send status messages to another control address from now on."""
-        _check(lib.fl_receive_endpoint_set_control(self._driver, endpoint, _native_address(control)))
+        _check(lib.fl_receive_endpoint_set_control(self._driver, endpoint, native_address(control)))
 
     def receive_endpoint_add_stream(
         self, endpoint: PlaneReceiveEndpoint, stream_id: int, session_id: int | None
@@ -414,7 +379,7 @@ class DataPlane:
 
         :param subscribers: subscription id and position counter id of each first subscriber.
         """
-        native = ffi.new("fl_image_params_t *", {**vars(params), "log": log, "source": _native_address(source)[0]})
+        native = ffi.new("fl_image_params_t *", {**vars(params), "log": log, "source": native_address(source)[0]})
         subscription_ids = ffi.new("int64_t[]", [subscription for subscription, _ in subscribers])
         counter_ids = ffi.new("int32_t[]", [counter for _, counter in subscribers])
         return PlaneImage(
@@ -491,49 +456,3 @@ def _naming_holders(bind: Address) -> Iterator[None]:
         if holders:
             raise NativeError(f"{error}; {holders}", error.code) from error
         raise
-
-
-def _receive_endpoint_params(receive: ReceiveEndpointParams) -> Any:
-    return ffi.new(
-        "fl_receive_endpoint_params_t *",
-        {
-            "id": receive.id,
-            "is_multicast": receive.is_multicast,
-            "has_group_tag": receive.group_tag is not None,
-            "has_control": receive.has_control,
-            "group_tag": receive.group_tag or 0,
-            "control": _native_address(receive.control)[0],
-            "ttl": receive.ttl,
-            "media_timestamp_at": receive.media_timestamp_at,
-            "channel_timestamp_at": receive.channel_timestamp_at,
-        },
-    )
-
-
-def _endpoint_params(params: EndpointParams) -> Any:
-    return ffi.new(
-        "fl_endpoint_params_t *",
-        {
-            "size": ffi.sizeof("fl_endpoint_params_t"),
-            "flags": params.flags,
-            "ttl": params.ttl,
-            "bind": _native_address(params.bind)[0],
-            "peer": _native_address(params.peer)[0],
-            "interface_address": _native_address(params.interface_address)[0],
-            "interface_index": params.interface_index,
-            "mtu_length": params.mtu_length,
-            "send_buffer_length": params.send_buffer_length,
-            "receive_buffer_length": params.receive_buffer_length,
-        },
-    )
-
-
-def _opened(native: Any) -> OpenedEndpoint:
-    return OpenedEndpoint(
-        native.max_run_segments,
-        native.max_run_length,
-        native.send_buffer_granted,
-        native.receive_buffer_granted,
-        ffi.string(native.note).decode("utf-8", "replace"),
-        native.receive_clock,
-    )

@@ -1,9 +1,11 @@
-"""What calls of the data plane take and tell: structs of ``core/c/src/api/driver.h``, as values."""
+"""What calls of the data plane take and tell: structs of ``core/c/src/api``, as values, and how they cross."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
+from framelane._native import ffi
 from framelane.transport.address import Address
 
 __all__ = [
@@ -15,7 +17,16 @@ __all__ = [
     "PlaneEvent",
     "ReceiveEndpointParams",
     "SendEndpointParams",
+    "native_address",
 ]
+
+
+def native_address(address: Address | None) -> Any:
+    """Return an ``fl_address_t *``; of no family for ``None``."""
+    native = ffi.new("fl_address_t *")
+    if address is not None:
+        address.store(native)
+    return native
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,24 @@ class EndpointParams:
     send_buffer_length: int = 0
     receive_buffer_length: int = 0
 
+    def to_native(self) -> Any:
+        """Return an ``fl_endpoint_params_t *``."""
+        return ffi.new(
+            "fl_endpoint_params_t *",
+            {
+                "size": ffi.sizeof("fl_endpoint_params_t"),
+                "flags": self.flags,
+                "ttl": self.ttl,
+                "bind": native_address(self.bind)[0],
+                "peer": native_address(self.peer)[0],
+                "interface_address": native_address(self.interface_address)[0],
+                "interface_index": self.interface_index,
+                "mtu_length": self.mtu_length,
+                "send_buffer_length": self.send_buffer_length,
+                "receive_buffer_length": self.receive_buffer_length,
+            },
+        )
+
 
 @dataclass(frozen=True)
 class OpenedEndpoint:
@@ -43,6 +72,18 @@ class OpenedEndpoint:
     receive_buffer_granted: int
     note: str
     receive_clock: int  #: ``FL_CLOCK_*``
+
+    @classmethod
+    def from_native(cls, native: Any) -> Self:
+        """Read the out-fields of an ``fl_endpoint_params_t *``."""
+        return cls(
+            native.max_run_segments,
+            native.max_run_length,
+            native.send_buffer_granted,
+            native.receive_buffer_granted,
+            ffi.string(native.note).decode("utf-8", "replace"),
+            native.receive_clock,
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +108,23 @@ class ReceiveEndpointParams:
     ttl: int
     media_timestamp_at: int
     channel_timestamp_at: int
+
+    def to_native(self) -> Any:
+        """Return an ``fl_receive_endpoint_params_t *``."""
+        return ffi.new(
+            "fl_receive_endpoint_params_t *",
+            {
+                "id": self.id,
+                "is_multicast": self.is_multicast,
+                "has_group_tag": self.group_tag is not None,
+                "has_control": self.has_control,
+                "group_tag": self.group_tag or 0,
+                "control": native_address(self.control)[0],
+                "ttl": self.ttl,
+                "media_timestamp_at": self.media_timestamp_at,
+                "channel_timestamp_at": self.channel_timestamp_at,
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -152,3 +210,27 @@ class PlaneEvent:
     destination_id: int = 0
     source: Address | None = None
     text: str = ""
+
+    @classmethod
+    def from_native(cls, event: Any) -> Self:
+        """Read an ``fl_driver_event_t *``."""
+        return cls(
+            kind=event.kind,
+            mask=event.mask,
+            id=event.id,
+            session_id=event.session_id,
+            stream_id=event.stream_id,
+            initial_term_id=event.initial_term_id,
+            active_term_id=event.active_term_id,
+            term_offset=event.term_offset,
+            term_length=event.term_length,
+            mtu_length=event.mtu_length,
+            ttl=event.ttl,
+            flags=event.flags,
+            error_code=event.error_code,
+            receiver_id=event.receiver_id,
+            group_tag=event.group_tag,
+            destination_id=event.destination_id,
+            source=Address.from_native(event.source),
+            text=bytes(ffi.buffer(event.text, min(event.text_length, 1024))).decode("utf-8", "replace"),
+        )

@@ -19,7 +19,8 @@ from framelane.driver.clients import Clients
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
 from framelane.driver.links import Links
-from framelane.driver.native import DataPlane, NetworkPublicationParams, PlaneEvent, PlanePublication
+from framelane.driver.native import DataPlane, PlanePublication
+from framelane.driver.plane_params import NetworkPublicationParams, PlaneEvent
 from framelane.driver.publication import (
     Publication,
     PublicationState,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from framelane._native import lib
-from framelane.driver.native import EndpointParams, OpenedEndpoint
+from framelane.driver.plane_params import EndpointParams, OpenedEndpoint
 from framelane.transport.selection import Chosen
 
 __all__ = ["clock_label", "with_clock"]

@@ -14,7 +14,8 @@ from framelane.channel.udp_params import ControlMode
 from framelane.driver.counters import STATIC_OWNER
 from framelane.driver.endpoint import Endpoint, Endpoints, Side, native_address
 from framelane.driver.errors import CommandError
-from framelane.driver.native import EndpointParams, OpenedEndpoint, PlaneReceiveEndpoint, ReceiveEndpointParams
+from framelane.driver.native import PlaneReceiveEndpoint
+from framelane.driver.plane_params import EndpointParams, OpenedEndpoint, ReceiveEndpointParams
 from framelane.driver.receive_clock import clock_label
 from framelane.driver.resources import Steps
 from framelane.driver.services import Services

@@ -14,7 +14,8 @@ from framelane.channel.udp_params import ControlMode
 from framelane.driver.endpoint import IDLE_BEFORE_RERESOLUTION_NS, Endpoint, Endpoints, Side, native_address
 from framelane.driver.errors import CommandError
 from framelane.driver.events import wire_text
-from framelane.driver.native import EndpointParams, OpenedEndpoint, PlaneSendEndpoint, SendEndpointParams
+from framelane.driver.native import PlaneSendEndpoint
+from framelane.driver.plane_params import EndpointParams, OpenedEndpoint, SendEndpointParams
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
 from framelane.driver.transports import Transports
