@@ -19,7 +19,7 @@ from framelane.protocol.events import (
 )
 from framelane.testing.simulation import SECOND
 from framelane.transport.wrappers import FaultDirection, wrap_faults
-from support.commanding import deliver, images_of, numbered, publish, subscribe
+from support.commanding import deliver, images_of, kinds, numbered, publish, subscribe
 
 STEP_NS = 20_000_000
 MULTI = "aeron:udp?control-mode=manual"
@@ -186,6 +186,53 @@ def test_publications_of_the_driver_may_be_destinations(receiver, publication, d
     give(receiver, subscription, destination)
     receiver.call(RemoveSubscription, OperationSuccess, **command)
     assert not [one for one in receiver.counters if one.label.startswith("sub-pos")]
+
+
+def test_an_image_that_a_second_destination_reads_as_well_outlives_the_first(world, receiver):
+    subscription = subscribe(receiver, MULTI)
+    ready = publish(receiver, FIRST + "|ssc=true")
+    spies = ["aeron-spy:" + FIRST + suffix for suffix in ("", "|alias=other")]
+    for spy in spies:
+        give(receiver, subscription, spy)
+    writer, reader = receiver.writer(ready), receiver.reader(receiver.wait(AvailableImage))
+    world.run_until(lambda: writer.offer(b"before"), "room")
+
+    command = {"registration_id": subscription.correlation_id}
+    receiver.call(RemoveReceiveDestination, OperationSuccess, channel=spies[0], **command)
+    assert list(reader.frames()) == [b"before"]
+    deliver(world, [writer], [reader], [receiver], numbered(200))
+    assert UnavailableImage not in kinds(receiver.events)
+
+    receiver.call(RemoveReceiveDestination, OperationSuccess, channel=spies[1], **command)
+    receiver.wait(UnavailableImage)
+
+
+def test_an_image_that_was_given_up_comes_back_by_a_second_destination(world, receiver):
+    untethered = "untethered-window-limit-timeout=1s|untethered-linger-timeout=100s"
+    ready = publish(receiver, f"{FIRST}|ssc=true|{untethered}")
+    subscribe(receiver, "aeron-spy:" + FIRST)
+    writer, along = receiver.writer(ready), receiver.reader(receiver.wait(AvailableImage))
+    subscription = subscribe(receiver, MULTI)
+    spies = ["aeron-spy:" + FIRST + suffix for suffix in ("|tether=false", "|tether=true")]
+    for spy in spies:
+        give(receiver, subscription, spy)
+
+    def given_up():
+        while writer.offer(bytes(1000)):
+            pass
+        list(along.frames())
+        receiver.keep_alive()
+        receiver.receive()
+        return UnavailableImage in kinds(receiver.events)
+
+    world.run_until(given_up, "the first is given up", step_ns=STEP_NS)
+    before = len(receiver.events)
+
+    command = {"registration_id": subscription.correlation_id}
+    receiver.call(RemoveReceiveDestination, OperationSuccess, channel=spies[0], **command)
+
+    again = receiver.reader(receiver.wait(AvailableImage, lambda event: event in receiver.events[before:]))
+    deliver(world, [writer], [along, again], [receiver], numbered(100))
 
 
 def test_destinations_are_bounded_and_those_of_an_unknown_subscription_refused(receiver):

@@ -211,6 +211,12 @@ class Links:
                 raise
         self.forget(link)
 
+    def hand_over(self, link: Link, subscription: Subscription) -> None:
+        """Let another destination of the same subscription read on in place of the one that did. No event."""
+        link.subscription.links.remove(link)
+        subscription.links.append(link)
+        link.subscription, link.since_ns = subscription, self._services.clock.nano()
+
     def forget(self, link: Link) -> None:
         """Drop a link that the owning agent has dropped already, and free its counter."""
         del link.source.links[link.subscription.registration_id]

@@ -19,7 +19,8 @@ from framelane.channel import (
 )
 from framelane.driver.clients import Clients
 from framelane.driver.errors import CommandError
-from framelane.driver.links import Link, Links, Source
+from framelane.driver.links import Link, Links, LinkState, Source
+from framelane.driver.publication import Publication
 from framelane.driver.receive_endpoints import ReceiveEndpoint, ReceiveEndpoints
 from framelane.driver.resources import Steps, slowly
 from framelane.driver.services import Services
@@ -30,7 +31,6 @@ from framelane.protocol.events import SubscriptionReady
 if TYPE_CHECKING:
     from framelane.driver.images import Images
     from framelane.driver.ipc_publications import IpcPublication, IpcPublications
-    from framelane.driver.publication import Publication
     from framelane.driver.publications import NetworkPublication, NetworkPublications
 
 __all__ = ["Subscription", "Subscriptions"]
@@ -231,11 +231,18 @@ class Subscriptions:
         self._link_publications(inner, ipc_publications if inner.spied is None else publications)
 
     def remove_destination(self, subscription: Subscription, inner: Subscription) -> None:
-        """Take a destination away, and tell the client that its images are gone."""
+        """Take a destination away, and tell the client that its images are gone, but for those that another destination
+        reads: these go on."""
         subscription.destinations.remove(inner)
         for link in list(inner.links):
+            other = _reader_of(link.source, subscription.destinations)
+            if other is not None and link.state is LinkState.ACTIVE:
+                self._links.hand_over(link, other)
+                continue
             self._links.announce_gone(link, inner.channel)
             self._links.unlink(link)
+            if other is not None:
+                self._link(other, link.source)
 
     def _link_publications(self, subscription: Subscription, publications: Iterable[Publication]) -> None:
         for publication in publications:
@@ -352,6 +359,12 @@ class Subscriptions:
         """Remove all of them, after the agents have stopped."""
         for subscription in self:
             self._remove(subscription)
+
+
+def _reader_of(source: Source, destinations: Iterable[Subscription]) -> Subscription | None:
+    if not isinstance(source, Publication):
+        return None
+    return next((one for one in destinations if one.reads(source)), None)
 
 
 def _udp_of(params: SubscriptionParams) -> UdpParams:
