@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from framelane.errors import NativeError
 from framelane.protocol.events import AvailableImage, UnavailableImage
 from framelane.shm.counter_types import CounterType
 from framelane.testing.simulation import MILLISECOND
@@ -117,10 +118,7 @@ def test_one_that_keeps_up_is_not_given_up(world):
     assert not stream.is_gone()
 
 
-def test_the_setting_is_the_default_of_tether(world):
-    client = world.driver("10.0.0.1", tether_subscriptions=False).client()
-    subscribe(client, f"aeron:ipc?{TIMEOUTS}|tether=true")
-    subscribe(client, f"aeron:ipc?{TIMEOUTS}")
+def check_that_the_second_is_given_up(world, client):
     ready = publish(client, f"aeron:ipc?{TIMEOUTS}")
     first = client.wait(AvailableImage)
     writer, reader = client.writer(ready), client.reader(first)
@@ -130,3 +128,26 @@ def test_the_setting_is_the_default_of_tether(world):
         list(reader.frames())
         idle(world, 200 * MILLISECOND, client)
     assert client.wait(UnavailableImage).subscription_registration_id != first.subscription_registration_id
+
+
+def test_the_setting_is_the_default_of_tether(world):
+    client = world.driver("10.0.0.1", tether_subscriptions=False).client()
+    subscribe(client, f"aeron:ipc?{TIMEOUTS}|tether=true")
+    subscribe(client, f"aeron:ipc?{TIMEOUTS}")
+    check_that_the_second_is_given_up(world, client)
+
+
+def test_a_link_that_fails_is_recorded_and_the_others_are_looked_at(world, monkeypatch):
+    host = world.driver("10.0.0.1")
+    client = host.client()
+    failing, _ = (subscribe(client, f"aeron:ipc?{TIMEOUTS}|tether=false").correlation_id for _ in range(2))
+    ask = host.driver.plane.ipc_publication_is_behind
+
+    def fail(publication, subscription_id):
+        if subscription_id == failing:
+            raise NativeError("out of order", 5)
+        return ask(publication, subscription_id)
+
+    monkeypatch.setattr(host.driver.plane, "ipc_publication_is_behind", fail)
+    check_that_the_second_is_given_up(world, client)
+    assert any(f"untethered link of subscription {failing}: out of order" in one.text for one in client.cnc.errors())

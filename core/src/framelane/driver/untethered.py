@@ -25,12 +25,16 @@ class UntetheredLinks:
         self._subscriptions = subscriptions
 
     def on_timer(self) -> None:
-        """Take one step with each."""
+        """Take one step with each; one that fails is recorded and takes its step with the next timer pass."""
         now_ns = self._services.clock.nano()
         for subscription in self._subscriptions.with_destinations():
             if not subscription.params.is_tethered:
                 for link in list(subscription.links):
-                    self._step(link, now_ns)
+                    try:
+                        self._step(link, now_ns)
+                    except Exception as error:
+                        what = f"untethered link of subscription {subscription.registration_id}"
+                        self._services.errors.record_exception(error, what)
 
     def _step(self, link: Link, now_ns: int) -> None:
         timeouts, passed_ns = link.source.untethered, now_ns - link.since_ns
