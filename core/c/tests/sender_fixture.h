@@ -39,6 +39,7 @@ typedef struct fixture
     int64_t retransmit_delay_ns;
     int64_t start_position;
     bool is_multicast;
+    uint32_t flow_control;        /* FL_FLOW_CONTROL_* */
     bool is_exclusive;
     uint8_t destinations;         /* FL_DESTINATIONS_* */
     int32_t max_resend;
@@ -97,7 +98,9 @@ static inline fl_publication_params_t fixture_params(const fixture_t *fixture, f
         .publication_window_length = fixture->term_length / 2,
         .max_resend = fixture->max_resend,
         .retransmit_window_multiple = fixture->is_multicast ? 4 : 16,
-        .flow_control = fixture->is_multicast ? FL_FLOW_CONTROL_MAX : FL_FLOW_CONTROL_UNICAST,
+        .flow_control = fixture->flow_control,
+        .receiver_timeout_ns = 5 * SECOND,
+        .receivers_counter_id = -1,
         .is_exclusive = fixture->is_exclusive,
         .has_group_semantics = fixture->is_multicast,
         .signal_eos = 1,

@@ -4,6 +4,8 @@
 #define NAK "1c000000 00 00 0200 cdab3412 e9030000 feffff7f 40000000 60000000"   /* 96 bytes at 64 */
 #define ERR "3f000000 00 00 0400 cdab3412 e9030000 8877665544332211 0000000000000000 0d000000 17000000" \
     "52656a6563746564206279206170706c69636174696f6e"
+#define SM_EOS_AT_0 "24000000 00 40 0300 cdab3412 e9030000 feffff7f 00000000 00040000 8877665544332211"
+#define SM_OF_ANOTHER_AT_0 "24000000 00 00 0300 cdab3412 e9030000 feffff7f 00000000 00800000 0900000000000000"
 #define RTTM_REQUEST "28000000 00 80 0600 cdab3412 e9030000 cb04fb711f010000 0000000000000000 8877665544332211"
 #define RTTM_REPLY "28000000 00 00 0600 cdab3412 e9030000 cb04fb711f010000 0000000000000000 8877665544332211"
 
@@ -271,6 +273,32 @@ static void test_an_error_of_a_live_receiver_is_reported_once(void)
     fixture_close(&fixture);
 }
 
+/* Two receivers, of which the one that the stream waits for has no more room, and then says that it is gone. */
+static void check_that_the_other_goes_on(const char *last_words)
+{
+    fixture_t fixture = fixture_defaults();
+    fixture.is_multicast = true;
+    fixture.flow_control = FL_FLOW_CONTROL_MIN;
+    fixture_open(&fixture);
+    fixture_connect(&fixture, 1024);
+    script_inject(&fixture.script, SM_OF_ANOTHER_AT_0);
+    fixture_offer(&fixture, 320, 6);
+    fixture_run(&fixture, 5);
+    CHECK_EQUAL(960, SND_POS(&fixture));
+    script_inject(&fixture.script, last_words);
+    fixture_cycle(&fixture);
+    CHECK_EQUAL(0x8000, SND_LMT(&fixture));
+    fixture_cycle(&fixture);
+    CHECK_EQUAL(1920, SND_POS(&fixture));
+    fixture_close(&fixture);
+}
+
+static void test_min_flow_control_waits_no_more_for_who_says_that_it_is_gone(void)
+{
+    check_that_the_other_goes_on(SM_EOS_AT_0);
+    check_that_the_other_goes_on(ERR);
+}
+
 static void test_every_dropped_datagram_is_counted_under_its_reason(void)
 {
     static const struct
@@ -337,6 +365,7 @@ int main(void)
     RUN(test_a_status_message_with_a_group_tag_counts);
     RUN(test_a_round_trip_request_is_answered_with_its_echo);
     RUN(test_an_error_of_a_live_receiver_is_reported_once);
+    RUN(test_min_flow_control_waits_no_more_for_who_says_that_it_is_gone);
     RUN(test_every_dropped_datagram_is_counted_under_its_reason);
     return 0;
 }

@@ -25,8 +25,9 @@ typedef struct fl_flow_control_ops
     /* A status message without SEND_SETUP was accepted. Returns the new limit, which is not below the old one. */
     int64_t (*on_status_message)(fl_flow_control_t *flow, const fl_status_t *status, int64_t limit, int64_t now_ns);
 
-    /* Nothing was sent for a heartbeat interval; comes once in each as long as that lasts. Returns the new limit, which
-     * may be lower than the old one. */
+    /* Nothing was sent for a heartbeat interval; comes once in each as long as that lasts. Or a receiver ended or
+     * reported an error, for which wire 3.2 has the next idle cycle. Returns the new limit, which may be lower than the
+     * old one. */
     int64_t (*on_idle)(fl_flow_control_t *flow, int64_t limit, int64_t now_ns);
 
     /* A receiver asked for a SETUP, and: the SETUP that was asked for is being sent. */

@@ -12,7 +12,7 @@ typedef struct fl_group_receiver
     int64_t position;                /* furthest that it reported */
     int64_t edge;                    /* position and window of its last status message */
     int64_t time_of_last_sm_ns;
-    bool is_gone;                    /* it ended or reported an error: it is dropped with the next idle look */
+    bool is_gone;                    /* it ended or reported an error: the next idle look drops it */
 } fl_group_receiver_t;
 
 typedef struct fl_group_flow_control

@@ -135,6 +135,9 @@ void fl_publication_update_publisher_position(fl_publication_t *publication);
 /* Set the sender limit that flow control chose. */
 void fl_publication_set_sender_limit(fl_publication_t *publication, int64_t limit);
 
+/* Let flow control drop the receivers that are gone, and set the limit of those that stay. */
+void fl_publication_look_at_receivers(fl_publication_t *publication, int64_t now_ns);
+
 /* The sender position moved, or the end did. */
 void fl_publication_update_end_of_stream(fl_publication_t *publication);
 

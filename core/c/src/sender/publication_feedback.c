@@ -44,6 +44,10 @@ static void fl_publication_on_status(fl_publication_t *publication, const fl_sta
     publication->burst_length = burst > least ? burst : least;
     fl_publication_set_sender_limit(publication,
         publication->flow->ops->on_status_message(publication->flow, status, publication->sender_limit, now_ns));
+    if (status->is_end_of_stream)
+    {
+        fl_publication_look_at_receivers(publication, now_ns);
+    }
     fl_publication_update_connected(publication);
     if (publication->has_received_unicast_eos && FL_PUBLICATION_LINGER == publication->state)
     {
@@ -142,6 +146,7 @@ int fl_publication_on_error(
     }
     fl_count(context, FL_COUNTER_ERROR_FRAMES_RECEIVED, 1);
     publication->flow->ops->on_error(publication->flow, frame->receiver_id, now_ns);
+    fl_publication_look_at_receivers(publication, now_ns);
     if (!fl_liveness_has(&publication->liveness, frame->receiver_id))
     {
         return FL_TAKEN;

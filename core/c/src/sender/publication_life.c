@@ -15,6 +15,12 @@ void fl_publication_set_sender_limit(fl_publication_t *publication, int64_t limi
     fl_i64_store_release(publication->sender_limit_counter, publication->sender_limit);
 }
 
+void fl_publication_look_at_receivers(fl_publication_t *publication, int64_t now_ns)
+{
+    fl_publication_set_sender_limit(
+        publication, publication->flow->ops->on_idle(publication->flow, publication->sender_limit, now_ns));
+}
+
 static void fl_publication_set_publisher_limit(fl_publication_t *publication, int64_t limit)
 {
     publication->publisher_limit = limit;
@@ -309,8 +315,7 @@ void fl_publication_on_timer(fl_timer_t *timer, int64_t now_ns)
     }
     if (now_ns - publication->time_of_last_send_ns > FL_HEARTBEAT_INTERVAL_NS)
     {
-        fl_publication_set_sender_limit(publication,
-            publication->flow->ops->on_idle(publication->flow, publication->sender_limit, now_ns));
+        fl_publication_look_at_receivers(publication, now_ns);
         if (publication->has_initial_connection)
         {
             fl_publication_send_heartbeat(publication, now_ns);
