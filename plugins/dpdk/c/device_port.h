@@ -142,6 +142,7 @@ struct fl_port
     uint16_t group_holds[FL_MAX_GROUPS];
     uint16_t group_count;
     bool has_noted_groups;
+    bool has_made_promiscuous;    /* the device was not before */
 
     /* Events; any thread. */
     pthread_mutex_t event_mutex;
@@ -244,6 +245,9 @@ void fl_filters_forget(fl_port_t *port);
 int fl_port_join_group(fl_port_t *port, const fl_address_t *group);
 int fl_port_leave_group(fl_port_t *port, const fl_address_t *group);
 void fl_groups_restore(fl_port_t *port);
+
+/* Before the device is given back: what groups made of an interface that stays with Linux must not outlive the port. */
+void fl_groups_take_back(fl_port_t *port);
 
 /* memory.c */
 int fl_port_register_memory(fl_port_t *port, void *memory, size_t length, uint64_t *region);

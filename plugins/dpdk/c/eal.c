@@ -16,6 +16,7 @@
 #include <rte_timer.h>
 
 #include "compat.h"
+#include "streams.h"
 
 #define FL_EAL_ARGUMENTS 64
 #define FL_EAL_WORK 64
@@ -42,6 +43,7 @@ static struct
     int start_code;
     char *arguments[FL_EAL_ARGUMENTS + 1];   /* DPDK keeps pointers: they live as long as the process */
     int argument_count;
+    const char *not_taken;         /* the first argument that DPDK leaves to the application, or NULL */
     fl_eal_work_t queue[FL_EAL_WORK];
     uint64_t queued;
     uint64_t finished;
@@ -121,6 +123,20 @@ static void fl_eal_keep_words(const char *line, size_t length)
     memcpy(fl_eal.tail + fl_eal.tail_length, separator, strlen(separator));
     memcpy(fl_eal.tail + fl_eal.tail_length + strlen(separator), line, length);
     fl_eal.tail_length += needed;
+}
+
+/* What the start writes to the standard error stream, which for the most part getopt does. */
+static void fl_eal_keep_error(const char *line, size_t length)
+{
+    const char *const logged = "EAL: FATAL: ";   /* the log has it too */
+    pthread_mutex_lock(&fl_eal.log_mutex);
+    const bool is_known = 0 == strncmp(line, logged, strlen(logged)) ||
+        NULL != memmem(fl_eal.tail, fl_eal.tail_length, line, length);   /* options are read twice */
+    if (!is_known)
+    {
+        fl_eal_keep_words(line, length);
+    }
+    pthread_mutex_unlock(&fl_eal.log_mutex);
 }
 
 /* DPDK's log stream: keep the last lines, and pass each on to the driver's log. */
@@ -217,10 +233,26 @@ static void fl_eal_serve(void)
     }
 }
 
+/* Returns 0 or errno. */
+static int fl_eal_init(void)
+{
+    fl_streams_take(fl_eal_keep_error);
+    const int read = rte_eal_init(fl_eal.argument_count, fl_eal.arguments);
+    const int code = read < 0 ? rte_errno : 0;
+    fl_streams_give_back();
+    if (0 == code && read + 1 < fl_eal.argument_count)
+    {
+        fl_eal.not_taken = fl_eal.arguments[read + 1];
+        rte_eal_cleanup();
+        return EINVAL;
+    }
+    return code;
+}
+
 static void *fl_eal_main(void *unused)
 {
     (void)unused;
-    int code = rte_eal_init(fl_eal.argument_count, fl_eal.arguments) < 0 ? rte_errno : 0;
+    int code = fl_eal_init();
     if (0 == code)
     {
         const int timers = rte_timer_subsystem_init();
@@ -322,8 +354,16 @@ int fl_dpdk_eal_start(const char *const *arguments, uint32_t count, char *text, 
     code = fl_eal_launch();
     if (0 != code)
     {
-        char what[128];
-        snprintf(what, sizeof(what), "rte_eal_init failed with %s (%d)", strerror(code), code);
+        char what[256];
+        if (NULL != fl_eal.not_taken)
+        {
+            snprintf(
+                what, sizeof(what), "'%.128s' is no option of DPDK and belongs to none", fl_eal.not_taken);
+        }
+        else
+        {
+            snprintf(what, sizeof(what), "rte_eal_init failed with %s (%d)", strerror(code), code);
+        }
         fl_eal_describe(text, length, what);
         code = -code;
         goto out;

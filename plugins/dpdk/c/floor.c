@@ -17,6 +17,7 @@
 
 #include "api/floor.h"
 #include "compat.h"
+#include "eal.h"
 
 #define FL_FLOOR_DESCRIPTORS 1024
 #define FL_FLOOR_CACHE 512
@@ -33,12 +34,6 @@ struct fl_dpdk_floor
     bool is_ring;
     struct rte_mempool *pool;
 };
-
-static int fl_floor_error(char *text, size_t length, const char *what, int code)
-{
-    snprintf(text, length, "floor: %s: %s", what, rte_strerror(code));
-    return -code;
-}
 
 static struct rte_mempool *fl_floor_pool(const char *name)
 {
@@ -114,7 +109,8 @@ int fl_dpdk_floor_open(
     fl_dpdk_floor_t *floor = calloc(1, sizeof(*floor));
     if (NULL == floor)
     {
-        return fl_floor_error(text, length, "its struct", ENOMEM);
+        snprintf(text, length, "floor: no memory for its struct");
+        return -ENOMEM;
     }
     /* Threads that a driver of DPDK starts here take no signal. */
     sigset_t all;
@@ -123,13 +119,19 @@ int fl_dpdk_floor_open(
     pthread_sigmask(SIG_SETMASK, &all, &before);
     floor->ethdev = RTE_MAX_ETHPORTS;
     floor->is_client = NULL != strstr(devargs, "role=client");
+    fl_eal_forget_words();
     int code = '\0' == devargs[0] ? fl_floor_open_ring(floor, name, end) : fl_floor_open_device(floor, name, devargs);
     code = 0 != code ? code : fl_floor_configure(floor);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (0 != code)
     {
+        char what[384];
+        snprintf(
+            what, sizeof(what), "floor: DPDK does not open %.256s: %s", '\0' == devargs[0] ? name : devargs,
+            rte_strerror(code));
+        fl_eal_describe(text, length, what);
         fl_dpdk_floor_close(floor);
-        return fl_floor_error(text, length, name, code);
+        return -code;
     }
     *opened = floor;
     return 0;

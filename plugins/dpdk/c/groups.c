@@ -43,14 +43,16 @@ static void fl_groups_apply(fl_port_t *port)
     {
         return;
     }
+    const bool was_promiscuous = 1 == rte_eth_promiscuous_get(port->ethdev);   /* as net_memif is from the start */
     const int code = rte_eth_promiscuous_enable(port->ethdev);
     port->is_promiscuous = 0 == code;
-    if (0 == code)
+    if (0 == code && !was_promiscuous)
     {
+        port->has_made_promiscuous = true;
         fl_port_event(
             port, FL_EVENT_NOTE, "%s cannot filter multicast: it is promiscuous now", port->settings.name);
     }
-    else if (0 != port->settings.no_multicast)
+    else if (0 != code && 0 != port->settings.no_multicast)
     {
         fl_port_event(
             port, FL_EVENT_NOTE, "%s (%s) has no multicast filter, and its network delivers no multicast either",
@@ -129,4 +131,13 @@ void fl_groups_restore(fl_port_t *port)
     {
         fl_groups_apply(port);
     }
+}
+
+void fl_groups_take_back(fl_port_t *port)
+{
+    if (port->has_made_promiscuous && !atomic_load_explicit(&port->is_lost, memory_order_acquire))
+    {
+        rte_eth_promiscuous_disable(port->ethdev);
+    }
+    port->has_made_promiscuous = false;
 }

@@ -81,6 +81,7 @@ static void fl_port_detach(fl_port_t *port)
 {
     if (!atomic_load_explicit(&port->is_taken, memory_order_acquire))
     {
+        fl_groups_take_back(port);
         rte_eth_dev_stop(port->ethdev);
         rte_eth_dev_close(port->ethdev);
         if (NULL != port->device)

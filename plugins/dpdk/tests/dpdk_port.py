@@ -121,6 +121,9 @@ class Port(NativeOps):
         count = self.check(self.ops.tx_reap(self.object, queue, completions, capacity))
         return [(one.token, one.status) for one in completions[0:count]]
 
+    def join(self, *group: int) -> None:
+        self.check(self.ops.join_group(self.object, ffi.new("fl_address_t *", {"family": 4, "bytes": group})))
+
     def housekeeping(self) -> int:
         return int(self.ops.housekeeping(self.object, 0))
 

@@ -113,6 +113,49 @@ for wrong in (["-d", "/nosuch.so"], []):
     )
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--nosuch"], "says: framelane: unrecognized option '--nosuch'; EAL: Invalid 'command line' arguments.; next"),
+        (["-n", "4", "stray"], "'stray' is no option of DPDK and belongs to none; next: correct"),
+    ],
+    ids=["unknown", "stray"],
+)
+def test_a_wrong_option_is_one_error_and_nothing_on_the_streams_but_what_others_write(
+    run_python: Run, wrong: list[str], said: str
+) -> None:
+    """DPDK would print its usage; another thread of the process is writing to the same stream of C meanwhile."""
+    done = run_python(
+        f"""
+import ctypes, sys, threading
+from dpdk_port import Port
+from framelane.errors import TransportError
+libc = ctypes.CDLL(None)
+written, is_over = [0], threading.Event()
+def write():
+    while not is_over.wait(0.001):
+        libc.puts(b"mine")
+        written[0] += 1
+writer = threading.Thread(target=write)
+writer.start()
+try:
+    Port(vdev="net_null", extra_eal_args={wrong!r})
+except TransportError as error:
+    assert {said!r} in str(error) and {" ".join(wrong)!r} in str(error), error
+else:
+    raise AssertionError("it was taken")
+finally:
+    is_over.set()
+    writer.join()
+libc.fflush(None)
+print(written[0])
+"""
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, count = done.stdout.splitlines()
+    assert lines == ["mine"] * int(count)
+
+
 @pytest.mark.programs("strace")
 def test_a_burst_makes_no_system_call(run_python: Run) -> None:
     """What happens before and after is the same with few bursts and with many, but for Python's memory."""

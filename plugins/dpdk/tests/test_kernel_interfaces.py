@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.root
 
 PROLOGUE = """
 import os, socket, subprocess, sys, time
-from dpdk_port import OpFailedError, Port, frame, lib
+from dpdk_port import OpFailedError, Port, ffi, frame, lib
 from support.processes import wait_until
 
 def raw_socket(interface):
@@ -206,4 +207,39 @@ port = Port(vdev="net_tap", vdev_args={"iface": "t0"}, checksum_offload=False)
 checksums = lib.FL_PORT_TX_CHECKSUM_IPV4 | lib.FL_PORT_TX_CHECKSUM_UDP | lib.FL_PORT_RX_CHECKSUM
 assert not port.attributes.offloads & checksums
 port.close()
+""")
+
+
+def test_a_group_takes_the_least_that_a_device_has_and_everything_is_noted(
+    run_inside: RunInside, tmp_path: Path
+) -> None:
+    """A list of addresses, else all multicast, else everything, which some virtual devices take by their nature. Real
+    devices alone have none of them (ENA).
+    """
+    run_inside(f"""
+import ctypes
+version = ffi.new("fl_dpdk_version_t *")
+lib.fl_dpdk_version(version)
+dpdk = ctypes.CDLL(f"librte_ethdev.so.{{version.abi_major}}")
+
+def join(vdev, arguments):
+    port = Port(vdev=vdev, vdev_args=arguments)
+    if vdev == "net_ring":  # which begins with both
+        assert (dpdk.rte_eth_allmulticast_disable(0), dpdk.rte_eth_promiscuous_disable(0)) == (0, 0)
+    port.join(239, 1, 2, 3)
+    port.join(239, 1, 2, 4)
+    found = dpdk.rte_eth_allmulticast_get(0), dpdk.rte_eth_promiscuous_get(0), promiscuity()
+    notes = [text for kind, text in port.events() if kind == lib.FL_EVENT_NOTE]
+    port.close()
+    return *found, notes, promiscuity()
+
+def promiscuity():
+    shown = subprocess.run("ip -d link show v0".split(), capture_output=True, text=True, check=True).stdout
+    return int(shown.partition("promiscuity ")[2].split()[0])
+
+assert join("net_tap", {{"iface": "t0"}}) == (0, 0, 0, [], 0)
+assert join("net_ring", {{"link": "pair"}}) == (1, 0, 0, [], 0)
+assert join("net_memif", {{"role": "server", "socket": "{tmp_path}/memif.sock"}}) == (0, 1, 0, [], 0)
+note = "net_af_packet0 cannot filter multicast: it is promiscuous now"
+assert join("net_af_packet", {{"iface": "v0"}}) == (0, 1, 1, [note], 0), "v0 is as it was"
 """)

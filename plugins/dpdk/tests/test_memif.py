@@ -162,3 +162,30 @@ def test_a_process_without_privileges_exchanges_frames(make_port: Callable[..., 
 def test_a_value_that_could_reach_another_argument_is_refused() -> None:
     with pytest.raises(ValueError, match=r"socket = .*expected text without white space, commas"):
         DpdkSettings(vdev="net_memif", vdev_args={"socket": "/run/a.sock,zero-copy=yes"})
+
+
+def test_a_floor_whose_directory_was_removed_says_so(
+    run_python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    source = f"""
+from pathlib import Path
+from framelane.errors import TransportError
+from framelane_dpdk.bench import arrangements
+directory = Path({str(tmp_path / "gone")!r})
+memif = arrangements(directory)[1]
+try:
+    memif.ends[0].floor()
+except TransportError as error:
+    print(error)
+directory.mkdir()
+memif.ends[0].floor().close()
+"""
+    done = run_python(source)
+    (said,) = done.stdout.splitlines()
+    asked = f"net_memif9,role=server,socket={tmp_path}/gone/floor.sock,socket-abstract=no"
+    assert said.startswith(f"floor: DPDK does not open {asked}: Invalid argument; DPDK says: ")
+    assert "Invalid socket directory" in said
+    assert said.endswith(
+        f"; next: {tmp_path}/gone was removed while the benchmark needed it; measure again, and leave it alone"
+    )
+    assert (done.returncode, done.stderr) == (0, "")

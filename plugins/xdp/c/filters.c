@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ void fl_xdp_filters_init(fl_xdp_filters_t *filters)
     memset(filters, 0, sizeof(*filters));
     filters->groups = -1;
     filters->queues = 1;
+    fl_xdp_rules_init(&filters->rules);
 }
 
 int fl_xdp_filters_open(
@@ -30,6 +32,12 @@ int fl_xdp_filters_open(
     filters->groups = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);   /* protocol 0: receives nothing */
     return filters->groups >= 0 ? 0 : fl_fail(
         error, errno, "open a packet socket for groups: %s; CAP_NET_RAW is needed", strerror(errno));
+}
+
+int fl_xdp_filters_remember(fl_xdp_filters_t *filters, const char *directory, bool keeps_rules, fl_failure_t *error)
+{
+    return fl_xdp_rules_open(
+        &filters->rules, directory, filters->device, filters->interface, filters->index, keeps_rules, error);
 }
 
 static bool fl_source_is_any(const fl_address_t *source)
@@ -101,6 +109,8 @@ static void fl_filters_take_out(fl_xdp_filters_t *filters, fl_xdp_filter_entry_t
 {
     const fl_xdp_filter_entry_t gone = *entry;
     *entry = filters->entries[--filters->count];
+    fl_xdp_rules_note(&filters->rules, (uint32_t)(entry - filters->entries), &entry->rule);
+    fl_xdp_rules_note(&filters->rules, filters->count, NULL);
     fl_filters_publish(filters, gone.base.vlan, &gone.base.address);
     if (!fl_source_is_any(&gone.source))
     {
@@ -108,10 +118,7 @@ static void fl_filters_take_out(fl_xdp_filters_t *filters, fl_xdp_filter_entry_t
         fl_key_init(&key, gone.base.vlan, &gone.base.address, &gone.source);
         bpf_map_delete_elem(filters->map, &key);
     }
-    if (gone.has_rule)
-    {
-        fl_xdp_steering_delete(filters->device, filters->interface, gone.rule);
-    }
+    fl_xdp_steering_delete(filters->device, filters->interface, &gone.rule);
 }
 
 int fl_xdp_filters_add(
@@ -154,7 +161,14 @@ int fl_xdp_filters_add(
         {
             return code;
         }
-        entry.has_rule = true;
+        code = fl_xdp_rules_note(&filters->rules, filters->count, &entry.rule);
+        if (0 != code)
+        {
+            fl_xdp_steering_delete(filters->device, filters->interface, &entry.rule);
+            return fl_fail(
+                error, -code, "note the ntuple rule for %s in %s: %s; make room there",
+                fl_address_format(address, text), filters->rules.path, strerror(-code));
+        }
     }
     if (!fl_source_is_any(source))
     {
@@ -232,11 +246,20 @@ int fl_xdp_filters_leave(fl_xdp_filters_t *filters, const fl_address_t *group, f
 
 void fl_xdp_filters_close(fl_xdp_filters_t *filters, bool is_device_there)
 {
+    char name[IF_NAMESIZE];
+    const bool leaves_rules = !is_device_there && NULL != if_indextoname(filters->index, name);
+    if (leaves_rules)
+    {
+        /* A device that has another name now, or lost its program: the notes stay for the next start. */
+        fl_xdp_rules_close(&filters->rules, false);
+    }
     while (filters->count > 0)
     {
-        filters->entries[filters->count - 1].has_rule &= is_device_there;
-        fl_filters_take_out(filters, &filters->entries[filters->count - 1]);
+        fl_xdp_filter_entry_t *last = &filters->entries[filters->count - 1];
+        last->rule.flow_type = is_device_there ? last->rule.flow_type : 0;
+        fl_filters_take_out(filters, last);
     }
+    fl_xdp_rules_close(&filters->rules, true);
     free(filters->entries);
     filters->entries = NULL;
     filters->capacity = 0;

@@ -5,13 +5,13 @@
 #include <framelane/port_filters.h>
 
 #include "api/xdp.h"
+#include "rules.h"
 
 typedef struct fl_xdp_filter_entry
 {
     fl_port_filter_t base;
     fl_address_t source;       /* family FL_FAMILY_NONE: any; the port is not looked at */
-    uint32_t rule;             /* location of its ntuple rule */
-    bool has_rule;
+    struct ethtool_rx_flow_spec rule;   /* that was inserted for it; flow_type 0: none */
 } fl_xdp_filter_entry_t;
 
 typedef struct fl_xdp_filters
@@ -25,6 +25,7 @@ typedef struct fl_xdp_filters
     uint32_t count;
     uint32_t capacity;
     fl_xdp_filter_entry_t *entries;
+    fl_xdp_rules_t rules;      /* notes of the entries' rules, in the same places */
 } fl_xdp_filters_t;
 
 /* No filters. To be called before anything else. */
@@ -33,6 +34,10 @@ void fl_xdp_filters_init(fl_xdp_filters_t *filters);
 /* Make ready for an interface, with a descriptor for ioctls and the program's map, which both outlive the filters. */
 int fl_xdp_filters_open(
     fl_xdp_filters_t *filters, const char *interface, uint32_t index, int device, int map, fl_failure_t *error);
+
+/* Take off what a killed driver left; and with keeps_rules, note the rules that are made from now on. See
+ * fl_xdp_rules_open. */
+int fl_xdp_filters_remember(fl_xdp_filters_t *filters, const char *directory, bool keeps_rules, fl_failure_t *error);
 
 /* As add_filter, remove_filter, join_group and leave_group of port.h. */
 int fl_xdp_filters_add(

@@ -142,7 +142,15 @@ static int fl_port_open(fl_port_t *port, fl_failure_t *error)
             &port->program, &port->device, interface, port->settings.mode, port->facts.note, sizeof(port->facts.note),
             error);
     }
-    return 0 == code ? fl_port_open_sockets(port, error) : code;
+    if (0 != code)
+    {
+        return code;
+    }
+    if (fl_xdp_filters_remember(&port->filters, port->settings.state_directory, 0 != port->facts.steers, error) < 0)
+    {
+        port->base.host->log(port->base.host, FL_LOG_WARNING, error->text);
+    }
+    return fl_port_open_sockets(port, error);
 }
 
 int fl_xdp_open(
@@ -163,6 +171,7 @@ int fl_xdp_open(
     }
     opened->settings = *settings;
     opened->settings.interface[sizeof(opened->settings.interface) - 1] = '\0';
+    opened->settings.state_directory[sizeof(opened->settings.state_directory) - 1] = '\0';
     fl_linux_port_init(opened, host, opened->settings.interface);
     fl_xdp_filters_init(&opened->filters);
     fl_xdp_program_init(&opened->program);

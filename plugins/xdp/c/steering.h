@@ -2,13 +2,17 @@
 #ifndef FL_XDP_STEERING_H
 #define FL_XDP_STEERING_H
 
+#include <linux/ethtool.h>
+
 #include <framelane/errors.h>
 
 #include "api/xdp.h"
 
-/* Insert the rule of a filter. A rule for the same datagrams that is there already, such as one of a driver that was
- * killed (rules outlive processes), is replaced if it leads to another queue and adopted if it leads to this one.
- * location is set for fl_xdp_steering_delete. */
+/* Have the device direct a filter's datagrams to a queue. A rule for the same datagrams that is on the device already
+ * is somebody else's, and stays: it serves if it leads to this queue, and else the filter is refused.
+ *
+ * rule     what was inserted, as the device tells of it, for fl_xdp_steering_delete; flow_type 0: nothing was
+ * returns  0 or a negative FL_E* with its text; -FL_EEXIST: another rule is in the way */
 int fl_xdp_steering_insert(
     int device,
     const char *interface,
@@ -16,9 +20,10 @@ int fl_xdp_steering_insert(
     uint16_t vlan,
     const fl_address_t *address,
     const fl_address_t *source,
-    uint32_t *location,
+    struct ethtool_rx_flow_spec *rule,
     fl_failure_t *error);
 
-void fl_xdp_steering_delete(int device, const char *interface, uint32_t location);
+/* Delete a rule, if the device still has it as it was; nothing if its flow_type is 0. */
+void fl_xdp_steering_delete(int device, const char *interface, const struct ethtool_rx_flow_spec *rule);
 
 #endif

@@ -1,7 +1,9 @@
-/* Stands before ioctl for interfaces whose driver has no ntuple rules: keeps a table, tells what is done. */
+/* Stands before ioctl for interfaces whose driver has no ntuple rules: keeps a table, as long as its file is there, and
+ * tells what is done. */
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -9,18 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define SIZE 8
 
-static struct ethtool_rx_flow_spec rules[SIZE];
-static int is_used[SIZE];
+static struct ethtool_rx_flow_spec *rules;   /* flow_type 0: none */
 
 static uint32_t count_rules(void)
 {
     uint32_t count = 0;
     for (int i = 0; i < SIZE; i++)
     {
-        count += (uint32_t)is_used[i];
+        count += 0 != rules[i].flow_type;
     }
     return count;
 }
@@ -35,9 +38,17 @@ static void tell(const char *what, const struct ethtool_rx_flow_spec *rule)
     fflush(stdout);
 }
 
-/* Of a driver that was killed: FRAMELANE_TEST_RULES="PORT:QUEUE PORT:QUEUE", from the end of the table on. */
+/* The table is in FRAMELANE_TEST_TABLE. An administrator's: FRAMELANE_TEST_RULES="PORT:QUEUE PORT:QUEUE", from the end
+ * of the table on. */
 static void __attribute__((constructor)) prepare(void)
 {
+    const int file = open(getenv("FRAMELANE_TEST_TABLE"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0 || 0 != ftruncate(file, SIZE * sizeof(*rules)))
+    {
+        abort();
+    }
+    rules = mmap(NULL, SIZE * sizeof(*rules), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
     const char *text = getenv("FRAMELANE_TEST_RULES");
     unsigned port, queue;
     int length = 0;
@@ -49,7 +60,6 @@ static void __attribute__((constructor)) prepare(void)
         memset(&rule->m_u.udp_ip4_spec.ip4dst, 0xff, 4);
         rule->h_u.udp_ip4_spec.pdst = htons((uint16_t)port);
         rule->m_u.udp_ip4_spec.pdst = 0xffff;
-        is_used[at] = 1;
         text += length;
     }
 }
@@ -69,7 +79,7 @@ static int do_rule(struct ethtool_rxnfc *command)
             command->rule_cnt = 0;
             for (uint32_t i = 0; i < SIZE; i++)
             {
-                if (is_used[i])
+                if (0 != rules[i].flow_type)
                 {
                     command->rule_locs[command->rule_cnt++] = i;
                 }
@@ -78,7 +88,7 @@ static int do_rule(struct ethtool_rxnfc *command)
 
         case ETHTOOL_GRXCLSRULE:
             command->fs = rules[at];
-            return 0;
+            return 0 != rules[at].flow_type ? 0 : -ENOENT;
 
         case ETHTOOL_SRXCLSRLINS:
             if (at >= SIZE)
@@ -86,13 +96,12 @@ static int do_rule(struct ethtool_rxnfc *command)
                 return -EINVAL;
             }
             rules[at] = command->fs;
-            is_used[at] = 1;
             tell("insert", &rules[at]);
             return 0;
 
         default:
-            is_used[at] = 0;
             tell("delete", &rules[at]);
+            rules[at].flow_type = 0;
             return 0;
     }
 }

@@ -5,6 +5,7 @@ is done to a device's table of them.
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -74,29 +75,73 @@ def test_a_rule_in_a_vlan_matches_its_tag_without_the_priority():
 
 
 CHILD = """
-import sys
+import os, sys
 sys.path[:0] = {path!r}
 from conftest import Port
 from support.native_ops import OpFailedError
 port = Port(start=False)
 assert (port.facts.steers, port.attributes.queues) == (1, 2), "two queues by default, where the device steers"
 port.start(2)
-for number, queue in ((4000, 0), (4001, 1)):
-    port.add_filter("10.77.0.1", number, queue=queue)
+def add(number, queue):
+    try:
+        port.add_filter("10.77.0.1", number, queue=queue)
+    except OpFailedError as error:
+        print(error, flush=True)
+"""
+
+FILL = (
+    CHILD
+    + """
+for number in range(5000, 5008):
+    add(number, 1)
 print("remove", flush=True)
-port.remove_filter("10.77.0.1", 4001, queue=1)
-try:
-    for number in range(5000, 5010):
-        port.add_filter("10.77.0.1", number, queue=1)
-except OpFailedError as error:
-    print(error, flush=True)
+port.remove_filter("10.77.0.1", 5002, queue=1)
 print("close", flush=True)
 port.close()
 """
+)
+
+MEET = (
+    CHILD
+    + """
+add(4000, 0)
+add(4001, 1)
+port.close()
+"""
+)
+
+KILLED = (
+    CHILD
+    + """
+add(4000, 0)
+add(5000, 1)
+add(5001, 1)
+port.remove_filter("10.77.0.1", 5000, queue=1)
+os.kill(os.getpid(), 9)
+"""
+)
+
+UNNOTED = (
+    CHILD
+    + """
+print(*port.host.log, sep="\\n", flush=True)
+add(5000, 1)
+port.close()
+"""
+)
+
+AGAIN = (
+    CHILD
+    + """
+print("started", flush=True)
+add(5001, 0)
+port.close()
+"""
+)
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
+def library(tmp_path_factory):
     """The library that keeps rules for a veth."""
     made = tmp_path_factory.mktemp("ntuple") / "libntuple.so"
     command = [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
@@ -106,23 +151,75 @@ def table(tmp_path_factory):
     return made
 
 
-@pytest.mark.root
-def test_each_endpoint_has_a_rule_to_its_queue_and_what_a_killed_driver_left_is_taken_over(make_veth, table):
+@pytest.fixture
+def driver(make_veth, library, tmp_path):
+    """Runs one of the programs above on a device of two queues that has these rules of an administrator; returns the
+    lines that both wrote.
+    """
     veth = make_veth(queues=2)
     tests = Path(__file__).parent
-    code = CHILD.format(path=[str(tests), str(tests.parents[2] / "tests")])
-    preloaded = f"{os.environ.get('LD_PRELOAD', '')} {table}".strip()  # behind a sanitizer's
-    words = [f"LD_PRELOAD={preloaded}", "FRAMELANE_TEST_RULES=4000:0 4001:0"]
-    lines = veth.run(veth.near, "env", *words, sys.executable, "-c", code).splitlines()
-    assert lines[:4] == [
-        # That of port 4000 leads to its queue already.
-        "delete 6: 10.77.0.1:4001 queue 0",
-        "insert 6: 10.77.0.1:4001 queue 1",
-        "remove",
-        "delete 6: 10.77.0.1:4001 queue 1",
-    ]
+
+    def run(program, rules="", is_killed=False):
+        preloaded = f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()  # behind a sanitizer's
+        words = [
+            f"LD_PRELOAD={preloaded}",
+            f"FRAMELANE_TEST_TABLE={tmp_path / 'table'}",
+            f"FRAMELANE_TEST_RULES={rules}",
+            f"FRAMELANE_XDP_STATE_DIRECTORY={state_directory(tmp_path)}",
+        ]
+        code = program.format(path=[str(tests), str(tests.parents[2] / "tests")])
+        with veth.inside(veth.near):
+            done = subprocess.run(
+                ["env", *words, sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+            )
+        assert done.returncode == (-signal.SIGKILL if is_killed else 0), done.stderr
+        return done.stdout.splitlines()
+
+    return run
+
+
+def state_directory(directory):
+    return directory / "run" / "xdp"
+
+
+@pytest.mark.root
+def test_each_endpoint_has_a_rule_to_its_queue_until_it_is_closed(driver, tmp_path):
+    lines = driver(FILL, "4000:0")
     # From the end of the table, where rules have the lowest priority.
-    assert lines[4:11] == [f"insert {6 - i}: 10.77.0.1:{5000 + i} queue 1" for i in range(7)]
-    assert "insert an ntuple rule for UDP port 5007 to queue 1" in lines[11] and "No space left" in lines[11]
-    assert lines[12] == "close"
-    assert sorted(lines[13:])[-1] == "delete 7: 10.77.0.1:4000 queue 0" and len(lines[13:]) == 8
+    assert lines[:7] == [f"insert {6 - i}: 10.77.0.1:{5000 + i} queue 1" for i in range(7)]
+    assert "insert an ntuple rule for 10.77.0.1:5007 to queue 1" in lines[7] and "No space left" in lines[7]
+    assert lines[8:11] == ["remove", "delete 4: 10.77.0.1:5002 queue 1", "close"]
+    assert sorted(lines[11:]) == [f"delete {6 - i}: 10.77.0.1:{5000 + i} queue 1" for i in (6, 5, 4, 3, 1, 0)]
+    assert not list(state_directory(tmp_path).iterdir()), "nothing is left to remember"
+
+
+@pytest.mark.root
+def test_an_administrators_rule_serves_or_is_in_the_way_and_stays(driver):
+    (line,) = driver(MEET, "4000:0 4001:0")
+    assert line.endswith(
+        "direct 10.77.0.1:4001 to queue 1 of eth0: ntuple rule 6 of the device, which this driver did not make, steers "
+        "it to queue 0; delete it (ethtool -N eth0 delete 6), or set transport.xdp.queues = 1, which needs no rules"
+    )
+
+
+@pytest.mark.root
+def test_a_killed_drivers_rules_and_no_others_go_at_the_next_start(driver):
+    assert driver(KILLED, "4000:0", is_killed=True) == [
+        "insert 6: 10.77.0.1:5000 queue 1",
+        "insert 5: 10.77.0.1:5001 queue 1",
+        "delete 6: 10.77.0.1:5000 queue 1",
+    ]
+    assert driver(AGAIN) == [
+        "delete 5: 10.77.0.1:5001 queue 1",
+        "started",
+        "insert 6: 10.77.0.1:5001 queue 0",
+        "delete 6: 10.77.0.1:5001 queue 0",
+    ]
+
+
+@pytest.mark.root
+def test_a_driver_that_cannot_note_its_rules_says_so_and_works(driver, tmp_path):
+    state_directory(tmp_path).parent.write_text("a file where the directory belongs")
+    said, *done = driver(UNNOTED)
+    assert f"note the ntuple rules of eth0 in {state_directory(tmp_path)}: Not a directory; " in said
+    assert done == ["insert 7: 10.77.0.1:5000 queue 1", "delete 7: 10.77.0.1:5000 queue 1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ def run_arrangements(
 ) -> list[Result]:
     """Measure every arrangement of a transport."""
     results: list[Result] = []
-    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="framelane-bench-") as folder:
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix=f"framelane-bench-{os.getpid()}-") as folder:
         series = Series(plugin.name, Path(folder), seconds, runs, lengths, bounds, progress)
         for arrangement in arrangements_of(plugin, series.directory):
             results += measure(series, arrangement)

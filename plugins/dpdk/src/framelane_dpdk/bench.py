@@ -22,9 +22,10 @@ _FLOOR_DEVICE = "net_memif9"
 class DpdkFloor:
     """The floor's device; see ``c/floor.c``."""
 
-    def __init__(self, name: str, devargs: str, end: int) -> None:
+    def __init__(self, name: str, devargs: str, end: int, directory: Path | None = None) -> None:
         """Take the device, starting DPDK in this process if it is not.
 
+        :param directory: of its socket, if it has one; DPDK calls it an invalid argument if that is gone.
         :raises TransportError: if DPDK refuses.
         """
         from framelane_dpdk.environment import start_environment
@@ -32,9 +33,12 @@ class DpdkFloor:
 
         self._ffi, self._lib = load()
         start_environment(DpdkSettings(), needs_physical=False)
-        text, floor = self._ffi.new("char[512]"), self._ffi.new("fl_dpdk_floor_t **")
+        text, floor = self._ffi.new("char[1024]"), self._ffi.new("fl_dpdk_floor_t **")
         if self._lib.fl_dpdk_floor_open(name.encode(), devargs.encode(), end, text, len(text), floor) != 0:
-            raise TransportError(self._ffi.string(text).decode())
+            next_step = "mend what DPDK complains of, and measure again"
+            if directory is not None and not directory.is_dir():
+                next_step = f"{directory} was removed while the benchmark needed it; measure again, and leave it alone"
+            raise TransportError(f"{self._ffi.string(text).decode()}; next: {next_step}")
         self._floor = floor[0]
 
     def run(self, job: FloorJob) -> FloorOutcome:
@@ -70,7 +74,7 @@ def _memif(directory: Path, end: int) -> ArrangementEnd:
     role = ("server", "client")[end]
     device = {"vdev": "net_memif0", "vdev_args": {"role": role, "socket": str(directory / "memif.sock")}}
     devargs = f"{_FLOOR_DEVICE},role={role},socket={directory / 'floor.sock'},socket-abstract=no"
-    return _end(end, device, partial(DpdkFloor, _FLOOR_DEVICE, devargs, end))
+    return _end(end, device, partial(DpdkFloor, _FLOOR_DEVICE, devargs, end, directory))
 
 
 def _end(end: int, device: dict[str, Any], floor: partial[DpdkFloor]) -> ArrangementEnd:

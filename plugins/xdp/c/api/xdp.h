@@ -27,6 +27,7 @@ typedef struct fl_xdp_settings
     uint32_t vlan_index;       /* of the VLAN interface that has the addresses; 0: the interface itself has them */
     uint32_t ip_mtu;           /* longest IP packet to make room for; 0: that of the device */
     uint32_t link_wait_ms;     /* how long start waits for the link */
+    char state_directory[192]; /* where notes of ntuple rules are kept; terminated */
 } fl_xdp_settings_t;
 
 /* What this process may do with AF_XDP and BPF here: 0, or the errno of the first attempt. Nothing is left open. */

@@ -5,6 +5,7 @@ The native module is loaded by ``probe`` and ``open``, not by importing this one
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,11 @@ __all__ = ["XdpTransport", "framelane_bench", "framelane_transport", "open_trans
 
 #: ``FL_ABI_VERSION`` of the headers that this plugin is written against.
 ABI_VERSION = 1
+
+#: Where it is noted which ntuple rules a driver made; gone after a boot, as they are.
+DEFAULT_STATE_DIRECTORY = "/run/framelane/xdp"
+#: Names another directory; for tests and for drivers that may not write there.
+STATE_DIRECTORY_VARIABLE = "FRAMELANE_XDP_STATE_DIRECTORY"
 
 
 class XdpTransport(NativeHalf):
@@ -98,7 +104,22 @@ def native_settings(settings: XdpSettings) -> dict[str, Any]:
         "vlan_index": vlan_index,
         "ip_mtu": settings.ip_mtu or 0,
         "link_wait_ms": settings.link_wait_ms,
+        "state_directory": state_directory(),
     }
+
+
+def state_directory() -> bytes:
+    """Return where it is noted which ntuple rules a driver made; it need not exist.
+
+    :raises TransportError: if the path is longer than the native half takes.
+    """
+    path = os.fsencode(os.environ.get(STATE_DIRECTORY_VARIABLE) or DEFAULT_STATE_DIRECTORY)
+    if len(path) > 191:
+        raise TransportError(
+            f"transport 'xdp' cannot be opened: {STATE_DIRECTORY_VARIABLE} names a path of {len(path)} bytes, and at "
+            "most 191 are taken; name a shorter one"
+        )
+    return path
 
 
 def open_transport(settings: XdpSettings, context: OpenContext) -> XdpTransport:
