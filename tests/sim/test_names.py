@@ -98,6 +98,8 @@ def test_names_of_a_table_follow_their_counters(world):
     channel = "aeron:udp?endpoint={}:40123"
     error = sender.call(AddExclusivePublication, ErrorResponse, stream_id=7, channel=channel.format("away"))
     assert error.error_code == ProtocolErrorCode.UNKNOWN_HOST
+    assert f"counter {away.id} of csv_table is -1" in error.error_message
+    assert "set it to 0 for 10.0.0.2, or to 1 for 10.0.0.3" in error.error_message
     for name in ("other", "table"):
         publish(sender, channel.format(name))
     first = receivers[0].wait(AvailableImage)

@@ -92,7 +92,10 @@ class SystemNameResolver:
                 ip = parse_ip(str(sockaddr[0]))
                 if ip is not None:
                     return ip
-        raise ChannelError(ErrorCode.UNKNOWN_HOST, f"unknown host {parameter}={host}: {reason}")
+        raise ChannelError(
+            ErrorCode.UNKNOWN_HOST,
+            f"unknown host {parameter}={host}: {reason}; give an address, or a name that 'getent ahosts' finds here",
+        )
 
 
 def parse_ip(text: str) -> IpAddress | None:

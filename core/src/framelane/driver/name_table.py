@@ -49,7 +49,9 @@ class NameTable:
         choice = self._counters.get(counter_id)
         if choice == _DISABLED:
             raise ChannelError(
-                ErrorCode.UNKNOWN_HOST, f"unknown host {parameter}={host}: counter {counter_id} disables it"
+                ErrorCode.UNKNOWN_HOST,
+                f"unknown host {parameter}={host}: counter {counter_id} of csv_table is {_DISABLED}: disabled; "
+                f"set it to {_INITIAL} for {entry.initial_host}, or to 1 for {entry.later_host}",
             )
         target = entry.initial_host if choice == _INITIAL else entry.later_host
         return parse_ip(target) or self._others.resolve(target, parameter)
